@@ -1,0 +1,49 @@
+# Everything runs in .venv, made here when missing and brought up to date when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+DEMO   ?= predict -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+
+VENV := .venv
+BIN  := $(VENV)/bin
+
+# The constraints hold in pip's isolated build environment too; newer pips read them there under the second name.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.core ## one prediction beside its measurement, without torch
+	$(BIN)/roofcast $(DEMO)
+
+test: $(VENV)/.dev ## the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## the benchmarks of Roofcast itself
+	$(BIN)/python benchmarks/bench.py
+
+clean: ## remove .venv, caches and build outputs
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Roofcast needs Python 3.11 or newer, and $(PYTHON) is not; name one: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[calibrate]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measured time -> efficiency factors, and the check of predictions against measurements."""

@@ -1,0 +1,81 @@
+"""What ``calibrate fit`` and ``validate`` do, from paths and names to results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.fit import fit_profile
+from calibration.measurements import Measurement
+from calibration.profile_file import make_profile, write_profile
+from calibration.readers import READERS
+from calibration.report import report_fit
+from calibration.selection import Selection, select_rows
+from calibration.validate import Validation, validate_profile
+from simulator.errors import CheckFailed, InputError
+from simulator.inputs.library import load_hardware, load_stack
+from simulator.report.output import OutputForm
+from simulator.specfile import nearest
+from simulator.timing.efficiency import load_profile
+
+
+def run_fit(
+    table: Path,
+    reader: str,
+    hardware: str,
+    stack: str,
+    out: Path,
+    chosen: dict[str, Any],
+    form: OutputForm,
+    command: str,
+) -> str:
+    """Read, choose, fit, write the profile, and return the report.
+
+    Raises:
+        InputError: from any of these steps; the profile is written only when all went well.
+    """
+    device, software = load_hardware(hardware), load_stack(stack)
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: there is no folder {out.parent}")
+    rows = read_rows(table, reader, device.id, software.id)
+    rows = select_rows(rows, Selection(**chosen, hardware=[device.id], stack=[software.id]))
+    fit = fit_profile(rows, software)
+    write_profile(out, make_profile(fit, out.stem, device.id, software.id, table, command))
+    return report_fit(fit, form)
+
+
+def run_validation(table: Path, reader: str, calibration: str, transfer: bool, chosen: dict[str, Any]) -> Validation:
+    """Read, choose, predict and compare.
+
+    Raises:
+        InputError: from any of these steps.
+    """
+    profile = load_profile(calibration)
+    rows = read_rows(table, reader, profile.hardware, profile.stack)
+    return validate_profile(select_rows(rows, Selection(**chosen)), profile, transfer)
+
+
+def read_rows(table: Path, reader: str, hardware: str, stack: str) -> list[Measurement]:
+    """Read measurements with a reader by name.
+
+    Raises:
+        InputError: no such reader, or what the reader raises.
+    """
+    if reader not in READERS:
+        hint = nearest(reader, READERS)
+        more = f"; did you mean '{hint}'?" if hint else ""
+        raise InputError(f"unknown reader '{reader}'{more} (known: {', '.join(READERS)})")
+    return READERS[reader](table, hardware, stack)
+
+
+def check_mape(validation: Validation, max_mape_percent: float | None) -> None:
+    """Compare the mean absolute error with a threshold.
+
+    Raises:
+        CheckFailed: the error is larger.
+    """
+    mape_percent = 100 * float(np.mean(np.abs(validation.errors)))
+    if max_mape_percent is not None and mape_percent > max_mape_percent:
+        raise CheckFailed(f"mean absolute error {mape_percent:.2f}% is past the threshold of {max_mape_percent:g}%")

@@ -1,0 +1,140 @@
+"""Least squares: the factors of a profile from a table of measurements.
+
+Minimises over the logarithms of the factors the sum of robust relative residuals (soft L1) and of squared deviations
+from the priors, each in units of its standard deviation, within the bounds of ``FACTORS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calibration.cases import Array, Case, build_cases, predict_rows
+from calibration.measurements import Measurement
+from calibration.priors import PRIORS, prior_factors
+from simulator.errors import InputError
+from simulator.inputs.stack import Stack
+from simulator.timing.efficiency import FACTORS, Discrepancy, Factors, as_log_array
+
+LAW_SCATTER = 0.025  # relative scatter of the law about a measurement, one standard deviation
+SOFT_L1_SCALE = 1.5  # residuals past this many standard deviations count linearly
+RESOLUTION_S = 0.0005  # times are printed to a millisecond: half a step
+DERIVATIVE_STEP = 1e-4
+MEDIAN_TO_DEVIATION = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
+AT_BOUND = 0.01  # log distance within which a factor sits at its bound
+HIGH_CORRELATION = 0.95
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fitted factors with their covariance, and how well they hold.
+
+    ``log_covariance`` is of the logarithms, in the order of ``Factors``. ``predicted`` is in the order of ``rows``.
+    """
+
+    rows: list[Measurement]
+    factors: Factors
+    log_covariance: Array
+    predicted: Array
+    discrepancy: Discrepancy
+
+    @property
+    def relative_errors(self) -> Array:
+        """(predicted - measured) / measured of each row."""
+        measured = np.array([row.value for row in self.rows])
+        return np.asarray(self.predicted / measured - 1)
+
+    @property
+    def standard_errors(self) -> Array:
+        """Relative standard error of each factor."""
+        return np.sqrt(np.diag(self.log_covariance))
+
+    @property
+    def correlation(self) -> Array:
+        """Correlation matrix of the factors."""
+        return np.asarray(self.log_covariance / np.outer(self.standard_errors, self.standard_errors))
+
+    def factors_at_bound(self) -> list[str]:
+        """Names of factors that sit at the end of their physical range."""
+        logs = as_log_array(self.factors)
+        lows, highs = log_bounds()
+        at_end = (logs - lows < AT_BOUND) | (highs - logs < AT_BOUND)
+        return [name for name, hit in zip(Factors._fields, at_end, strict=True) if hit]
+
+    def high_correlations(self) -> list[tuple[str, str, float]]:
+        """Pairs of factors that the data can hardly tell apart."""
+        correlation, names = self.correlation, Factors._fields
+        return [
+            (names[i], names[j], float(correlation[i, j]))
+            for i in range(len(names))
+            for j in range(i)
+            if abs(correlation[i, j]) > HIGH_CORRELATION
+        ]
+
+
+def fit_profile(rows: list[Measurement], stack: Stack) -> Fit:
+    """Fit the factors to rows of one device and stack.
+
+    Raises:
+        InputError: no rows, or rows the predictor cannot answer.
+    """
+    if not rows:
+        raise InputError("no rows to fit")
+    cases = build_cases(rows, "none", stack)
+    factors, covariance = solve(cases, np.array([row.value for row in rows]))
+    predicted = predict_rows(cases, len(rows), factors)
+    return Fit(rows, factors, covariance, predicted, find_discrepancy(rows, predicted))
+
+
+def solve(cases: list[Case], measured: Array) -> tuple[Factors, Array]:
+    """Return the factors of least cost, and the covariance of their logarithms."""
+    from scipy.optimize import least_squares
+
+    prior = as_log_array(prior_factors())
+    spread = np.array([PRIORS[name].spread for name in Factors._fields])
+    sigma = np.hypot(LAW_SCATTER, RESOLUTION_S / measured)
+
+    def residuals(logs: Array) -> Array:
+        predicted = predict_rows(cases, len(measured), as_factors(logs))
+        return np.concatenate([np.log(predicted / measured) / sigma, (logs - prior) / spread])
+
+    lows, highs = log_bounds()
+    result: Any = least_squares(
+        residuals,
+        prior,
+        bounds=(lows, highs),
+        loss="soft_l1",
+        f_scale=SOFT_L1_SCALE,
+        diff_step=DERIVATIVE_STEP,
+        x_scale=spread,
+    )
+    if not result.success:
+        raise InputError(f"the fit did not converge: {result.message}")
+    # result.jac is scaled by the loss, so its normal matrix is the robust one; the prior rows make it regular.
+    return as_factors(result.x), np.linalg.inv(result.jac.T @ result.jac)
+
+
+def find_discrepancy(rows: list[Measurement], predicted: Array) -> Discrepancy:
+    """Scatter of the residuals by phase: what the law leaves unexplained beside the uncertainty of its factors."""
+    errors = np.log(predicted / np.array([row.value for row in rows]))
+    prefill = np.array([row.phase == "prefill" for row in rows])
+    return Discrepancy(find_scatter(errors, prefill), find_scatter(errors, ~prefill))
+
+
+def find_scatter(errors: Array, chosen: Any) -> float:
+    """Standard deviation of the chosen errors, of all where none is chosen, by their median: as robust as the fit."""
+    kept = errors[chosen] if np.any(chosen) else errors
+    return float(MEDIAN_TO_DEVIATION * np.median(np.abs(kept)))
+
+
+def as_factors(logs: Array) -> Factors:
+    """Factors from their logarithms."""
+    return Factors(*(float(value) for value in np.exp(logs)))
+
+
+def log_bounds() -> tuple[Array, Array]:
+    """Logarithms of the ends of the physical ranges, in the order of ``Factors``."""
+    meanings = [FACTORS[name] for name in Factors._fields]
+    return np.log([meaning.low for meaning in meanings]), np.log([meaning.high for meaning in meanings])

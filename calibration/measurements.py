@@ -1,0 +1,179 @@
+"""The tidy table: one row, one measurement."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator.errors import InputError
+from simulator.prediction import Prediction
+from simulator.specfile import nearest, write_whole
+
+METRICS = ("e2e_s", "ttft_s", "prefill_s", "tpot_s", "throughput_tok_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One row. ``value`` and ``std`` are seconds, or output tokens per second for ``throughput_tok_s``."""
+
+    source: str
+    model: str
+    hardware: str
+    stack: str
+    tp: int
+    pp: int
+    weight_dtype: str
+    activation_dtype: str
+    kv_dtype: str
+    batch_size: int
+    prompt_tokens: int
+    output_tokens: int
+    metric: str
+    value: float
+    std: float | None = None
+    notes: str = ""
+
+    @property
+    def phase(self) -> str:
+        """``prefill``, ``decode`` (time per output token) or ``request`` (prefill and decode together)."""
+        if self.metric in ("ttft_s", "prefill_s") or (self.metric == "e2e_s" and self.output_tokens == 1):
+            return "prefill"
+        return "decode" if self.metric == "tpot_s" else "request"
+
+
+COLUMNS = tuple(field.name for field in fields(Measurement))
+COUNTS = ("tp", "pp", "batch_size", "prompt_tokens", "output_tokens")
+
+
+def read_table(path: Path) -> list[Measurement]:
+    """Read a tidy CSV table.
+
+    Raises:
+        InputError: no such file, a column missing or unknown, a row cut off, or a value that cannot be; with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the table: {error}") from None
+    reader = csv.reader(io.StringIO(text))
+    header = next(reader, None)
+    if header is None:
+        raise InputError(f"{path}: empty file; the first line must name the columns {', '.join(COLUMNS)}")
+    check_header(path, header)
+    rows = []
+    for cells in reader:
+        where = f"{path}:{reader.line_num}"
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            raise InputError(f"{where}: {len(cells)} cells where the header has {len(header)}; is the row cut off?")
+        rows.append(parse_row(where, dict(zip(header, cells, strict=True))))
+    if not rows:
+        raise InputError(f"{path}: no rows below the header")
+    return rows
+
+
+def check_header(path: Path, header: list[str]) -> None:
+    """Refuse unknown, repeated and missing columns."""
+    for name in header:
+        if name not in COLUMNS:
+            hint = nearest(name, COLUMNS)
+            raise InputError(f"{path}:1: unknown column '{name}'" + (f"; did you mean '{hint}'?" if hint else ""))
+    missing = [name for name in COLUMNS if name not in header and name not in ("std", "notes")]
+    if missing:
+        raise InputError(f"{path}:1: missing column {', '.join(missing)}")
+    if len(set(header)) != len(header):
+        raise InputError(f"{path}:1: a column is named twice")
+
+
+def parse_row(where: str, cells: dict[str, str]) -> Measurement:
+    """Turn the cells of one line into a measurement."""
+    values: dict[str, Any] = dict(cells)
+    for name in COUNTS:
+        values[name] = parse_count(where, name, cells[name])
+    values["value"] = parse_positive(where, "value", cells["value"])
+    std = cells.get("std", "")
+    values["std"] = parse_number(where, "std", std) if std else None
+    if cells["metric"] not in METRICS:
+        hint = nearest(cells["metric"], METRICS)
+        more = f"; did you mean '{hint}'?" if hint else ""
+        raise InputError(f"{where}: unknown metric '{cells['metric']}'{more} (known: {', '.join(METRICS)})")
+    return Measurement(**values)
+
+
+def parse_number(where: str, name: str, text: str) -> float:
+    """A finite number.
+
+    Raises:
+        InputError: it is not one; a unit in the cell is not accepted, since the column name carries it.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        raise InputError(f"{where}: {name} is '{text}'; it must be a plain number in the unit of its metric") from None
+    if not math.isfinite(number):
+        raise InputError(f"{where}: {name} is '{text}'; it must be finite")
+    return number
+
+
+def parse_positive(where: str, name: str, text: str) -> float:
+    """A finite number above zero."""
+    number = parse_number(where, name, text)
+    if number <= 0:
+        raise InputError(f"{where}: {name} is {text}; it must be above zero")
+    return number
+
+
+def parse_count(where: str, name: str, text: str) -> int:
+    """A whole number of at least 1; ``8.0`` is one, since spreadsheets write it so."""
+    number = parse_number(where, name, text)
+    if number < 1 or number != int(number):
+        raise InputError(f"{where}: {name} is '{text}'; it must be a whole number of at least 1")
+    return int(number)
+
+
+def match_measurement(path: Path, prediction: Prediction) -> dict[str, Any]:
+    """Return the measured request that a single prediction is about: value, error of the prediction, source.
+
+    Raises:
+        InputError: the table has no such row, or the prediction is of several requests.
+    """
+    question = prediction.question
+    deployment, workload = question.work.deployment, question.work.workload
+    if isinstance(prediction.e2e_s, np.ndarray):
+        raise InputError("--measured takes a single request, not a list or a range")
+    asked = (
+        question.model.id,
+        question.hardware.id,
+        question.work.stack.id,
+        deployment.tp,
+        deployment.pp,
+        deployment.dtype,
+        *(int(count) for count in (workload.batch_size, workload.prompt_tokens, workload.output_tokens)),
+        "e2e_s",
+    )
+    for row in read_table(path):
+        layout = (row.model, row.hardware, row.stack, row.tp, row.pp, row.activation_dtype)
+        if (*layout, row.batch_size, row.prompt_tokens, row.output_tokens, row.metric) == asked:
+            return {"measured": row.value, "error": prediction.e2e_s / row.value - 1, "source": row.source}
+    raise InputError(f"{path}: no e2e_s row of this request")
+
+
+def write_table(path: Path, rows: Iterable[Measurement]) -> None:
+    """Write a tidy CSV table, whole or not at all.
+
+    Raises:
+        InputError: the folder is missing or not writable.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(["" if cell is None else cell for cell in astuple(row)] for row in rows)
+    write_whole(path, text.getvalue())

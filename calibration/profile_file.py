@@ -1,0 +1,81 @@
+"""A fit -> the profile file that predictions use."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from calibration.fit import Fit
+from calibration.priors import PRIORS
+from simulator.specfile import write_whole
+from simulator.timing.efficiency import FACTORS, Factors, FittedFactor, Profile, Provenance
+
+DIGITS = 4  # significant digits of stored factors
+
+
+def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, table: Path, command: str) -> Profile:
+    """Wrap a fit with where it comes from: the table's name and hash, the models, the date and the command."""
+    errors = fit.standard_errors
+    factors = {
+        name: FittedFactor(
+            round_digits(value),
+            FACTORS[name].unit,
+            round_digits(float(errors[place])),
+            PRIORS[name].value,
+            PRIORS[name].spread,
+        )
+        for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True))
+    }
+    provenance = Provenance(
+        date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        rows=len(fit.rows),
+        table=table.name,
+        table_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
+        models=sorted({row.model for row in fit.rows}),
+        roofcast_version=version("roofcast"),
+        mape=round_digits(float(np.mean(np.abs(fit.relative_errors)))),
+        command=command,
+        source=fit.rows[0].source,
+    )
+    correlation = [[round(float(cell), 3) for cell in row] for row in fit.correlation]
+    discrepancy = replace(
+        fit.discrepancy,
+        prefill=round_digits(fit.discrepancy.prefill),
+        decode=round_digits(fit.discrepancy.decode),
+    )
+    return Profile(
+        "roofcast/profile/1", profile_id, hardware_id, stack_id, factors, correlation, discrepancy, provenance
+    )
+
+
+def round_digits(value: float) -> float:
+    """A value to the stored number of significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def write_profile(path: Path, profile: Profile) -> None:
+    """Write a profile, whole or not at all.
+
+    Raises:
+        InputError: the folder is missing or not writable.
+    """
+    data = {key: value for key, value in asdict(profile).items() if value is not None}
+    write_whole(path, yaml.dump(data, Dumper=ProfileDumper, sort_keys=False, width=1000))
+
+
+class ProfileDumper(yaml.SafeDumper):
+    """Writes mappings in blocks, and leaves (a factor, a row of the matrix) on one line."""
+
+    def represent_mapping(self, tag: str, mapping: object, flow_style: bool | None = None) -> yaml.MappingNode:
+        leaf = isinstance(mapping, dict) and "standard_error" in mapping
+        return super().represent_mapping(tag, mapping, flow_style=leaf)  # type: ignore[arg-type]
+
+    def represent_sequence(self, tag: str, sequence: object, flow_style: bool | None = None) -> yaml.SequenceNode:
+        rows = isinstance(sequence, list) and bool(sequence) and isinstance(sequence[0], list)
+        return super().represent_sequence(tag, sequence, flow_style=not rows)  # type: ignore[arg-type]

@@ -1,0 +1,115 @@
+"""A fit and a validation as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from calibration.fit import HIGH_CORRELATION, Fit
+from calibration.priors import PRIORS
+from calibration.validate import Validation
+from simulator.report.output import OutputForm, format_rows, format_table
+from simulator.timing.efficiency import FACTORS, Factors
+
+
+def list_factors(fit: Fit) -> list[dict[str, Any]]:
+    """One row a factor: value, relative standard error, prior, and how far the data moved it."""
+    at_bound = fit.factors_at_bound()
+    rows = []
+    for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True)):
+        prior = PRIORS[name]
+        rows.append(
+            {
+                "factor": name,
+                "value": value,
+                "unit": FACTORS[name].unit,
+                "standard_error": f"{100 * fit.standard_errors[place]:.0f}%",
+                "prior": prior.value,
+                "prior_error": f"{100 * prior.spread:.0f}%",
+                "moved": f"{np.log(value / prior.value) / prior.spread:+.1f} sd",
+                "note": "at its bound" if name in at_bound else "",
+            }
+        )
+    return rows
+
+
+def list_residuals(fit: Fit) -> list[dict[str, Any]]:
+    """Errors of the fitted rows by model and phase."""
+    groups = sorted({(row.model, row.phase) for row in fit.rows})
+    rows = []
+    for model, phase in groups:
+        chosen = np.array([(row.model, row.phase) == (model, phase) for row in fit.rows])
+        errors = fit.relative_errors[chosen]
+        rows.append(
+            {
+                "model": model,
+                "phase": phase,
+                "rows": len(errors),
+                "mape": np.mean(np.abs(errors)),
+                "bias": np.mean(errors),
+            }
+        )
+    return rows
+
+
+def format_fit(fit: Fit) -> str:
+    """The report of a fit."""
+    spread = fit.discrepancy
+    lines = [
+        format_table(list_factors(fit), f"Factors fitted to {len(fit.rows)} rows (errors are relative)"),
+        "",
+        format_table(list_residuals(fit), "Residuals of the fitted rows"),
+        "",
+        f"scatter about the law: prefill {100 * spread.prefill:.1f}%, decode {100 * spread.decode:.1f}%",
+    ]
+    high = fit.high_correlations()
+    pairs = "; ".join(f"{a} and {b} ({r:+.2f})" for a, b, r in high) or "none"
+    lines.append(f"correlations past {HIGH_CORRELATION}: {pairs}")
+    bound = fit.factors_at_bound()
+    lines.append(f"factors at a bound: {', '.join(bound) or 'none'}")
+    return "\n".join(lines)
+
+
+def report_validation(validation: Validation, form: OutputForm) -> str:
+    """A validation in one of the forms; as CSV or Markdown, the summary and the models."""
+    if form == "table":
+        return format_validation(validation)
+    document = validation.to_dict()
+    rows = [{"model": "all", **validation.summarise()}, *document["by_model"]]
+    return format_rows(rows, form, document)
+
+
+def report_fit(fit: Fit, form: OutputForm) -> str:
+    """A fit in one of the forms; as CSV or Markdown, the factors."""
+    if form == "table":
+        return format_fit(fit)
+    factors = list_factors(fit)
+    correlations = [{"factors": [a, b], "correlation": r} for a, b, r in fit.high_correlations()]
+    document = {
+        "schema": "roofcast/fit/1",
+        "rows": len(fit.rows),
+        "factors": factors,
+        "at_bound": fit.factors_at_bound(),
+        "high_correlations": correlations,
+        "residuals": list_residuals(fit),
+        "discrepancy": {"prefill": fit.discrepancy.prefill, "decode": fit.discrepancy.decode},
+    }
+    return format_rows(factors, form, document)
+
+
+def format_validation(validation: Validation) -> str:
+    """The report of a validation."""
+    document = validation.to_dict()
+    summary = {key: value for key, value in document.items() if not isinstance(value, list | str)}
+    return "\n\n".join(
+        [
+            format_table(
+                [{"of": "all rows", **summary}],
+                "Prediction against measurement (errors as shares of the measured value)",
+            ),
+            format_table(document["by_model"], "By model"),
+            format_table(document["by_phase"], "By phase"),
+            format_table(document["worst"], "Largest errors"),
+        ]
+    )

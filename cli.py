@@ -1,0 +1,372 @@
+"""The command ``roofcast``: reads arguments, calls one function, prints what it returns.
+
+Exit codes: 0 done, 1 a check failed, 2 bad input, 3 impossible (does not fit).
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import click
+
+from simulator.errors import CheckFailed, InputError, RoofcastError
+from simulator.inputs.ranges import parse_counts
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+OutputForm = Literal["table", "json", "csv", "md"]
+
+
+def parse_assignments(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """``key=value`` options as a mapping."""
+    pairs = {}
+    for value in values:
+        key, separator, text = value.partition("=")
+        if not separator or not key or not text:
+            raise InputError(f"{option.opts[0]}: '{value}' is not of the form key=value")
+        pairs[key.strip()] = text.strip()
+    return pairs
+
+
+def parse_count_list(context: click.Context, option: click.Parameter, value: str | None) -> list[int]:
+    """A list or range of whole numbers."""
+    return [] if value is None else parse_counts(value, option.opts[-1])
+
+
+def parse_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    """Names, repeated or separated by commas."""
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(get_args(OutputForm)),
+    default="table",
+    show_default=True,
+    help="Form of the answer.",
+)
+out_option = click.option(
+    "--out",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the answer to a file, whole or not at all.",
+)
+
+
+def count_option(*names: str, default: str | None = None, text: str) -> Callable[[Command], Command]:
+    """An option that takes a number, a list or a range."""
+    return click.option(
+        *names, default=default, show_default=True, callback=parse_count_list, metavar="N[,N|-N+S|-N*S]", help=text
+    )
+
+
+def name_option(*names: str, text: str) -> Callable[[Command], Command]:
+    """An option that takes names, repeated or separated by commas."""
+    return click.option(*names, multiple=True, callback=parse_names, metavar="NAME[,NAME]", help=text)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="roofcast")
+def app() -> None:
+    """Predict how long a Transformer takes to answer, on a device you name.
+
+    \b
+    Example:
+      roofcast predict -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+    """
+
+
+@app.command()
+@click.option("-m", "--model", required=True, help="Name, YAML, config.json or its folder.")
+@click.option("-H", "--hardware", required=True, help="Name or YAML of the device.")
+@click.option("-c", "--calibration", help="Profile: name, YAML, or 'none' for the bound.  [default: the device's own]")
+@click.option("-s", "--stack", help="Software stack: name or YAML.  [default: the profile's; ideal for a bound]")
+@click.option("--tp", default=1, show_default=True, help="Tensor-parallel devices.")
+@click.option("--pp", default=1, show_default=True, help="Pipeline stages.")
+@click.option("--dtype", default="fp16", show_default=True, help="Arithmetic: fp16, bf16 or fp32.")
+@click.option("--weight-dtype", help="Weights.  [default: --dtype]")
+@click.option("--kv-dtype", help="KV cache.  [default: --dtype]")
+@count_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt.")
+@count_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included.")
+@count_option("-b", "--batch-size", default="1", text="Requests that run together.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    callback=parse_assignments,
+    metavar="FIELD=VALUE",
+    help="Change the architecture.",
+)
+@click.option(
+    "--set-hw",
+    "hardware_changes",
+    multiple=True,
+    callback=parse_assignments,
+    metavar="KEY=VALUE",
+    help="Change the device.",
+)
+@click.option(
+    "--measured", type=click.Path(path_type=Path), help="Tidy table whose matching row is printed beside the answer."
+)
+@click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
+@output_option
+@out_option
+def predict(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    prompt_tokens: list[int],
+    output_tokens: list[int],
+    batch_size: list[int],
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    measured: Path | None,
+    assume_fits: bool,
+    output: OutputForm,
+    out: Path | None,
+    **layout: Any,
+) -> None:
+    """Predict time to first token, time per output token and the whole request.
+
+    \b
+    Examples:
+      roofcast predict -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+      roofcast predict -m gptj-6b -H a100-sxm-80gb -p 128-1024*2 -n 1,64 -o csv
+      roofcast predict -m gptj-6b -H a100-sxm-80gb -c none --set-hw memory.bandwidth="4.8 TB/s"
+    """
+    from simulator.inputs.what_if import change_hardware, change_model
+    from simulator.prediction import choose_profile, predict_grid
+    from simulator.report.prediction import check_fit, report_prediction
+
+    prediction = predict_grid(
+        change_model(model, changes) if changes else model,
+        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
+        choose_profile(hardware, layout["stack"], calibration),
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+        batch_size=batch_size,
+        **layout,
+    )
+    if not assume_fits:
+        check_fit(prediction)
+    found = None
+    if measured is not None:
+        from calibration.measurements import match_measurement
+
+        found = match_measurement(measured, prediction)
+    deliver(report_prediction(prediction, output, found), out)
+    if prediction.basis == "bound" and calibration is None:
+        warn(f"no profile ships for {hardware} with this stack: the answer is the bound; -c names one to transfer")
+
+
+@app.command()
+@click.option("-m", "--model", help="Structure of this model.  [default: a plain GPT block]")
+@click.option("-s", "--stack", default="megatron-lm-2022", show_default=True, help="Software stack: name or YAML.")
+@click.option(
+    "--notation",
+    type=click.Choice(["text", "latex"]),
+    default="text",
+    show_default=True,
+    help="How formulas are written.",
+)
+@click.option(
+    "--at",
+    "values",
+    multiple=True,
+    callback=parse_assignments,
+    metavar="SYMBOL=NUMBER",
+    help="Put a number in; model=NAME puts in all of a model's.",
+)
+@output_option
+@out_option
+def formulas(
+    model: str | None, stack: str, notation: str, values: dict[str, str], output: OutputForm, out: Path | None
+) -> None:
+    """Print the cost laws, per operator and device, with every symbol explained.
+
+    \b
+    Examples:
+      roofcast formulas
+      roofcast formulas --at model=openai-davinci --at tp=8 --at p=512 --at b=1
+      roofcast formulas --notation latex -o md
+    """
+    from simulator.report.formulas import report_formulas
+
+    deliver(report_formulas(model, stack, notation, values, output), out)
+
+
+@app.group()
+def calibrate() -> None:
+    """Fit a profile to measurements."""
+
+
+TABLE = click.argument("table", type=click.Path(path_type=Path))
+reader_option = click.option(
+    "--reader", default="tidy", show_default=True, help="Format of the table: tidy or megatron-log."
+)
+
+
+def selection_options(command: Command) -> Command:
+    """Options that choose rows of a table."""
+    for option in (
+        count_option("--prompt-tokens", text="Only rows of these prompt sizes."),
+        count_option("--output-tokens", text="Only rows of these output sizes."),
+        name_option("--exclude-models", text="All models but these."),
+        name_option("--models", text="Only these models."),
+    ):
+        command = option(command)
+    return command
+
+
+@calibrate.command()
+@TABLE
+@click.option("--hardware", "-H", required=True, help="Device the rows were measured on: name or YAML.")
+@click.option("--stack", "-s", required=True, help="Software stack they were measured with: name or YAML.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Profile to write.")
+@reader_option
+@selection_options
+@output_option
+def fit(table: Path, hardware: str, stack: str, out: Path, reader: str, output: OutputForm, **chosen: Any) -> None:
+    """Fit a profile to a table of measurements, write it, and print a report.
+
+    \b
+    Example:
+      roofcast calibrate fit calibration/tables/narayanan-2023-a100-30-rows.csv \\
+        --hardware a100-sxm-80gb --stack megatron-lm-2022 --out profile.yaml
+    """
+    from calibration.commands import run_fit
+
+    command = "roofcast " + " ".join(shlex.quote(argument) for argument in sys.argv[1:])
+    click.echo(run_fit(table, reader, hardware, stack, out, chosen, output, command))
+
+
+@app.command()
+@TABLE
+@click.option("-c", "--calibration", required=True, help="Profile: name or YAML.")
+@click.option("--max-mape", type=float, metavar="PERCENT", help="Fail where the mean absolute error is larger.")
+@click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
+@name_option("--hardware", text="Only rows of these devices.")
+@name_option("--stack", text="Only rows of these stacks.")
+@reader_option
+@selection_options
+@output_option
+@out_option
+def validate(
+    table: Path,
+    calibration: str,
+    max_mape: float | None,
+    transfer: bool,
+    reader: str,
+    output: OutputForm,
+    out: Path | None,
+    **chosen: Any,
+) -> None:
+    """Compare predictions with the measurements of a table; exit 1 past the threshold.
+
+    \b
+    Example:
+      roofcast validate calibration/tables/narayanan-2023-a100-checks.csv \\
+        -c a100-sxm-80gb--megatron-lm-2022 --max-mape 5
+    """
+    from calibration.commands import check_mape, run_validation
+
+    validation = run_validation(table, reader, calibration, transfer, chosen)
+    from calibration.report import report_validation
+
+    deliver(report_validation(validation, output), out)
+    check_mape(validation, max_mape)
+
+
+def make_catalogue(name: str, what: str, example: str) -> None:
+    """Add the commands ``NAME list|show|check`` for one kind of spec."""
+
+    @app.group(name, help=f"List, show and check {what}.")
+    def group() -> None: ...
+
+    @group.command("list", help=f"List the {what} that ship.\n\n\b\nExample:\n  roofcast {name} list")
+    @output_option
+    @out_option
+    def list_specs(output: OutputForm, out: Path | None) -> None:
+        from simulator.report.catalogue import report_list
+
+        deliver(report_list(name, output), out)
+
+    @group.command(
+        "show", help=f"Show all facts of one with its sources.\n\n\b\nExample:\n  roofcast {name} show {example}"
+    )
+    @click.argument("spec")
+    @output_option
+    @out_option
+    def show(spec: str, output: OutputForm, out: Path | None) -> None:
+        from simulator.report.catalogue import report_card
+
+        deliver(report_card(name, spec, output), out)
+
+    @group.command(
+        "check",
+        help="Check files, or all that ship: strict reading, a source for every number. Exit 1 where one fails."
+        f"\n\n\b\nExample:\n  roofcast {name} check {example}",
+    )
+    @click.argument("specs", nargs=-1)
+    @output_option
+    @out_option
+    def check(specs: tuple[str, ...], output: OutputForm, out: Path | None) -> None:
+        from simulator.report.catalogue import report_check
+
+        text, problems = report_check(name, specs, output)
+        deliver(text, out)
+        if problems:
+            raise CheckFailed(f"{problems} of the {what} failed the check")
+
+
+make_catalogue("models", "models", "openai-davinci")
+make_catalogue("hardware", "devices", "a100-sxm-80gb")
+
+
+def deliver(text: str, out: Path | None) -> None:
+    """Print the answer, or write it to a file."""
+    if out is None:
+        click.echo(text)
+        return
+    from simulator.specfile import write_whole
+
+    write_whole(out, text + "\n")
+
+
+def warn(text: str) -> None:
+    """Say something beside the answer."""
+    click.echo(f"roofcast: note: {text}", err=True)
+
+
+def main() -> None:
+    """Run the command; every error that Roofcast raises is one line and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except RoofcastError as error:
+        fail(str(error), error.exit_code)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        click.echo(shown.format_message())
+        sys.exit(InputError.exit_code)
+    except click.ClickException as error:
+        fail(error.format_message().replace("\n", " "), InputError.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def fail(text: str, code: int) -> None:
+    """Print one line and stop."""
+    click.echo(f"roofcast: {text}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

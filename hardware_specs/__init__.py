@@ -1,0 +1,1 @@
+"""Data sheets, one YAML file a device. Facts with their sources; no code."""

@@ -1,0 +1,101 @@
+"""The few functions that differ between a float, a NumPy array and a SymPy expression.
+
+Every law in ``costs`` and ``timing`` is ordinary arithmetic; rounding, minima and choices go through here, so that one
+line serves one request, a million rows and the printed formula. Plain numbers take the ``math`` path, because a NumPy
+scalar operation costs twenty times as much.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Number = Any  # a float, a float64 array, or a SymPy expression
+PLAIN = (int, float)
+
+
+def is_symbolic(*values: Number) -> bool:
+    """Whether any value is a SymPy expression."""
+    return any(not isinstance(value, (int, float, bool, np.ndarray, np.generic)) for value in values)
+
+
+def ceil(value: Number) -> Number:
+    """Smallest whole number at or above the value."""
+    if isinstance(value, PLAIN):
+        return math.ceil(value)
+    if is_symbolic(value):
+        import sympy
+
+        return sympy.ceiling(value)
+    return np.ceil(value)
+
+
+def minimum(a: Number, b: Number) -> Number:
+    """The smaller of two values."""
+    if isinstance(a, PLAIN) and isinstance(b, PLAIN):
+        return a if a < b else b
+    if is_symbolic(a, b):
+        import sympy
+
+        return sympy.Min(a, b)
+    return np.minimum(a, b)
+
+
+def maximum(a: Number, b: Number) -> Number:
+    """The larger of two values."""
+    if isinstance(a, PLAIN) and isinstance(b, PLAIN):
+        return a if a > b else b
+    if is_symbolic(a, b):
+        import sympy
+
+        return sympy.Max(a, b)
+    return np.maximum(a, b)
+
+
+def where(condition: Number, a: Number, b: Number) -> Number:
+    """``a`` where the condition holds, else ``b``."""
+    if isinstance(condition, bool):
+        return a if condition else b
+    if isinstance(condition, (np.ndarray, np.generic)):
+        return np.where(condition, a, b)
+    import sympy
+
+    return sympy.Piecewise((a, condition), (b, True))
+
+
+def both(a: Number, b: Number) -> Number:
+    """Whether both conditions hold."""
+    if isinstance(a, bool) and isinstance(b, bool):
+        return a and b
+    if is_symbolic(a, b):
+        import sympy
+
+        return sympy.And(a, b)
+    return np.logical_and(a, b)
+
+
+def is_multiple(value: Number, of: int) -> Number:
+    """Whether the value is a whole multiple of a positive whole number."""
+    if is_symbolic(value):
+        import sympy
+
+        return sympy.Eq(sympy.Mod(value, of), 0)
+    result = value % of == 0
+    return result if isinstance(result, np.ndarray) else bool(result)
+
+
+def round_up(value: Number, multiple: Number) -> Number:
+    """Smallest multiple at or above the value."""
+    return ceil(value / multiple) * multiple
+
+
+def smooth_maximum(a: Number, b: Number, sharpness: Number) -> Number:
+    """The larger of two positive values, rounded off where they are close: ``(a^s + b^s)^(1/s)``.
+
+    Differentiable in both, at least as large as either, and at most ``2^(1/s)`` times the larger.
+    """
+    larger = maximum(a, b)
+    ratio = minimum(a, b) / maximum(larger, 1e-300)
+    return larger * (1 + ratio**sharpness) ** (1 / sharpness)

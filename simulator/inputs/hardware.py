@@ -1,0 +1,101 @@
+"""A device as its data sheet describes it. Facts only: an efficiency has no place here."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from simulator.errors import InputError
+from simulator.inputs.architecture import Source
+from simulator.specfile import spec_dataclass
+from simulator.units import Bytes, BytesPerSecond, FlopsPerSecond, Hertz, Watts
+
+
+@spec_dataclass
+class Compute:
+    """Arithmetic units. Peaks are dense rates by data type."""
+
+    units: int  # streaming multiprocessors of a GPU, cores of a CPU
+    clock: Hertz
+    matrix_peak: dict[str, FlopsPerSecond]
+    vector_peak: dict[str, FlopsPerSecond] | None = None
+
+
+@spec_dataclass
+class Memory:
+    """Main memory and the last cache before it."""
+
+    capacity: Bytes
+    bandwidth: BytesPerSecond
+    l2_capacity: Bytes
+    technology: str | None = None
+
+
+@spec_dataclass
+class Link:
+    """A link of one device, over all its lanes."""
+
+    bandwidth: BytesPerSecond
+    direction: Literal["each way", "both ways together"]
+    technology: str | None = None
+    max_devices: int | None = None
+
+    @property
+    def bandwidth_each_way(self) -> float:
+        """Bandwidth in one direction, bytes per second."""
+        return self.bandwidth if self.direction == "each way" else self.bandwidth / 2
+
+
+@spec_dataclass
+class Links:
+    """Links by reach: to the devices of the same node, and to the host."""
+
+    node: Link | None = None
+    host: Link | None = None
+
+
+@spec_dataclass
+class Power:
+    """Board power, watts."""
+
+    tdp: Watts
+
+
+@spec_dataclass
+class Hardware:
+    """One device file."""
+
+    id: str
+    name: str
+    vendor: str
+    kind: Literal["gpu", "cpu", "accelerator"]
+    compute: Compute
+    memory: Memory
+    aliases: list[str] | None = None
+    release_date: str | None = None
+    links: Links | None = None
+    power: Power | None = None
+    sources: list[Source] | None = None
+
+    def peak_flops_per_s(self, dtype: str) -> Any:
+        """Dense matrix peak for one data type, FLOP/s.
+
+        Raises:
+            InputError: the data sheet gives none; it is never guessed from another type.
+        """
+        try:
+            return self.compute.matrix_peak[dtype]
+        except KeyError:
+            known = ", ".join(self.compute.matrix_peak)
+            raise InputError(f"{self.id}: no {dtype} matrix peak in its data sheet (it has {known})") from None
+
+    def node_link(self) -> Link:
+        """Link between devices of one node.
+
+        Raises:
+            InputError: the device has none, so it cannot share a model with another.
+        """
+        if self.links is None or self.links.node is None:
+            raise InputError(
+                f"{self.id}: no link between devices (links.node) in its data sheet, so tp and pp must be 1"
+            )
+        return self.links.node

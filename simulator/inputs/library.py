@@ -1,0 +1,127 @@
+"""From a name, a file or an object to the object: the one place that knows where specs live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from simulator.errors import InputError
+from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.huggingface import read_config
+from simulator.inputs.stack import Stack
+from simulator.specfile import build, read_spec, unknown_name
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL_FOLDER = ROOT / "simulator" / "inputs" / "architectures"
+STACK_FOLDER = ROOT / "simulator" / "inputs" / "stacks"
+HARDWARE_FOLDER = ROOT / "hardware_specs"
+PROFILE_FOLDER = ROOT / "calibration" / "profiles"
+
+
+def list_ids(folder: Path) -> list[str]:
+    """Return the ids of all specs in a folder, sorted; a file is named after its id."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load_model(model: str | Path | Architecture | ModelSpec) -> ModelSpec:
+    """Resolve a model: a name or alias, a YAML file, a Hugging Face ``config.json`` or its folder, or an object.
+
+    Raises:
+        InputError: no such name or file, or the file is wrong.
+    """
+    if isinstance(model, ModelSpec):
+        return model
+    if isinstance(model, Architecture):
+        return ModelSpec("custom", "custom architecture", model)
+    path = find_file(model)
+    return read_shipped_model(str(model)) if path is None else read_model(path)
+
+
+def load_hardware(hardware: str | Path | Hardware) -> Hardware:
+    """Resolve a device: a name or alias, a YAML file, or an object.
+
+    Raises:
+        InputError: no such name or file, or the file is wrong.
+    """
+    if isinstance(hardware, Hardware):
+        return hardware
+    path = find_file(hardware)
+    return read_shipped("hardware", str(hardware)) if path is None else build(read_spec(path), Hardware)
+
+
+def load_stack(stack: str | Path | Stack) -> Stack:
+    """Resolve a software stack: a name or alias, a YAML file, or an object.
+
+    Raises:
+        InputError: no such name or file, or the file is wrong.
+    """
+    if isinstance(stack, Stack):
+        return stack
+    path = find_file(stack)
+    return read_shipped("stack", str(stack)) if path is None else build(read_spec(path), Stack)
+
+
+def read_model(path: Path) -> ModelSpec:
+    """Read a model file: YAML of this project, or a Hugging Face ``config.json`` or the folder that holds it."""
+    if path.is_dir():
+        path = path / "config.json"
+    spec = read_config(path) if path.suffix == ".json" else build(read_spec(path), ModelSpec)
+    check_architecture(spec.architecture, str(path))
+    return spec
+
+
+# Shipped specs do not change under a running program, a user's own files may: only the former are remembered.
+@cache
+def read_shipped_model(name: str) -> ModelSpec:
+    """Read a shipped model by id or alias."""
+    return read_model(find_by_name("model", name, MODEL_FOLDER))
+
+
+@cache
+def read_shipped(what: Literal["hardware", "stack"], name: str) -> Any:
+    """Read a shipped device or stack by id or alias."""
+    folder, kind = {"hardware": (HARDWARE_FOLDER, Hardware), "stack": (STACK_FOLDER, Stack)}[what]
+    return build(read_spec(find_by_name(what, name, folder)), kind)
+
+
+def find_file(name: str | Path) -> Path | None:
+    """Return the path where the text is one: it exists, or it is spelled like a file.
+
+    Raises:
+        InputError: spelled like a file, but there is none.
+    """
+    path = Path(name)
+    spelled_like_file = path.suffix in {".yaml", ".yml", ".json"} or str(name).startswith((".", "/", "~"))
+    if spelled_like_file:
+        path = path.expanduser()
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+        return path
+    return path if path.is_dir() and (path / "config.json").exists() else None
+
+
+def find_by_name(what: str, name: str, folder: Path) -> Path:
+    """Return the file of a shipped spec from its id or an alias, in any case.
+
+    Raises:
+        InputError: unknown, with the nearest name.
+    """
+    wanted = name.lower()
+    direct = folder / f"{wanted}.yaml"
+    if "/" not in wanted and direct.exists():
+        return direct
+    names = dict(iterate_names(folder))
+    if wanted not in names:
+        raise unknown_name(what, name, names)
+    return names[wanted]
+
+
+def iterate_names(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield every id and alias of a folder's specs with its file."""
+    for path in sorted(folder.glob("*.yaml")):
+        yield path.stem, path
+        for alias in read_spec(path).data.get("aliases") or ():
+            yield str(alias).lower(), path

@@ -1,0 +1,90 @@
+"""A software stack: which kernels one layer launches, and how the host issues them. Structure only, no speeds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from simulator.inputs.architecture import Architecture, Source, replace_fields
+from simulator.specfile import spec_dataclass
+
+Tensor = Literal["hidden", "qkv", "kv", "heads", "ffn", "logits", "local_logits"]
+
+
+@spec_dataclass
+class MemoryKernel:
+    """A kernel that only moves numbers: how often it reads and writes each element of a tensor.
+
+    ``reads`` and ``writes`` are in the activation type, ``reads_fp32`` and ``writes_fp32`` in four bytes.
+    """
+
+    name: str
+    over: Tensor
+    reads: float = 0.0
+    writes: float = 0.0
+    reads_fp32: float = 0.0
+    writes_fp32: float = 0.0
+    launches: int = 1
+    only_if_parallel: bool = False  # launched only where tp > 1
+
+
+@spec_dataclass
+class SoftmaxPasses:
+    """Traffic of the attention softmax over the score matrix, per element, and its kernel launches."""
+
+    reads: float
+    writes: float
+    launches: int
+    reads_fp32: float = 0.0
+    writes_fp32: float = 0.0
+
+
+@spec_dataclass
+class FusedSoftmaxLimits:
+    """Where the fused softmax kernel may be used; elsewhere the stack falls back to separate kernels."""
+
+    local_heads_multiple_of: int = 1  # heads x batch on one device
+    query_tokens_multiple_of: int = 1
+    context_above: int = 0
+    context_at_most: int = 2**31
+
+
+@spec_dataclass
+class UnfusedAttention:
+    """Attention as two batched products with the scores written to memory between them."""
+
+    fused_softmax: SoftmaxPasses
+    fused_softmax_limits: FusedSoftmaxLimits
+    fallback_softmax: SoftmaxPasses
+
+
+@spec_dataclass
+class Stack:
+    """One serving stack.
+
+    ``builds_as`` lists architecture fields that the stack replaces because it can build nothing else, and
+    ``builds_as_by_model`` those of single models, by model id.
+    """
+
+    id: str
+    name: str
+    execution: Literal["eager", "graph"]
+    attention: Literal["unfused", "flash"]
+    logits: Literal["all", "last"]
+    gathers_logits: bool
+    layer_kernels: list[MemoryKernel]
+    step_kernels: list[MemoryKernel]
+    unfused_attention: UnfusedAttention | None = None
+    vocab_multiple: int = 1  # the vocabulary is padded to a multiple of this times tp
+    builds_as: dict[str, Any] | None = None
+    builds_as_by_model: dict[str, dict[str, Any]] | None = None
+    aliases: list[str] | None = None
+    sources: list[Source] | None = None
+
+    def build(self, architecture: Architecture, model_id: str) -> Architecture:
+        """Return the architecture as this stack builds it.
+
+        Raises:
+            InputError: the stack file names a field that an architecture does not have.
+        """
+        changes = dict(self.builds_as or {}) | (self.builds_as_by_model or {}).get(model_id, {})
+        return replace_fields(architecture, changes, f"stack {self.id}") if changes else architecture

@@ -1,0 +1,77 @@
+"""What-if: a shipped spec with some of its facts changed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from simulator.errors import InputError
+from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import HARDWARE_FOLDER, find_by_name, find_file, load_hardware, load_model
+from simulator.specfile import Spec, build, read_spec
+
+
+def change_model(model: str, changes: Mapping[str, str]) -> ModelSpec:
+    """Return a model with architecture fields changed, e.g. ``{"num_hidden_layers": "48"}``.
+
+    Raises:
+        InputError: a field that does not exist, a value of the wrong type, or dimensions that do not go together.
+    """
+    spec = load_model(model)
+    data = {key: value for key, value in asdict(spec.architecture).items() if value is not None}
+    data |= {key: read_scalar(text) for key, text in changes.items()}
+    architecture = build(Spec(Path("--set"), data, {}), Architecture)
+    check_architecture(architecture, "--set")
+    return replace(spec, id=f"{spec.id} ({describe(changes)})", architecture=architecture)
+
+
+def change_hardware(hardware: str, changes: Mapping[str, str]) -> Hardware:
+    """Return a device with data-sheet numbers changed, e.g. ``{"memory.bandwidth": "4.8 TB/s"}``.
+
+    Raises:
+        InputError: a key that does not exist, or a value without its unit.
+    """
+    base = load_hardware(hardware)
+    path = find_file(hardware) or find_by_name("hardware", hardware, HARDWARE_FOLDER)
+    data = copy.deepcopy(read_spec(path).data)
+    for key, text in changes.items():
+        set_nested(data, key, read_scalar(text))
+    changed = build(Spec(Path("--set-hw"), data, {}), Hardware)
+    return replace(changed, id=f"{base.id} ({describe(changes)})", name=f"{base.name} ({describe(changes)})")
+
+
+def describe(changes: Mapping[str, str]) -> str:
+    """The changes as text."""
+    return ", ".join(f"{key}={value}" for key, value in changes.items())
+
+
+def read_scalar(text: str) -> Any:
+    """A value as YAML reads it.
+
+    Raises:
+        InputError: not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"'{text}' is not a value") from None
+
+
+def set_nested(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``a.b.c`` in nested mappings, making those that are missing.
+
+    Raises:
+        InputError: the path runs through something that is not a mapping.
+    """
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set-hw: {key}: '{parent}' holds a value, not further keys")
+    data[last] = value

@@ -1,0 +1,337 @@
+"""The one way to an answer: ``predict`` resolves the question, times it and returns a ``Prediction``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator.costs.elementary import Number, maximum
+from simulator.costs.footprint import Footprint, measure_footprint
+from simulator.inputs.architecture import Architecture, ModelSpec
+from simulator.inputs.deployment import Deployment, check_deployment
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_hardware, load_model, load_stack
+from simulator.inputs.stack import Stack
+from simulator.inputs.workload import Workload, check_workload
+from simulator.metrics.utilisation import find_mbu, find_mfu
+from simulator.timing.efficiency import Factors, Profile, find_profile, load_profile
+from simulator.timing.kernels import describe_device, is_compute_bound
+from simulator.timing.request import RequestTime, Work, time_request
+from simulator.timing.step import MESSAGES, Machine, PassTime
+from simulator.timing.uncertainty import Intervals, Times, find_intervals
+
+DEFAULT_STACK = "ideal"
+TIME_FIELDS = ("ttft_s", "tpot_s", "e2e_s")
+FIELDS = (
+    *(name + end for name in TIME_FIELDS for end in ("", "_low", "_high")),
+    "output_tokens_per_s",
+    "devices",
+    "fits",
+    "weights_bytes",
+    "kv_cache_bytes",
+    "prefill_bound",
+    "decode_bound",
+    "mfu",
+    "mbu",
+    "basis",
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A resolved question: every name replaced by what it stands for."""
+
+    model: ModelSpec
+    hardware: Hardware
+    profile: Profile | None
+    work: Work
+    machine: Machine
+
+    @property
+    def basis(self) -> str:
+        """``calibrated``, ``transfer`` (a profile of another device) or ``bound`` (no profile)."""
+        if self.profile is None:
+            return "bound"
+        return "calibrated" if self.profile.hardware == self.hardware.id else "transfer"
+
+    def times(self, factors: Factors | None) -> RequestTime:
+        """Time the request with other factors than the profile's."""
+        return time_request(self.work, self.machine._replace(factors=factors))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer. Times in seconds, sizes in bytes; each field a number, or an array where the request has arrays.
+
+    ``ttft_s`` is the whole prefill with the first token. ``tpot_s`` is (E2E - TTFT) / (output tokens - 1), NaN where
+    there is one output token. Bounds are one of ``host``, ``compute``, ``memory``, ``network``: what most of the pass
+    waits for. The 90% intervals ``*_low`` and ``*_high`` are None without a profile.
+    """
+
+    question: Question
+    request: RequestTime
+    footprint: Footprint
+
+    @cached_property
+    def times(self) -> Times:
+        """The three times, seconds."""
+        return combine_times(self.request, self.question.work.workload)
+
+    @property
+    def ttft_s(self) -> Number:
+        """Time to first token, seconds."""
+        return self.times.ttft_s
+
+    @property
+    def tpot_s(self) -> Number:
+        """Mean time per output token after the first, seconds."""
+        return self.times.tpot_s
+
+    @property
+    def e2e_s(self) -> Number:
+        """Time of the whole request, seconds."""
+        return self.times.e2e_s
+
+    @cached_property
+    def intervals(self) -> Intervals | None:
+        """90% intervals of the three times; None for a bound."""
+        profile = self.question.profile
+        if profile is None:
+            return None
+        workload = self.question.work.workload
+
+        def law(factors: Factors) -> Times:
+            return combine_times(self.question.times(factors), workload)
+
+        return find_intervals(profile, law, self.basis == "transfer")
+
+    @property
+    def output_tokens_per_s(self) -> Number:
+        """Output tokens per second over the batch."""
+        workload = self.question.work.workload
+        return workload.batch_size * workload.output_tokens / self.e2e_s
+
+    @property
+    def devices(self) -> int:
+        """Devices in use."""
+        return self.question.work.deployment.devices
+
+    @property
+    def fits(self) -> Number:
+        """Whether weights, KV cache and activations fit each device."""
+        fits = self.footprint.device_bytes <= self.question.hardware.memory.capacity
+        return fits if isinstance(fits, np.ndarray) else bool(fits)
+
+    @property
+    def weights_bytes(self) -> Number:
+        """Weights over all devices, bytes."""
+        return self.footprint.weights_bytes
+
+    @property
+    def kv_cache_bytes(self) -> Number:
+        """KV cache at the end of the request over all devices, bytes."""
+        return self.footprint.kv_cache_bytes
+
+    @property
+    def prefill_bound(self) -> Any:
+        """What the prefill waits for."""
+        return find_bound(self.request.prefill, self.question.machine)
+
+    @property
+    def decode_bound(self) -> Any:
+        """What a decode pass waits for."""
+        return find_bound(self.request.decode, self.question.machine)
+
+    @property
+    def mfu(self) -> Number:
+        """Model FLOPs utilisation of the prefill."""
+        work, machine = self.question.work, self.question.machine
+        return find_mfu(self.request.prefill_step, self.ttft_s, machine.device, work.deployment.pp)
+
+    @property
+    def mbu(self) -> Number:
+        """Model bandwidth utilisation of decode; NaN where there is one output token."""
+        work, machine = self.question.work, self.question.machine
+        return find_mbu(self.request.decode_step, self.tpot_s, machine.device, work.deployment.pp)
+
+    @property
+    def basis(self) -> str:
+        """``calibrated``, ``transfer`` or ``bound``."""
+        return self.question.basis
+
+    def __getattr__(self, name: str) -> Any:
+        """Ends of the intervals: ``ttft_s_low``, ``e2e_s_high`` and so on."""
+        base, _, end = name.rpartition("_")
+        if base not in TIME_FIELDS or end not in ("low", "high"):
+            raise AttributeError(name)
+        return None if self.intervals is None else getattr(getattr(self.intervals, end), base)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the JSON answer."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+
+def predict(
+    model: str | Path | Architecture | ModelSpec,
+    hardware: str | Path | Hardware,
+    calibration: str | Path | Profile | None = None,
+    *,
+    stack: str | Path | Stack | None = None,
+    tp: int = 1,
+    pp: int = 1,
+    dtype: str = "fp16",
+    weight_dtype: str | None = None,
+    kv_dtype: str | None = None,
+    prompt_tokens: Any = 512,
+    output_tokens: Any = 128,
+    batch_size: Any = 1,
+) -> Prediction:
+    """Predict the time of a request.
+
+    Args:
+        model: name or alias, YAML, Hugging Face ``config.json`` or its folder, or an object.
+        hardware: name or alias, YAML, or an object.
+        calibration: profile name, YAML or object; ``"none"`` for the bound, with every efficiency 1 and no overhead;
+            None for the shipped profile of the device, and the bound where there is none.
+        stack: name, YAML or object. None: the profile's stack, or the ideal one for a bound.
+        tp: tensor-parallel size, devices that share every layer.
+        pp: pipeline-parallel size, groups of devices that hold consecutive layers.
+        dtype: data type of the arithmetic.
+        weight_dtype: data type of weights; None: ``dtype``.
+        kv_dtype: data type of the KV cache; None: ``dtype``.
+        prompt_tokens: tokens of the prompt; a number or an array.
+        output_tokens: tokens to generate, the first included; a number or an array.
+        batch_size: requests that run together; a number or an array. The three broadcast.
+
+    Raises:
+        InputError: a name, file, layout or count that is wrong.
+    """
+    deployment = Deployment(tp, pp, dtype, weight_dtype, kv_dtype)
+    workload = Workload(prompt_tokens, output_tokens, batch_size)
+    return answer(resolve(model, hardware, calibration, stack, deployment, workload))
+
+
+def predict_grid(
+    model: str | Path | Architecture | ModelSpec,
+    hardware: str | Path | Hardware,
+    calibration: str | Path | Profile | None = None,
+    *,
+    prompt_tokens: Sequence[int],
+    output_tokens: Sequence[int],
+    batch_size: Sequence[int],
+    **layout: Any,
+) -> Prediction:
+    """Predict every combination of the token counts and batch sizes; plain numbers where there is one of each.
+
+    Raises:
+        InputError: as ``predict``.
+    """
+    counts = (prompt_tokens, output_tokens, batch_size)
+    single = all(len(values) == 1 for values in counts)
+    axes = [values[0] for values in counts] if single else np.ix_(*counts)
+    return predict(
+        model, hardware, calibration, prompt_tokens=axes[0], output_tokens=axes[1], batch_size=axes[2], **layout
+    )
+
+
+def resolve(
+    model: str | Path | Architecture | ModelSpec,
+    hardware: str | Path | Hardware,
+    calibration: str | Path | Profile | None,
+    stack: str | Path | Stack | None,
+    deployment: Deployment,
+    workload: Workload,
+) -> Question:
+    """Replace every name of a question by what it stands for, and check that the parts go together.
+
+    Raises:
+        InputError: with the first reason found.
+    """
+    spec = load_model(model)
+    device = load_hardware(hardware)
+    chosen = None if stack is None else load_stack(stack)
+    profile = resolve_profile(device, chosen, calibration)
+    if chosen is None:
+        chosen = load_stack(DEFAULT_STACK if profile is None else profile.stack)
+    architecture = chosen.build(spec.architecture, spec.id)
+    check_deployment(deployment, architecture, device)
+    learned = architecture.position_embedding == "learned"
+    workload = check_workload(workload, architecture.max_position_embeddings, learned)
+    machine = Machine(
+        describe_device(device, deployment.dtype),
+        device.node_link().bandwidth_each_way if deployment.devices > 1 else float("inf"),
+        deployment.tp,
+        chosen.execution == "eager",
+        None if profile is None else profile.values(),
+    )
+    return Question(spec, device, profile, Work(architecture, deployment, chosen, workload), machine)
+
+
+def choose_profile(hardware: str, stack: str | None, calibration: str | None) -> str | Profile | None:
+    """Return the profile that a device's own measurement gives, unless another is named.
+
+    A device with changed facts is another device: it takes the profile of the device it was, as a transfer.
+    """
+    if calibration is not None:
+        return calibration
+    profile = find_profile(load_hardware(hardware).id, None if stack is None else load_stack(stack).id)
+    return "none" if profile is None else profile
+
+
+def resolve_profile(
+    hardware: Hardware, stack: Stack | None, calibration: str | Path | Profile | None
+) -> Profile | None:
+    """Return the profile to use; None for a bound."""
+    if isinstance(calibration, str) and calibration.lower() == "none":
+        return None
+    if calibration is None:
+        return find_profile(hardware.id, None if stack is None else stack.id)
+    return load_profile(calibration)
+
+
+def answer(question: Question) -> Prediction:
+    """Time a resolved question."""
+    a, d, stack, workload = question.work
+    request = time_request(question.work, question.machine)
+    footprint = measure_footprint(a, d, stack, workload.prompt_tokens, workload.output_tokens, workload.batch_size)
+    return Prediction(question, request, footprint)
+
+
+def combine_times(request: RequestTime, workload: Workload) -> Times:
+    """TTFT, TPOT and E2E, broadcast to one shape."""
+    passes = workload.output_tokens - 1
+    e2e = request.prefill_s + request.decode_s
+    if isinstance(e2e, np.ndarray):
+        with np.errstate(invalid="ignore"):
+            tpot = np.where(passes > 0, request.decode_s / maximum(passes, 1.0), np.nan)
+        ttft, tpot, e2e = np.broadcast_arrays(request.prefill_s, tpot, e2e)
+        return Times(ttft, tpot, e2e)
+    return Times(request.prefill_s, request.decode_s / passes if passes else float("nan"), e2e)
+
+
+def find_bound(time: PassTime, machine: Machine) -> Any:
+    """What most of a pass waits for: the host, or the resource that takes most of the device's time."""
+    spent: dict[str, Number] = {"compute": 0.0, "memory": 0.0, "network": 0.0}
+    for operator, count, seconds in time.operators:
+        total = count * seconds
+        if operator.kind in MESSAGES:
+            spent["network"] = spent["network"] + total
+            continue
+        share = is_compute_bound(operator, machine.device) * 1.0
+        spent["compute"] = spent["compute"] + total * share
+        spent["memory"] = spent["memory"] + total * (1.0 - share)
+    waiting = {"host": where_host_leads(time), **spent}
+    names, seconds_of = list(waiting), np.broadcast_arrays(*waiting.values())
+    chosen = np.array(names)[np.argmax(np.stack(seconds_of), axis=0)]
+    return str(chosen) if chosen.ndim == 0 else chosen
+
+
+def where_host_leads(time: PassTime) -> Number:
+    """Seconds the pass waits for the host: all of the host's where it is the slower one, else what nothing hides."""
+    leads = np.asarray(time.host_s > time.device_s)
+    return np.where(leads, time.host_s, 0.0) + time.serial_s

@@ -1,0 +1,66 @@
+"""Answers of ``models`` and ``hardware``: lists, cards and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from simulator.errors import InputError
+from simulator.inputs.check import check_hardware, check_model
+from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, list_ids, load_hardware, load_model
+from simulator.report.output import OutputForm, format_json, format_rows
+from simulator.report.specs import format_card, hardware_facts, hardware_row, model_facts, model_row
+
+
+class Catalogue(NamedTuple):
+    """One kind of spec: its ids, and how it is loaded, shown and checked."""
+
+    ids: list[str]
+    load: Callable[[str], Any]
+    row: Callable[[Any], dict[str, Any]]
+    facts: Callable[[Any], dict[str, Any]]
+    check: Callable[[str], list[str]]
+
+
+def open_catalogue(kind: str) -> Catalogue:
+    """Return the catalogue of ``models`` or ``hardware``."""
+    if kind == "models":
+        return Catalogue(list_ids(MODEL_FOLDER), load_model, model_row, model_facts, check_model)
+    return Catalogue(list_ids(HARDWARE_FOLDER), load_hardware, hardware_row, hardware_facts, check_hardware)
+
+
+def report_list(kind: str, form: OutputForm) -> str:
+    """All specs of a kind, one row each."""
+    catalogue = open_catalogue(kind)
+    rows = [catalogue.row(catalogue.load(name)) for name in catalogue.ids]
+    return format_rows(rows, form, {"schema": f"roofcast/{kind}/1", kind: rows})
+
+
+def report_card(kind: str, name: str, form: OutputForm) -> str:
+    """All facts of one spec."""
+    catalogue = open_catalogue(kind)
+    facts = catalogue.facts(catalogue.load(name))
+    if form == "table":
+        return format_card(facts)
+    if form == "json":
+        return format_json({"schema": f"roofcast/{kind}/1", kind: [facts]})
+    return format_rows([{"fact": key, "value": value} for key, value in facts.items()], form, {})
+
+
+def report_check(kind: str, names: Sequence[str], form: OutputForm) -> tuple[str, int]:
+    """The result of checking specs (all where none is named), and how many failed."""
+    catalogue = open_catalogue(kind)
+    rows = []
+    for name in names or catalogue.ids:
+        problems = find_problems(catalogue, name)
+        rows.append({"spec": name, "passed": not problems, "problems": "; ".join(problems)})
+    failed = sum(not row["passed"] for row in rows)
+    return format_rows(rows, form, {"schema": f"roofcast/{kind}-check/1", "checks": rows}), failed
+
+
+def find_problems(catalogue: Catalogue, name: str) -> list[str]:
+    """What is wrong with one spec; a file that cannot be read is one problem."""
+    try:
+        return catalogue.check(name)
+    except InputError as error:
+        return [str(error)]

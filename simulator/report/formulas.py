@@ -1,0 +1,76 @@
+"""The cost laws as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.costs.formulas import COLUMNS, SYMBOLS, Formula, derive_formulas, read_values
+from simulator.errors import InputError
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.library import load_model, load_stack
+from simulator.report.output import OutputForm, format_json, format_markdown, format_rows, format_table
+
+PLAIN_GPT = Architecture(
+    hidden_size=1,
+    num_hidden_layers=1,
+    num_attention_heads=1,
+    intermediate_size=1,
+    vocab_size=1,
+    max_position_embeddings=1,
+    position_embedding="learned",
+    tie_word_embeddings=True,
+)
+
+
+def report_formulas(model: str | None, stack: str, notation: str, given: Mapping[str, str], form: OutputForm) -> str:
+    """Every operator's costs, with numbers put in for the symbols that are given.
+
+    Raises:
+        InputError: an unknown name, or a value that is not a whole number.
+    """
+    numbers = {name: read_number(name, text) for name, text in given.items() if name != "model"}
+    valued = load_model(given["model"]) if "model" in given else None
+    software = load_stack(stack)
+    spec = load_model(model) if model else valued
+    architecture = PLAIN_GPT if spec is None else software.build(spec.architecture, spec.id)
+    values = read_values(None if valued is None else software.build(valued.architecture, valued.id), numbers)
+    formulas = derive_formulas(architecture, software, values)
+    rows = [write_formula(formula, notation) for formula in formulas]
+    symbols = [{"symbol": symbol, "name": name, "meaning": text} for symbol, (name, text) in SYMBOLS.items()]
+    if form == "json":
+        return format_json({"schema": "roofcast/formulas/1", "symbols": symbols, "operators": rows})
+    if form == "csv":
+        return format_rows(rows, form, {})
+    write = format_table if form == "table" else format_markdown
+    rows = [{key: f"{value:,}" if isinstance(value, int) else str(value) for key, value in row.items()} for row in rows]
+    notes = "Costs are of one device, once; `times` is how often the operator runs in a pass."
+    return "\n\n".join([write(rows), notes, write(symbols)])
+
+
+def read_number(name: str, text: str) -> float:
+    """A number from the command line.
+
+    Raises:
+        InputError: it is not one.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--at: {name} is '{text}'; it must be a number") from None
+
+
+def write_formula(formula: Formula, notation: str) -> dict[str, Any]:
+    """One row: a number where nothing is left to put in, else the expression as text or LaTeX."""
+    row: dict[str, Any] = {"phase": formula.phase, "operator": formula.operator}
+    row["times"] = write_expression(formula.times, notation)
+    return row | {name: write_expression(formula.costs[name], notation) for name in COLUMNS}
+
+
+def write_expression(expression: Any, notation: str) -> Any:
+    """An expression as text or LaTeX, and a plain number where it has no symbol left."""
+    import sympy
+
+    if expression.is_number:
+        return int(expression) if expression.is_integer else float(expression)
+    return sympy.latex(expression) if notation == "latex" else str(expression)

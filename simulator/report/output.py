@@ -1,0 +1,121 @@
+"""One answer in four forms: a table for the terminal, JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from simulator.units import format_quantity, format_seconds
+
+OutputForm = Literal["table", "json", "csv", "md"]
+Row = Mapping[str, Any]
+UNIT_SUFFIXES: dict[str, Callable[[float], str]] = {
+    "_flops_per_s": lambda value: format_quantity(value, "FLOP/s"),
+    "_bytes_per_s": lambda value: format_quantity(value, "B/s"),
+    "_bytes": lambda value: format_quantity(value, "B"),
+    "_flops": lambda value: format_quantity(value, "FLOP"),
+    "_hz": lambda value: format_quantity(value, "Hz"),
+    "_w": lambda value: format_quantity(value, "W"),
+    "_tokens_per_s": lambda value: f"{value:.4g}",
+    "_s": format_seconds,
+}
+FRACTIONS = {"mape", "median_ape", "p90_ape", "bias", "coverage_90", "error", "share", "mfu", "mbu", "deviation"}
+
+
+def to_plain(value: Any) -> Any:
+    """A value that JSON can hold: NumPy types become Python's, and what is not a number becomes null."""
+    if isinstance(value, np.ndarray):
+        return [to_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def format_rows(rows: Sequence[Row], form: OutputForm, document: Mapping[str, Any]) -> str:
+    """Rows in one of the forms; JSON is the document that holds them."""
+    if form == "json":
+        return format_json(document)
+    return {"csv": format_csv, "md": format_markdown, "table": format_table}[form](rows)
+
+
+def format_json(document: Mapping[str, Any]) -> str:
+    """A document as indented JSON."""
+    return json.dumps(to_plain(document), indent=2, allow_nan=False)
+
+
+def format_csv(rows: Sequence[Row]) -> str:
+    """Rows as CSV, in full precision and SI units."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: to_plain(value) for key, value in row.items()} for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def format_markdown(rows: Sequence[Row]) -> str:
+    """Rows as a Markdown table, written for people."""
+    if not rows:
+        return ""
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + " --- |" * len(rows[0])]
+    for row in rows:
+        cells = (format_cell(key, value).replace("|", "\\|") for key, value in row.items())
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def format_table(rows: Sequence[Row], title: str | None = None) -> str:
+    """Rows as a table for the terminal, written for people."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for key in rows[0] if rows else ():
+        numeric = all(isinstance(row[key], int | float | np.number | None) for row in rows)
+        table.add_column(key, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(format_cell(key, value) for key, value in row.items()))
+    text = print_to_text(table).strip("\n")
+    return text if title is None else f"{title}\n{text}"
+
+
+def print_to_text(renderable: Any) -> str:
+    """Render for the terminal at hand, coloured where it shows colours and ``NO_COLOR`` is not set."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # A pipe has no width; a table must not be folded to a guess of it.
+    if not console.is_terminal:
+        console = Console(highlight=False, width=240)
+    with console.capture() as capture:
+        console.print(renderable)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
+
+
+def format_cell(key: str, value: Any) -> str:
+    """One value for people: three digits with a prefix where the name of the field ends in a unit."""
+    value = to_plain(value)
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if key in FRACTIONS:
+        return f"{100 * value:.1f}%"
+    bare = key.removesuffix("_low").removesuffix("_high")
+    for suffix, write in UNIT_SUFFIXES.items():
+        if bare.endswith(suffix):
+            return write(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,166 @@
+"""A prediction as rows and as a breakdown by phase."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator.errors import ImpossibleError
+from simulator.prediction import FIELDS, Prediction
+from simulator.report.output import OutputForm, format_rows, format_table
+from simulator.timing.kernels import is_compute_bound
+from simulator.timing.step import MESSAGES, PassTime
+from simulator.units import format_quantity, format_seconds
+
+SCHEMA = "roofcast/prediction/1"
+SHOWN = (
+    *("prompt_tokens", "output_tokens", "batch_size", "ttft_s", "tpot_s", "e2e_s", "e2e_s_low", "e2e_s_high"),
+    *("output_tokens_per_s", "prefill_bound", "decode_bound", "mfu", "mbu", "fits", "basis"),
+)
+
+
+def check_fit(prediction: Prediction) -> None:
+    """Refuse an answer for what does not fit in memory.
+
+    Raises:
+        ImpossibleError: with the bytes needed and there.
+    """
+    if np.all(prediction.fits):
+        return
+    question = prediction.question
+    needed = float(np.max(prediction.footprint.device_bytes))
+    capacity = question.hardware.memory.capacity
+    raise ImpossibleError(
+        f"{question.model.id} does not fit on {prediction.devices} x {question.hardware.id}: "
+        f"{format_quantity(needed, 'B')} needed on each, {format_quantity(capacity, 'B')} there "
+        "(more --tp, fewer tokens, or --assume-fits)"
+    )
+
+
+def report_prediction(prediction: Prediction, form: OutputForm, measured: dict[str, Any] | None = None) -> str:
+    """The answer in one of the forms; a single request as a table comes with its breakdown."""
+    rows = list_rows(prediction)
+    if form == "table" and len(rows) == 1:
+        return format_prediction(prediction, measured)
+    if measured is not None and len(rows) == 1:
+        rows = [rows[0] | {f"measured_{key}": value for key, value in measured.items()}]
+    if form in ("table", "md"):
+        shown = [{key: row[key] for key in SHOWN} for row in rows]
+        return format_rows(shown, form, {})
+    return format_rows(rows, form, {"schema": SCHEMA, "predictions": rows})
+
+
+def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
+    """One row a request: what was asked, then the fields of the answer."""
+    question = prediction.question
+    workload, deployment = question.work.workload, question.work.deployment
+    asked: dict[str, Any] = {
+        "model": question.model.id,
+        "hardware": question.hardware.id,
+        "stack": question.work.stack.id,
+        "calibration": None if question.profile is None else question.profile.id,
+        "tp": deployment.tp,
+        "pp": deployment.pp,
+        "dtype": deployment.dtype,
+        "prompt_tokens": workload.prompt_tokens,
+        "output_tokens": workload.output_tokens,
+        "batch_size": workload.batch_size,
+    }
+    columns = asked | {name: getattr(prediction, name) for name in FIELDS}
+    arrays = {name: np.atleast_1d(np.asarray(value, dtype=object)).ravel() for name, value in flatten(columns).items()}
+    counts = ("prompt_tokens", "output_tokens", "batch_size")
+    size = max(len(array) for array in arrays.values())
+    rows = []
+    for index in range(size):
+        row = {name: array[index if len(array) > 1 else 0] for name, array in arrays.items()}
+        rows.append(row | {name: int(row[name]) for name in counts})
+    return rows
+
+
+def flatten(columns: dict[str, Any]) -> dict[str, Any]:
+    """Broadcast the array-valued columns against each other."""
+    arrays = {name: value for name, value in columns.items() if isinstance(value, np.ndarray)}
+    if not arrays:
+        return columns
+    return columns | dict(zip(arrays, np.broadcast_arrays(*arrays.values()), strict=True))
+
+
+def list_breakdown(passed: PassTime, prediction: Prediction) -> list[dict[str, Any]]:
+    """Where one forward pass spends its time: the device's operators, then the host."""
+    device = prediction.question.machine.device
+    rows = []
+    for operator, count, seconds in passed.operators:
+        compute = "compute" if is_compute_bound(operator, device) else "memory"
+        rows.append(
+            {
+                "operator": operator.name,
+                "times": int(count),
+                "each_s": seconds,
+                "total_s": count * seconds,
+                "share": count * seconds / passed.seconds,
+                "bound": "network" if operator.kind in MESSAGES else compute,
+            }
+        )
+    for name, total in (("host, beside the device", passed.host_s), ("host, before and after", passed.serial_s)):
+        if total:
+            rows.append(
+                {
+                    "operator": name,
+                    "times": 1,
+                    "each_s": total,
+                    "total_s": total,
+                    "share": total / passed.seconds,
+                    "bound": "host",
+                }
+            )
+    return rows
+
+
+def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = None) -> str:
+    """One request for people: the answer, the measurement beside it where there is one, and both phases."""
+    question = prediction.question
+    work = question.work
+    workload, deployment = work.workload, work.deployment
+    basis = prediction.basis if question.profile is None else f"{prediction.basis} ({question.profile.id})"
+    layout = f"{deployment.devices} x {question.hardware.name}"
+    lines = [
+        f"{question.model.name} on {layout}, {work.stack.name}, {deployment.dtype}, "
+        f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens, "
+        f"batch {workload.batch_size:.0f}",
+        f"basis: {basis}" + ("; every efficiency 1, no overhead: a lower bound" if prediction.basis == "bound" else ""),
+        "",
+        f"  time to first token     {write_time(prediction, 'ttft_s')}   {prediction.prefill_bound}-bound",
+    ]
+    if workload.output_tokens > 1:
+        lines.append(f"  time per output token   {write_time(prediction, 'tpot_s')}   {prediction.decode_bound}-bound")
+    lines.append(f"  whole request           {write_time(prediction, 'e2e_s')}")
+    if measured is not None:
+        lines.append(
+            f"  measured                {format_seconds(measured['measured']):>8}   "
+            f"prediction {100 * measured['error']:+.1f}%   [{measured['source']}]"
+        )
+    mbu = "" if workload.output_tokens == 1 else f", decode uses {100 * prediction.mbu:.0f}% of the bandwidth"
+    lines += [
+        f"  throughput              {prediction.output_tokens_per_s:.4g} output tokens/s",
+        f"  utilisation             prefill uses {100 * prediction.mfu:.0f}% of the peak{mbu}",
+        f"  memory                  weights {format_quantity(prediction.weights_bytes, 'B')}, KV cache "
+        f"{format_quantity(prediction.kv_cache_bytes, 'B')} over all devices; "
+        f"{'fits' if prediction.fits else 'does not fit'}",
+        "",
+        format_table(list_breakdown(prediction.request.prefill, prediction), "Prefill"),
+    ]
+    if workload.output_tokens > 1:
+        title = "Decode, one output token in the middle of the generation"
+        lines += ["", format_table(list_breakdown(prediction.request.decode, prediction), title)]
+    lines += ["", "The host issues kernels while the device runs them; the slower of the two decides a pass."] * (
+        work.stack.execution == "eager" and question.profile is not None
+    )
+    return "\n".join(lines)
+
+
+def write_time(prediction: Prediction, name: str) -> str:
+    """One time with its 90% interval where it has one."""
+    value = format_seconds(getattr(prediction, name))
+    low, high = getattr(prediction, name + "_low"), getattr(prediction, name + "_high")
+    return f"{value:>8}" + ("" if low is None else f"   (90%: {format_seconds(low)} to {format_seconds(high)})")

@@ -1,0 +1,98 @@
+"""Models and devices as rows and as cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+from simulator.inputs.architecture import ModelSpec, Source, count_parameters
+from simulator.inputs.check import find_deviation
+from simulator.inputs.hardware import Hardware
+from simulator.report.output import format_cell, format_table
+
+
+def model_row(spec: ModelSpec) -> dict[str, Any]:
+    """One line of the list of models."""
+    a = spec.architecture
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "parameters": round(count_parameters(a)),
+        "layers": a.num_hidden_layers,
+        "hidden_size": a.hidden_size,
+        "heads": a.num_attention_heads,
+        "vocab_size": a.vocab_size,
+        "aliases": spec.aliases or [],
+    }
+
+
+def hardware_row(device: Hardware) -> dict[str, Any]:
+    """One line of the list of devices."""
+    link = None if device.links is None or device.links.node is None else device.links.node
+    return {
+        "id": device.id,
+        "name": device.name,
+        "fp16_flops_per_s": device.compute.matrix_peak.get("fp16"),
+        "memory_bytes": device.memory.capacity,
+        "bandwidth_bytes_per_s": device.memory.bandwidth,
+        "link_each_way_bytes_per_s": None if link is None else link.bandwidth_each_way,
+        "tdp_w": None if device.power is None else device.power.tdp,
+        "aliases": device.aliases or [],
+    }
+
+
+def model_facts(spec: ModelSpec) -> dict[str, Any]:
+    """Everything about a model, flat."""
+    a = spec.architecture
+    facts: dict[str, Any] = {"id": spec.id, "name": spec.name, "aliases": spec.aliases or []}
+    facts |= {field.name: getattr(a, field.name) for field in fields(a)}
+    facts |= {"num_key_value_heads": a.kv_heads, "head_dim": a.head_size}
+    facts["parameters"] = round(count_parameters(a))
+    facts["published_parameters"] = spec.published_parameters
+    facts["deviation"] = find_deviation(spec)
+    facts["kv_cache_numbers_per_token"] = round(2 * a.num_hidden_layers * a.kv_width)
+    facts["sources"] = describe_sources(spec.sources)
+    return facts
+
+
+def hardware_facts(device: Hardware) -> dict[str, Any]:
+    """Everything about a device, flat, with the ridge point of each data type in FLOP per byte."""
+    facts: dict[str, Any] = {"id": device.id, "name": device.name, "aliases": device.aliases or []}
+    facts |= {"vendor": device.vendor, "kind": device.kind, "release_date": device.release_date}
+    facts |= {"units": device.compute.units, "clock_hz": device.compute.clock}
+    for dtype, peak in device.compute.matrix_peak.items():
+        facts[f"matrix_peak_{dtype}_flops_per_s"] = peak
+    for dtype, peak in (device.compute.vector_peak or {}).items():
+        facts[f"vector_peak_{dtype}_flops_per_s"] = peak
+    for dtype, peak in device.compute.matrix_peak.items():
+        facts[f"ridge_point_{dtype}_flop_per_byte"] = peak / device.memory.bandwidth
+    facts |= {"memory": device.memory.technology, "memory_bytes": device.memory.capacity}
+    facts |= {"bandwidth_bytes_per_s": device.memory.bandwidth, "l2_bytes": device.memory.l2_capacity}
+    for reach in ("node", "host"):
+        link = None if device.links is None else getattr(device.links, reach)
+        if link is not None:
+            facts |= {f"{reach}_link": link.technology, f"{reach}_link_each_way_bytes_per_s": link.bandwidth_each_way}
+    facts["tdp_w"] = None if device.power is None else device.power.tdp
+    facts["sources"] = describe_sources(device.sources)
+    return facts
+
+
+def describe_sources(sources: Iterable[Source] | None) -> list[str]:
+    """Sources as text, with what each gives."""
+    return [f"{s.title}{f' <{s.url}>' if s.url else ''}: {', '.join(s.gives)}" for s in sources or ()]
+
+
+def format_card(facts: dict[str, Any]) -> str:
+    """Facts for people: one line each, the sources below."""
+    sources = facts["sources"]
+    rows = [{"fact": key, "value": write_fact(key, value)} for key, value in facts.items() if key != "sources"]
+    lines = [format_table(rows), "", "Sources"]
+    return "\n".join(lines + [f"  {source}" for source in sources or ["none given"]])
+
+
+def write_fact(key: str, value: Any) -> str:
+    """One fact as text, in the units people use."""
+    if key in ("parameters", "published_parameters") and value is not None:
+        return f"{value:,.0f} ({value / 1e9:.4g} billion)"
+    return format_cell(key, value)

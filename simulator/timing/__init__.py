@@ -1,0 +1,1 @@
+"""From work to seconds: kernel laws, collectives, the host, one forward pass, one request."""

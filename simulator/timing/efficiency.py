@@ -1,0 +1,222 @@
+"""The calibration profile: what a measurement adds to a data sheet.
+
+A profile holds a few factors fitted for one (hardware, stack), each with a meaning and a unit, their covariance and
+where they come from. ``FACTORS`` is the table of what they mean.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.costs.elementary import Number
+from simulator.errors import InputError
+from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
+from simulator.specfile import build, read_spec, spec_dataclass
+
+SCHEMA = "roofcast/profile/1"
+
+
+class Factors(NamedTuple):
+    """Values of the factors, each a float or an array that broadcasts against the rows of a prediction."""
+
+    matrix_efficiency: Number
+    matrix_bandwidth_efficiency: Number
+    tile_load_bytes_per_cycle: Number
+    wave_latency_s: Number
+    weight_reuse: Number
+    misaligned_slowdown: Number
+    attention_efficiency: Number
+    stream_efficiency: Number
+    kernel_latency_s: Number
+    link_efficiency: Number
+    link_latency_s: Number
+    launch_s: Number
+    layer_host_s: Number
+    collective_host_s: Number
+    step_host_s: Number
+    layer_setup_s: Number
+    prompt_token_host_s: Number
+    parallel_overlap: Number
+
+
+class FactorMeaning(NamedTuple):
+    """Unit and meaning of one factor, and the values that make physical sense."""
+
+    unit: str
+    low: float
+    high: float
+    meaning: str
+
+
+FACTORS: dict[str, FactorMeaning] = {
+    "matrix_efficiency": FactorMeaning(
+        "1",
+        0.05,
+        1.0,
+        "share of the dense matrix peak that a tile of a matrix product reaches once its operands are on chip",
+    ),
+    "matrix_bandwidth_efficiency": FactorMeaning(
+        "1", 0.05, 1.0, "share of the memory bandwidth that a matrix product reaches when it waits for operands"
+    ),
+    "tile_load_bytes_per_cycle": FactorMeaning(
+        "B/cycle",
+        20.0,
+        5000.0,
+        "operand bytes that one multiprocessor takes in per clock cycle while it works on a tile",
+    ),
+    "wave_latency_s": FactorMeaning("s", 1e-8, 1e-4, "start and drain of one wave of tiles"),
+    "weight_reuse": FactorMeaning(
+        "1", 0.05, 20.0, "weight bytes, in last-level caches, that a row of tiles leaves behind for the next row"
+    ),
+    "misaligned_slowdown": FactorMeaning(
+        "1", 1.0, 20.0, "slowdown of a matrix product whose rows do not start at multiples of 16 bytes"
+    ),
+    "attention_efficiency": FactorMeaning(
+        "1", 0.05, 1.0, "share of the dense matrix peak that fused attention reaches"
+    ),
+    "stream_efficiency": FactorMeaning(
+        "1", 0.05, 1.0, "share of the memory bandwidth that a kernel reaches which only moves numbers"
+    ),
+    "kernel_latency_s": FactorMeaning("s", 1e-8, 1e-4, "time of a kernel on the device with no work in it"),
+    "link_efficiency": FactorMeaning("1", 0.02, 1.0, "share of the link bandwidth that a collective reaches"),
+    "link_latency_s": FactorMeaning("s", 1e-8, 1e-3, "latency of a collective for each doubling of its devices"),
+    "launch_s": FactorMeaning("s", 1e-7, 1e-3, "host time to issue one kernel"),
+    "layer_host_s": FactorMeaning("s", 1e-7, 1e-2, "host time of one layer besides its kernel launches"),
+    "collective_host_s": FactorMeaning(
+        "s", 1e-7, 1e-2, "host time to issue one collective, waiting for peers included"
+    ),
+    "step_host_s": FactorMeaning(
+        "s", 1e-6, 1e-1, "time of one forward pass outside its layers: sampling, checks, synchronisation"
+    ),
+    "layer_setup_s": FactorMeaning("s", 1e-8, 1e-2, "host time a layer spends once a request, to allocate its cache"),
+    "prompt_token_host_s": FactorMeaning(
+        "s", 1e-9, 1e-3, "host time to encode and decode the text of one prompt token"
+    ),
+    "parallel_overlap": FactorMeaning(
+        "1", 1.0, 50.0, "sharpness of the maximum of host and device time where devices wait for each other"
+    ),
+}
+
+
+@spec_dataclass
+class FittedFactor:
+    """One factor as fitted: standard errors are relative (of the logarithm)."""
+
+    value: float
+    unit: str
+    standard_error: float
+    prior: float
+    prior_standard_error: float
+
+
+@spec_dataclass
+class Discrepancy:
+    """Relative scatter (one standard deviation) that remains between law and measurement, by phase."""
+
+    prefill: float
+    decode: float
+
+
+@spec_dataclass
+class Provenance:
+    """What was measured, when, and how well the fit holds."""
+
+    date: str
+    rows: int
+    table: str
+    table_sha256: str
+    models: list[str]
+    roofcast_version: str
+    mape: float
+    command: str | None = None
+    source: str | None = None
+
+
+@spec_dataclass
+class Profile:
+    """One fitted profile file. ``correlation`` is in the order of ``factors``."""
+
+    schema: Literal["roofcast/profile/1"]
+    id: str
+    hardware: str
+    stack: str
+    factors: dict[str, FittedFactor]
+    correlation: list[list[float]]
+    discrepancy: Discrepancy
+    provenance: Provenance
+    aliases: list[str] | None = None
+
+    def values(self) -> Factors:
+        """Factor values in the order of ``Factors``."""
+        return Factors(**{name: factor.value for name, factor in self.factors.items()})
+
+    def log_covariance(self) -> NDArray[np.float64]:
+        """Covariance of the logarithms of the factors, in the order of ``Factors``."""
+        names = list(self.factors)
+        order = [names.index(name) for name in Factors._fields]
+        errors = np.array([self.factors[name].standard_error for name in Factors._fields])
+        correlation = np.asarray(self.correlation, dtype=np.float64)[np.ix_(order, order)]
+        return np.asarray(correlation * np.outer(errors, errors), dtype=np.float64)
+
+
+def load_profile(calibration: str | Path | Profile) -> Profile:
+    """Resolve a profile: a name, a YAML file, or an object.
+
+    Raises:
+        InputError: no such name or file, or the file is wrong.
+    """
+    if isinstance(calibration, Profile):
+        return calibration
+    path = find_file(calibration)
+    return read_shipped_profile(str(calibration)) if path is None else read_profile(path)
+
+
+@cache
+def read_shipped_profile(name: str) -> Profile:
+    """Read a shipped profile by id."""
+    return read_profile(find_by_name("profile", name, PROFILE_FOLDER))
+
+
+def read_profile(path: Path) -> Profile:
+    """Read and check one profile file.
+
+    Raises:
+        InputError: another schema version, a factor missing, unknown or out of range, or a matrix of the wrong shape.
+    """
+    spec = read_spec(path)
+    schema = spec.data.get("schema")
+    if schema != SCHEMA:
+        raise InputError(f"{path}: schema is {schema!r}; this version reads '{SCHEMA}', so fit the profile again")
+    profile: Profile = build(spec, Profile)
+    missing = set(Factors._fields) - set(profile.factors)
+    unknown = set(profile.factors) - set(Factors._fields)
+    if missing or unknown:
+        what = f"missing {', '.join(sorted(missing))}" if missing else f"unknown {', '.join(sorted(unknown))}"
+        raise InputError(f"{path}: factors: {what}")
+    for name, factor in profile.factors.items():
+        meaning = FACTORS[name]
+        if not meaning.low <= factor.value <= meaning.high:
+            raise InputError(
+                f"{path}: factors.{name} is {factor.value:g}; allowed are {meaning.low:g} to {meaning.high:g}"
+            )
+    size = len(profile.factors)
+    if len(profile.correlation) != size or any(len(row) != size for row in profile.correlation):
+        raise InputError(f"{path}: correlation must be {size} rows of {size} numbers")
+    return profile
+
+
+def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
+    """Return the shipped profile of a device, and of a stack where one is named; None unless exactly one fits."""
+    profiles = (read_shipped_profile(path.stem) for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
+    found = [p for p in profiles if p.hardware == hardware_id and stack_id in (None, p.stack)]
+    return found[0] if len(found) == 1 else None
+
+
+def as_log_array(factors: Factors) -> NDArray[Any]:
+    """Logarithms of the factor values, in the order of ``Factors``."""
+    return np.log(np.array(factors, dtype=np.float64))

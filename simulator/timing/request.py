@@ -1,0 +1,70 @@
+"""The time of one request: T(p, o) = prefill of p tokens + the decode passes of o - 1 further tokens.
+
+Narayanan et al. 2023 (arXiv 2305.02440), section 3.2, model the same sum as ``prompt time(p) + (o - 1) x time per
+output token``; here each decode pass has its own context.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from simulator.costs.elementary import Number, maximum
+from simulator.costs.layers import list_attention_operators
+from simulator.costs.model import Step, build_step, decode_tokens, prefill_tokens
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.stack import Stack
+from simulator.inputs.workload import Workload
+from simulator.timing.step import FixedTime, Machine, PassTime, add_attention, time_fixed
+
+# Two-point Gauss-Legendre quadrature: exact for a pass time up to cubic in the context.
+NODES = (0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6)
+
+
+class Work(NamedTuple):
+    """What is to be run: the model as the stack builds it, the layout, the stack and the request."""
+
+    architecture: Architecture
+    deployment: Deployment
+    stack: Stack
+    workload: Workload
+
+
+class RequestTime(NamedTuple):
+    """Seconds of the first token and of all others, and the passes behind them.
+
+    ``decode`` is the pass at the middle of the generation; its seconds are close to the mean, not equal to it.
+    """
+
+    prefill_s: Number
+    decode_s: Number
+    prefill: PassTime
+    decode: PassTime
+    prefill_step: Step
+    decode_step: Step
+
+
+def time_request(work: Work, machine: Machine) -> RequestTime:
+    """Time the prefill and the sum of the decode passes.
+
+    The pass that makes output token ``i + 1`` sees a context of ``p + i``, ``i = 1 .. o - 1``. Their sum is taken as
+    the integral of the pass time from ``p + 1/2`` to ``p + o - 1/2``.
+    """
+    a, d, stack, request = work
+    p, o, b = request.prompt_tokens, request.output_tokens, request.batch_size
+    step = build_step(a, d, stack, prefill_tokens(p, b))
+    prefill = add_attention(time_fixed(step, machine, p * b), step.attention, machine)
+    passes = o - 1
+    middle = build_step(a, d, stack, decode_tokens(p + 0.5 + maximum(passes, 1) / 2, b))
+    fixed = time_fixed(middle, machine, None)
+    decode = add_attention(fixed, middle.attention, machine)
+    nodes = [time_decode_pass(work, machine, fixed, p + 0.5 + node * passes) for node in NODES]
+    return RequestTime(prefill.seconds, passes * sum(nodes) / len(nodes), prefill, decode, step, middle)
+
+
+def time_decode_pass(work: Work, machine: Machine, fixed: FixedTime, context: Number) -> Number:
+    """Seconds of the decode pass over one context."""
+    tokens = decode_tokens(context, work.workload.batch_size)
+    attention = list_attention_operators(work.architecture, work.deployment, work.stack, tokens)
+    return add_attention(fixed, attention, machine).seconds

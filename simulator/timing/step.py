@@ -1,0 +1,118 @@
+"""The time of one forward pass: the host issues kernels, the device runs them, the slower of the two decides."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from simulator.costs.elementary import Number, smooth_maximum
+from simulator.costs.model import Step
+from simulator.costs.operators import Operator
+from simulator.timing.collectives import bound_collective, time_collective
+from simulator.timing.efficiency import Factors
+from simulator.timing.kernels import Device, bound_kernel, time_kernel
+
+# With one device the queue of kernels decouples host and device almost perfectly.
+SINGLE_DEVICE_OVERLAP = 12
+MESSAGES = frozenset({"all_reduce", "all_gather", "send"})
+
+
+class Machine(NamedTuple):
+    """Everything but the work: one device, its link, the layout, and the factors. No factors: the bound."""
+
+    device: Device
+    link_bytes_per_s: Number
+    tp: int
+    eager: bool
+    factors: Factors | None
+
+
+class OperatorTime(NamedTuple):
+    """One operator with how often it runs in a pass and the seconds of one run."""
+
+    operator: Operator
+    count: Number
+    seconds: Number
+
+
+class PassTime(NamedTuple):
+    """One forward pass, seconds.
+
+    ``host_s`` and ``device_s`` run side by side; ``head_s`` (everything after the last layer, which only starts when
+    its inputs are ready) and ``serial_s`` (host work that nothing hides) come on top.
+    """
+
+    seconds: Number
+    host_s: Number
+    device_s: Number
+    head_s: Number
+    serial_s: Number
+    operators: list[OperatorTime]
+
+
+class FixedTime(NamedTuple):
+    """The part of a pass that does not depend on the context."""
+
+    layers: Number
+    device_s: Number
+    host_s: Number
+    head_s: Number
+    serial_s: Number
+    operators: list[OperatorTime]
+
+
+def time_operator(operator: Operator, machine: Machine) -> Number:
+    """Seconds of one operator on the machine."""
+    f = machine.factors
+    if operator.kind not in MESSAGES:
+        return bound_kernel(operator, machine.device) if f is None else time_kernel(operator, machine.device, f)
+    devices = 2 if operator.kind == "send" else machine.tp
+    if f is None:
+        return bound_collective(operator, devices, machine.link_bytes_per_s)
+    return time_collective(operator, devices, machine.link_bytes_per_s, f)
+
+
+def time_operators(operators: list[Operator], count: Number, machine: Machine) -> list[OperatorTime]:
+    """Time each operator of a list that runs ``count`` times."""
+    return [OperatorTime(operator, count, time_operator(operator, machine)) for operator in operators]
+
+
+def time_fixed(step: Step, machine: Machine, new_prompt_tokens: Number | None) -> FixedTime:
+    """Time the part of a pass that does not depend on the context.
+
+    ``new_prompt_tokens`` is how many prompt tokens, over the batch, enter with the first pass; None in decode.
+    """
+    layer = time_operators(step.layer, step.layers, machine)
+    stage = time_operators(step.stage, 1, machine)
+    head = time_operators(step.head, 1, machine)
+    device_s = step.layers * sum(timed.seconds for timed in layer) + sum(timed.seconds for timed in stage)
+    head_s = sum(timed.seconds for timed in head)
+    f = machine.factors
+    if f is None:
+        return FixedTime(step.layers, device_s, 0.0, head_s, 0.0, layer + stage + head)
+    starting = new_prompt_tokens is not None
+    serial_s = f.step_host_s + (f.prompt_token_host_s * new_prompt_tokens if starting else 0.0)
+    host_s = time_host_layer(step.layer, f) + (f.layer_setup_s if starting else 0.0) if machine.eager else 0.0
+    return FixedTime(step.layers, device_s, step.layers * host_s, head_s, serial_s, layer + stage + head)
+
+
+def time_host_layer(operators: list[Operator], f: Factors) -> Number:
+    """Host seconds to issue these operators of one layer, and the layer's own code."""
+    collectives = sum(1 for operator in operators if operator.kind in MESSAGES)
+    launches = sum(operator.launches for operator in operators if operator.kind not in MESSAGES)
+    return f.layer_host_s + launches * f.launch_s + collectives * f.collective_host_s
+
+
+def add_attention(fixed: FixedTime, attention: list[Operator], machine: Machine) -> PassTime:
+    """Complete a pass with the attention over one context, and let host and device overlap."""
+    timed = time_operators(attention, fixed.layers, machine)
+    device_s = fixed.device_s + fixed.layers * sum(one.seconds for one in timed)
+    host_s = fixed.host_s
+    f = machine.factors
+    if f is None or not machine.eager:
+        overlapped = device_s
+    else:
+        host_s = host_s + fixed.layers * f.launch_s * sum(operator.launches for operator in attention)
+        overlap = SINGLE_DEVICE_OVERLAP if machine.tp == 1 else f.parallel_overlap
+        overlapped = smooth_maximum(host_s, device_s, overlap)
+    seconds = overlapped + fixed.head_s + fixed.serial_s
+    return PassTime(seconds, host_s, device_s, fixed.head_s, fixed.serial_s, fixed.operators + timed)

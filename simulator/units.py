@@ -1,0 +1,182 @@
+"""Quantities with their units: read from text into SI floats, and written for people.
+
+A spec says ``bandwidth: 2039 GB/s``; inside, it is the float 2.039e12 in a name that ends in ``_bytes_per_s``. A bare
+number is refused where a unit is due: 80 could be GB or GiB, and 1410 Hz or MHz.
+
+Decimal prefixes are powers of 1000 (GB = 1e9), binary ones powers of 1024 (GiB = 2**30). Symbols are case-sensitive:
+``b`` would be a bit, ``mW`` is not ``MW``.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, TypeAlias
+
+from pydantic import BeforeValidator
+
+from simulator.errors import nearest
+
+
+class Dimension(Enum):
+    """What a quantity measures: its name in messages, its SI unit, and an example of how to write it."""
+
+    BYTES = ("bytes", "B", "80 GB")
+    BYTES_PER_SECOND = ("bytes per second", "B/s", "2039 GB/s")
+    FLOPS_PER_SECOND = ("FLOP per second", "FLOP/s", "312 TFLOP/s")
+    WATTS = ("watts", "W", "400 W")
+    HERTZ = ("hertz", "Hz", "1410 MHz")
+    SECONDS = ("seconds", "s", "5 us")
+    JOULES = ("joules", "J", "3.6 MJ")
+    DOLLARS = ("US dollars", "USD", "1.20 USD")
+    DOLLARS_PER_SECOND = ("US dollars per second", "USD/s", "1.20 USD/h")
+
+    def __init__(self, label: str, unit: str, example: str) -> None:
+        self.label = label
+        self.unit = unit
+        self.example = example
+
+
+_DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_MINUTE_S, _HOUR_S = 60, 3600
+
+
+def _list_units() -> Iterator[tuple[str, Dimension, Decimal]]:
+    """Yield every unit that is understood: symbol, dimension, and its size in the SI unit."""
+    for unit, dimension in (
+        ("B", Dimension.BYTES),
+        ("B/s", Dimension.BYTES_PER_SECOND),
+        ("FLOP/s", Dimension.FLOPS_PER_SECOND),
+        ("OP/s", Dimension.FLOPS_PER_SECOND),
+        ("W", Dimension.WATTS),
+        ("Hz", Dimension.HERTZ),
+        ("J", Dimension.JOULES),
+        ("Wh", Dimension.JOULES),
+    ):
+        prefixes = _DECIMAL | _BINARY if unit.startswith("B") else _DECIMAL
+        unit_size = _HOUR_S if unit == "Wh" else 1
+        for prefix, size in prefixes.items():
+            yield prefix + unit, dimension, Decimal(size * unit_size)
+    for symbol, size_s in (("s", "1"), ("ms", "1e-3"), ("ns", "1e-9"), ("min", _MINUTE_S), ("h", _HOUR_S)):
+        yield symbol, Dimension.SECONDS, Decimal(size_s)
+    for micro in ("u", "\u00b5", "\u03bc"):  # ASCII, the micro sign, and the Greek letter that keyboards give
+        yield f"{micro}s", Dimension.SECONDS, Decimal("1e-6")
+    yield "mW", Dimension.WATTS, Decimal("1e-3")
+    yield "mJ", Dimension.JOULES, Decimal("1e-3")
+    yield "USD", Dimension.DOLLARS, Decimal(1)
+    yield "USD/s", Dimension.DOLLARS_PER_SECOND, Decimal(1)
+    yield "USD/h", Dimension.DOLLARS_PER_SECOND, 1 / Decimal(_HOUR_S)
+
+
+_UNITS = {symbol: (dimension, size) for symbol, dimension, size in _list_units()}
+_NUMBER_THEN_UNIT = re.compile(
+    r"(?P<number>[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan)\b))\s*(?P<unit>(?:[^\W\d].*)?)"
+)
+_BITS = re.compile(r"(?i:[kmgtpe]?i?)(?:b|bits?)(?:/s|ps)?")
+
+
+def parse_quantity(text: str, dimension: Dimension) -> float:
+    """Read a quantity such as ``'2039 GB/s'`` into the SI unit of its dimension.
+
+    Args:
+        text: a decimal number and a unit, with or without a space between them.
+        dimension: what the quantity must measure.
+
+    Returns:
+        The value in ``dimension.unit`` (bytes, bytes/s, FLOP/s, W, Hz, s, J, USD or USD/s), finite and above zero.
+
+    Raises:
+        ValueError: one line: no number, no unit, a unit that is unknown or of another dimension, or a value that is
+            not finite and above zero.
+    """
+    match = _NUMBER_THEN_UNIT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a number and a unit, e.g. {dimension.example!r}")
+    number, unit = match["number"], match["unit"]
+    if not unit:
+        raise ValueError(f"{text!r} needs a unit, e.g. {dimension.example!r}")
+    if unit not in _UNITS:
+        raise ValueError(_explain_unknown_unit(text, unit, dimension))
+    found, size = _UNITS[unit]
+    if found is not dimension:
+        raise ValueError(f"{text!r} is {found.label}; this field needs {dimension.label}, e.g. {dimension.example!r}")
+    return _scale(text, number, size)
+
+
+def _scale(text: str, number: str, size: Decimal) -> float:
+    """Return number x size, checked before and after: either may leave the range of a float."""
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{text!r} is not finite")
+    if float(number) <= 0:
+        raise ValueError(f"{text!r} must be more than zero")
+    value = float(Decimal(number) * size)  # Decimal, so that '4.1 TB' is the float 4.1e12 and not its neighbour
+    if not 0 < value < math.inf:
+        raise ValueError(f"{text!r} is out of range")
+    return value
+
+
+def _explain_unknown_unit(text: str, unit: str, dimension: Dimension) -> str:
+    problem = f"unknown unit {unit!r} in {text!r}"
+    if dimension in (Dimension.BYTES, Dimension.BYTES_PER_SECOND) and _BITS.fullmatch(unit):
+        return f"{problem}; b is a bit and B a byte (8 bits), e.g. {dimension.example!r}"
+    near = nearest(unit, [symbol for symbol, (measures, _) in _UNITS.items() if measures is dimension])
+    if near is not None:
+        return f"{problem}; did you mean {near!r}?"
+    return f"{problem}; this field needs {dimension.label}, e.g. {dimension.example!r}"
+
+
+def _reader_of(dimension: Dimension) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        if not isinstance(value, str):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            needs = f"{value!r} needs a unit" if is_number else "needs a number and a unit"
+            raise ValueError(f"{needs}, e.g. {dimension.example!r}")
+        return parse_quantity(value, dimension)
+
+    return read
+
+
+# Field types for specs: text with a unit in the file, an SI float in the dataclass.
+Bytes: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.BYTES))]
+BytesPerSecond: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.BYTES_PER_SECOND))]
+FlopsPerSecond: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.FLOPS_PER_SECOND))]
+Watts: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.WATTS))]
+Hertz: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.HERTZ))]
+Seconds: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.SECONDS))]
+DollarsPerSecond: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.DOLLARS_PER_SECOND))]
+
+
+def format_quantity(value: float, unit: str) -> str:
+    """Write a value for people, in three digits with a decimal prefix: ``2.039e12, 'B/s'`` is ``'2.04 TB/s'``.
+
+    Args:
+        value: the quantity in ``unit``, of either sign.
+        unit: an SI unit (``'B'``, ``'FLOP/s'``, ``'W'``...). Seconds go through `format_seconds`; money, and whatever
+            is below one, takes no prefix.
+    """
+    if unit == "s":
+        return format_seconds(value)
+    prefixes = {"": 1} if unit.startswith("USD") else _DECIMAL
+    return _write(value, unit, {prefix + unit: size for prefix, size in prefixes.items()})
+
+
+def format_seconds(value_s: float) -> str:
+    """Write a duration in seconds for people, in three digits: ``0.0372`` is ``'37.2 ms'``."""
+    scales = {"ns": 1e-9, "\u00b5s": 1e-6, "ms": 1e-3, "s": 1.0, "min": _MINUTE_S, "h": _HOUR_S}
+    return _write(value_s, "s", scales)
+
+
+def _write(value: float, unit: str, scales: Mapping[str, float]) -> str:
+    """Write a value in the largest of the scales it reaches (smallest first in ``scales``)."""
+    rounded = _round_digits(value)  # before the scale is chosen, so that 999.6 GB is 1 TB and not 1000 GB
+    if rounded == 0 or not math.isfinite(rounded):
+        return f"{rounded:g} {unit}"
+    reached = [symbol for symbol, size in scales.items() if size <= abs(rounded)]
+    symbol = reached[-1] if reached else next(iter(scales))
+    return f"{_round_digits(rounded / scales[symbol]):g} {symbol}"
+
+
+def _round_digits(value: float) -> float:
+    return float(f"{value:.3g}")
