@@ -244,6 +244,30 @@ def fit(table: Path, hardware: str, stack: str, out: Path, reader: str, output: 
     click.echo(run_fit(table, reader, hardware, stack, out, chosen, output, command))
 
 
+@calibrate.command("cross-validate")
+@TABLE
+@click.option("--hardware", "-H", required=True, help="Device the rows were measured on: name or YAML.")
+@click.option("--stack", "-s", required=True, help="Software stack they were measured with: name or YAML.")
+@reader_option
+@selection_options
+@output_option
+@out_option
+def cross_validate(
+    table: Path, hardware: str, stack: str, reader: str, output: OutputForm, out: Path | None, **chosen: Any
+) -> None:
+    """Predict each model of a table from a fit to the others; token options choose the rows that are fitted.
+
+    \b
+    Example:
+      roofcast calibrate cross-validate calibration/tables/narayanan-2023-a100-30-rows.csv \\
+        --hardware a100-sxm-80gb --stack megatron-lm-2022
+    """
+    from calibration.commands import run_cross_validation
+    from calibration.report import report_validation
+
+    deliver(report_validation(run_cross_validation(table, reader, hardware, stack, chosen), output), out)
+
+
 @app.command()
 @TABLE
 @click.option("-c", "--calibration", required=True, help="Profile: name or YAML.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.cross_validate import leave_one_model_out
 from calibration.fit import fit_profile
 from calibration.measurements import Measurement
 from calibration.profile_file import make_profile, write_profile
@@ -44,6 +45,19 @@ def run_fit(
     fit = fit_profile(rows, software)
     write_profile(out, make_profile(fit, out.stem, device.id, software.id, table, command))
     return report_fit(fit, form)
+
+
+def run_cross_validation(table: Path, reader: str, hardware: str, stack: str, chosen: dict[str, Any]) -> Validation:
+    """Read, and predict each model from a fit to the chosen rows of the others.
+
+    Raises:
+        InputError: from any of these steps.
+    """
+    device, software = load_hardware(hardware), load_stack(stack)
+    rows = read_rows(table, reader, device.id, software.id)
+    models = Selection(chosen["models"], chosen["exclude_models"], hardware=[device.id], stack=[software.id])
+    fitted = Selection(prompt_tokens=chosen["prompt_tokens"], output_tokens=chosen["output_tokens"])
+    return leave_one_model_out(select_rows(rows, models), fitted, device.id, software)
 
 
 def run_validation(table: Path, reader: str, calibration: str, transfer: bool, chosen: dict[str, Any]) -> Validation:

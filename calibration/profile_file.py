@@ -21,17 +21,6 @@ DIGITS = 4  # significant digits of stored factors
 
 def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, table: Path, command: str) -> Profile:
     """Wrap a fit with where it comes from: the table's name and hash, the models, the date and the command."""
-    errors = fit.standard_errors
-    factors = {
-        name: FittedFactor(
-            round_digits(value),
-            FACTORS[name].unit,
-            round_digits(float(errors[place])),
-            PRIORS[name].value,
-            PRIORS[name].spread,
-        )
-        for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True))
-    }
     provenance = Provenance(
         date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         rows=len(fit.rows),
@@ -50,8 +39,23 @@ def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, tab
         decode=round_digits(fit.discrepancy.decode),
     )
     return Profile(
-        "roofcast/profile/1", profile_id, hardware_id, stack_id, factors, correlation, discrepancy, provenance
+        "roofcast/profile/1", profile_id, hardware_id, stack_id, make_factors(fit), correlation, discrepancy, provenance
     )
+
+
+def make_factors(fit: Fit) -> dict[str, FittedFactor]:
+    """The fitted factors as a profile stores them."""
+    errors = fit.standard_errors
+    return {
+        name: FittedFactor(
+            round_digits(value),
+            FACTORS[name].unit,
+            round_digits(float(errors[place])),
+            PRIORS[name].value,
+            PRIORS[name].spread,
+        )
+        for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True))
+    }
 
 
 def round_digits(value: float) -> float:

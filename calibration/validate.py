@@ -105,4 +105,4 @@ def validate_profile(rows: list[Measurement], profile: Profile, transfer: bool =
         )
     cases = build_cases(rows, profile)
     low, high = predict_intervals(cases, len(rows))
-    return Validation(rows, predict_rows(cases, len(rows), profile.values()), low, high)
+    return Validation(rows, predict_rows(cases, len(rows), profile.values), low, high)

@@ -19,8 +19,6 @@ from typing import ClassVar
 _LISTING_COMMANDS = {
     "model": "roofcast models list",
     "hardware": "roofcast hardware list",
-    "stack": "roofcast stacks list",
-    "profile": "roofcast profiles list",
 }
 
 

@@ -267,7 +267,7 @@ def resolve(
         device.node_link().bandwidth_each_way if deployment.devices > 1 else float("inf"),
         deployment.tp,
         chosen.execution == "eager",
-        None if profile is None else profile.values(),
+        None if profile is None else profile.values,
     )
     return Question(spec, device, profile, Work(architecture, deployment, chosen, workload), machine)
 

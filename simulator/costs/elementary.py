@@ -8,6 +8,7 @@ scalar operation costs twenty times as much.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,18 @@ def where(condition: Number, a: Number, b: Number) -> Number:
     return sympy.Piecewise((a, condition), (b, True))
 
 
+def choose(condition: Number, a: Callable[[], Number], b: Callable[[], Number]) -> Number:
+    """``where`` that works out only the values it needs."""
+    if isinstance(condition, bool):
+        return a() if condition else b()
+    if isinstance(condition, np.ndarray):
+        if condition.all():
+            return a()
+        if not condition.any():
+            return b()
+    return where(condition, a(), b())
+
+
 def both(a: Number, b: Number) -> Number:
     """Whether both conditions hold."""
     if isinstance(a, bool) and isinstance(b, bool):
@@ -78,12 +91,13 @@ def both(a: Number, b: Number) -> Number:
 
 def is_multiple(value: Number, of: int) -> Number:
     """Whether the value is a whole multiple of a positive whole number."""
+    if isinstance(value, PLAIN):
+        return value % of == 0
     if is_symbolic(value):
         import sympy
 
         return sympy.Eq(sympy.Mod(value, of), 0)
-    result = value % of == 0
-    return result if isinstance(result, np.ndarray) else bool(result)
+    return np.asarray(value) % of == 0
 
 
 def round_up(value: Number, multiple: Number) -> Number:
@@ -94,8 +108,8 @@ def round_up(value: Number, multiple: Number) -> Number:
 def smooth_maximum(a: Number, b: Number, sharpness: Number) -> Number:
     """The larger of two positive values, rounded off where they are close: ``(a^s + b^s)^(1/s)``.
 
-    Differentiable in both, at least as large as either, and at most ``2^(1/s)`` times the larger.
+    Differentiable in both, at least as large as either, and at most ``2^(1/s)`` times the larger, which is above zero.
     """
     larger = maximum(a, b)
-    ratio = minimum(a, b) / maximum(larger, 1e-300)
+    ratio = minimum(a, b) / larger
     return larger * (1 + ratio**sharpness) ** (1 / sharpness)

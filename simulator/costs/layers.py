@@ -98,14 +98,10 @@ def softmax(kind: UnfusedAttention, batch: Number, q: Number, c: Number, scores:
     limits = kind.fused_softmax_limits
     fits = both(is_multiple(batch, limits.local_heads_multiple_of), is_multiple(q, limits.query_tokens_multiple_of))
     fused = both(fits, both(c > limits.context_above, c <= limits.context_at_most))
-    passes = where(fused, count_softmax_bytes(kind.fused_softmax, d), count_softmax_bytes(kind.fallback_softmax, d))
+    size = d.activation_bytes
+    passes = where(fused, count_bytes(kind.fused_softmax, size), count_bytes(kind.fallback_softmax, size))
     launches = where(fused, kind.fused_softmax.launches, kind.fallback_softmax.launches)
     return Operator("softmax", "elementwise", activation_bytes=scores * passes, launches=launches)
-
-
-def count_softmax_bytes(passes: SoftmaxPasses, d: Deployment) -> float:
-    """Bytes moved per score."""
-    return (passes.reads + passes.writes) * d.activation_bytes + (passes.reads_fp32 + passes.writes_fp32) * FP32_BYTES
 
 
 def list_memory_kernels(
@@ -119,17 +115,21 @@ def list_memory_kernels(
         "heads": a.query_width / d.tp,
         "ffn": a.intermediate_size / d.tp,
         "logits": padded_vocabulary(a, d, stack),
-        "local_logits": padded_vocabulary(a, d, stack) / d.tp,
     }
+    size = d.activation_bytes
     operators = []
     for kernel in kernels:
         if kernel.only_if_parallel and d.tp == 1:
             continue
-        per_element = (kernel.reads + kernel.writes) * d.activation_bytes
-        per_element += (kernel.reads_fp32 + kernel.writes_fp32) * FP32_BYTES
-        moved = m * widths[kernel.over] * per_element
+        moved = m * widths[kernel.over] * count_bytes(kernel, size)
         operators.append(Operator(kernel.name, "elementwise", activation_bytes=moved, launches=kernel.launches))
     return operators
+
+
+def count_bytes(passes: MemoryKernel | SoftmaxPasses, activation_bytes: Number) -> Number:
+    """Bytes that a kernel moves for each element of its tensor."""
+    four_byte_passes = passes.reads_fp32 + passes.writes_fp32
+    return (passes.reads + passes.writes) * activation_bytes + four_byte_passes * FP32_BYTES
 
 
 def list_layer_messages(a: Architecture, d: Deployment, m: Number) -> list[Operator]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal
 
-from simulator.errors import InputError
-from simulator.specfile import nearest, spec_dataclass
+from simulator.errors import InputError, suggest
+from simulator.specfile import spec_dataclass
 
 PositionEmbedding = Literal["learned", "rotary", "alibi", "none"]
 
@@ -143,11 +143,9 @@ def replace_fields(architecture: Architecture, changes: Mapping[str, Any], where
     Raises:
         InputError: a field that does not exist.
     """
-    names = [field.name for field in fields(architecture)]
-    for key in changes:
-        if key not in names:
-            hint = nearest(key, names)
-            raise InputError(
-                f"{where}: unknown architecture field '{key}'" + (f"; did you mean '{hint}'?" if hint else "")
-            )
-    return replace(architecture, **changes)
+    try:
+        return replace(architecture, **changes)
+    except TypeError:
+        names = [field.name for field in fields(architecture)]
+        unknown = next(key for key in changes if key not in names)
+        raise InputError(suggest(f"{where}: unknown architecture field '{unknown}'", unknown, names)) from None

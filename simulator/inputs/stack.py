@@ -7,7 +7,7 @@ from typing import Any, Literal
 from simulator.inputs.architecture import Architecture, Source, replace_fields
 from simulator.specfile import spec_dataclass
 
-Tensor = Literal["hidden", "qkv", "kv", "heads", "ffn", "logits", "local_logits"]
+Tensor = Literal["hidden", "qkv", "kv", "heads", "ffn", "logits"]
 
 
 @spec_dataclass

@@ -6,7 +6,7 @@ where they come from. ``FACTORS`` is the table of what they mean.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -148,9 +148,10 @@ class Profile:
     factors: dict[str, FittedFactor]
     correlation: list[list[float]]
     discrepancy: Discrepancy
-    provenance: Provenance
+    provenance: Provenance | None = None
     aliases: list[str] | None = None
 
+    @cached_property
     def values(self) -> Factors:
         """Factor values in the order of ``Factors``."""
         return Factors(**{name: factor.value for name, factor in self.factors.items()})

@@ -7,9 +7,11 @@ Quantization'). The library picks the tile shape that is fastest, so the law tak
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
 from typing import NamedTuple
 
-from simulator.costs.elementary import Number, both, ceil, is_multiple, maximum, minimum, smooth_maximum, where
+from simulator.costs.elementary import Number, both, ceil, choose, is_multiple, maximum, minimum, smooth_maximum
 from simulator.costs.operators import Operator
 from simulator.inputs.deployment import BYTES_PER_ELEMENT
 from simulator.inputs.hardware import Hardware
@@ -71,7 +73,6 @@ def time_elementwise(operator: Operator, device: Device, f: Factors) -> Number:
 def time_linear(operator: Operator, device: Device, f: Factors) -> Number:
     """A weight matrix applied to tokens: the fastest tile, or plain streaming where there are few tokens."""
     op = operator
-    element = device.element_bytes
     seconds_per_byte = 1 / (f.matrix_bandwidth_efficiency * device.bandwidth_bytes_per_s)
     streaming = op.bytes_moved * seconds_per_byte
     # Each row of tiles reads the weights anew, but for what the cache still holds of them.
@@ -83,27 +84,36 @@ def time_linear(operator: Operator, device: Device, f: Factors) -> Number:
         memory = streaming + (ceil(op.m / rows) - 1) * reread
         return smooth_maximum(compute, memory, ROOFLINE_SHARPNESS)
 
-    tiled = time_tile(*TILES[0], 1.0)
-    for tile in TILES[1:]:
-        tiled = minimum(tiled, time_tile(*tile, 1.0))
-    step = ALIGNMENT_BYTES // element
+    def time_aligned() -> Number:
+        return least(time_tile(*tile, 1.0) for tile in TILES)
+
+    def time_misaligned() -> Number:
+        return time_tile(*MISALIGNED_TILE, f.misaligned_slowdown)
+
+    step = ALIGNMENT_BYTES // device.element_bytes
     aligned = both(is_multiple(op.n, step), is_multiple(op.k, step))
-    if aligned is not True:
-        tiled = where(aligned, tiled, time_tile(*MISALIGNED_TILE, f.misaligned_slowdown))
-    return f.kernel_latency_s + where(op.m <= SKINNY_ROWS, streaming, tiled)
+    tiled = choose(op.m <= SKINNY_ROWS, lambda: streaming, lambda: choose(aligned, time_aligned, time_misaligned))
+    return f.kernel_latency_s + tiled
 
 
 def time_batched(operator: Operator, device: Device, f: Factors) -> Number:
     """Many small products at once, as in unfused attention: their tiles share the waves."""
     op = operator
-    compute = None
-    for rows, columns in TILES:
-        tiles = op.batch * ceil(op.m / rows) * ceil(op.n / columns)
-        candidate = time_waves(tiles, rows, columns, op.k, device, f)
-        compute = candidate if compute is None else minimum(compute, candidate)
     streaming = op.bytes_moved / (f.matrix_bandwidth_efficiency * device.bandwidth_bytes_per_s)
-    tiled = smooth_maximum(compute, streaming, ROOFLINE_SHARPNESS)
-    return f.kernel_latency_s + where(op.m <= SKINNY_ROWS, streaming, tiled)
+
+    def time_tiled() -> Number:
+        compute = least(
+            time_waves(op.batch * ceil(op.m / rows) * ceil(op.n / columns), rows, columns, op.k, device, f)
+            for rows, columns in TILES
+        )
+        return smooth_maximum(compute, streaming, ROOFLINE_SHARPNESS)
+
+    return f.kernel_latency_s + choose(op.m <= SKINNY_ROWS, lambda: streaming, time_tiled)
+
+
+def least(values: Iterable[Number]) -> Number:
+    """The smallest of several values."""
+    return reduce(minimum, values)
 
 
 def time_waves(tiles: Number, rows: int, columns: int, k: Number, device: Device, f: Factors) -> Number:

@@ -38,7 +38,7 @@ class Intervals(NamedTuple):
 
 def find_intervals(profile: Profile, law: Callable[[Factors], Times], transfer: bool) -> Intervals:
     """Return the 90% intervals of the times that ``law`` gives for a set of factors."""
-    factors = profile.values()
+    factors = profile.values
     center = law(factors)
     base = np.log(np.stack(np.broadcast_arrays(*center)).astype(np.float64))
     slopes = []

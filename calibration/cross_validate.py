@@ -1,0 +1,60 @@
+"""Leave one model out: fit to all others, predict the one that was not seen, for every model of a table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calibration.cases import Array
+from calibration.fit import fit_profile
+from calibration.measurements import Measurement
+from calibration.profile_file import make_factors
+from calibration.selection import Selection, select_rows
+from calibration.validate import Validation, validate_profile
+from simulator.errors import InputError
+from simulator.inputs.stack import Stack
+from simulator.timing.efficiency import Profile
+
+
+def leave_one_model_out(rows: list[Measurement], fitted: Selection, hardware_id: str, stack: Stack) -> Validation:
+    """Predict every model's rows from a fit to the ``fitted`` rows of the other models.
+
+    Raises:
+        InputError: fewer than two models.
+    """
+    models = sorted({row.model for row in rows})
+    if len(models) < 2:
+        raise InputError(f"leaving one model out needs at least two; the table has {', '.join(models)}")
+    folds = [predict_left_out(rows, model, fitted, hardware_id, stack) for model in models]
+    return join_validations(folds)
+
+
+def predict_left_out(
+    rows: list[Measurement], model: str, fitted: Selection, hardware_id: str, stack: Stack
+) -> Validation:
+    """Predict one model's rows from a fit to the others."""
+    fit = fit_profile(select_rows([row for row in rows if row.model != model], fitted), stack)
+    profile = Profile(
+        "roofcast/profile/1",
+        f"without {model}",
+        hardware_id,
+        stack.id,
+        make_factors(fit),
+        fit.correlation.tolist(),
+        fit.discrepancy,
+        None,
+    )
+    return validate_profile([row for row in rows if row.model == model], profile)
+
+
+def join_validations(parts: list[Validation]) -> Validation:
+    """Put the rows of several validations together."""
+
+    def join(arrays: list[Array]) -> Array:
+        return np.concatenate(arrays)
+
+    return Validation(
+        [row for part in parts for row in part.rows],
+        join([part.predicted for part in parts]),
+        join([part.low for part in parts]),
+        join([part.high for part in parts]),
+    )
