@@ -48,9 +48,10 @@ def build_case(
     first = rows[indices[0]]
     deployment = Deployment(first.tp, first.pp, first.activation_dtype, first.weight_dtype, first.kv_dtype)
     members = [rows[index] for index in indices]
+    # A generation from an empty context starts with one token, and a prefill gives one.
     workload = Workload(
-        np.array([row.prompt_tokens for row in members], dtype=np.float64),
-        np.array([row.output_tokens for row in members], dtype=np.float64),
+        np.array([max(row.prompt_tokens, 1) for row in members], dtype=np.float64),
+        np.array([max(row.output_tokens, 1) for row in members], dtype=np.float64),
         np.array([row.batch_size for row in members], dtype=np.float64),
     )
     try:

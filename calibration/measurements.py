@@ -43,13 +43,14 @@ class Measurement:
     @property
     def phase(self) -> str:
         """``prefill``, ``decode`` (time per output token) or ``request`` (prefill and decode together)."""
-        if self.metric in ("ttft_s", "prefill_s") or (self.metric == "e2e_s" and self.output_tokens == 1):
+        if self.metric in ("ttft_s", "prefill_s") or (self.metric == "e2e_s" and self.output_tokens <= 1):
             return "prefill"
         return "decode" if self.metric == "tpot_s" else "request"
 
 
 COLUMNS = tuple(field.name for field in fields(Measurement))
-COUNTS = ("tp", "pp", "batch_size", "prompt_tokens", "output_tokens")
+# Least value of each count: a generation may start from an empty context, and a prefill row may say 0 output tokens.
+COUNTS = {"tp": 1, "pp": 1, "batch_size": 1, "prompt_tokens": 0, "output_tokens": 0}
 
 
 def read_table(path: Path) -> list[Measurement]:
@@ -96,8 +97,8 @@ def check_header(path: Path, header: list[str]) -> None:
 def parse_row(where: str, cells: dict[str, str]) -> Measurement:
     """Turn the cells of one line into a measurement."""
     values: dict[str, Any] = dict(cells)
-    for name in COUNTS:
-        values[name] = parse_count(where, name, cells[name])
+    for name, least in COUNTS.items():
+        values[name] = parse_count(where, name, cells[name], least)
     values["value"] = parse_positive(where, "value", cells["value"])
     std = cells.get("std", "")
     values["std"] = parse_number(where, "std", std) if std else None
@@ -131,11 +132,13 @@ def parse_positive(where: str, name: str, text: str) -> float:
     return number
 
 
-def parse_count(where: str, name: str, text: str) -> int:
-    """A whole number of at least 1; ``8.0`` is one, since spreadsheets write it so."""
+def parse_count(where: str, name: str, text: str, least: int) -> int:
+    """A whole number of at least ``least``; ``8.0`` is one, since spreadsheets write it so. An empty ``pp`` is 1."""
+    if name == "pp" and not text:
+        return 1
     number = parse_number(where, name, text)
-    if number < 1 or number != int(number):
-        raise InputError(f"{where}: {name} is '{text}'; it must be a whole number of at least 1")
+    if number < least or number != int(number):
+        raise InputError(f"{where}: {name} is '{text}'; it must be a whole number of at least {least}")
     return int(number)
 
 
