@@ -41,6 +41,13 @@ def parse_names(context: click.Context, option: click.Parameter, values: tuple[s
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
+def check_percent(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """A percentage above zero."""
+    if value is not None and not 0 < value < float("inf"):
+        raise click.BadParameter(f"{value} is not a percentage above 0")
+    return value
+
+
 output_option = click.option(
     "-o",
     "--output",
@@ -138,17 +145,18 @@ def predict(
       roofcast predict -m gptj-6b -H a100-sxm-80gb -p 128-1024*2 -n 1,64 -o csv
       roofcast predict -m gptj-6b -H a100-sxm-80gb -c none --set-hw memory.bandwidth="4.8 TB/s"
     """
-    from simulator.inputs.what_if import change_hardware, change_model
+    from simulator.inputs.what_if import change_hardware, read_scalar
     from simulator.prediction import choose_profile, predict_grid
     from simulator.report.prediction import check_fit, report_prediction
 
     prediction = predict_grid(
-        change_model(model, changes) if changes else model,
+        model,
         change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
         choose_profile(hardware, layout["stack"], calibration),
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
         batch_size=batch_size,
+        changes={field: read_scalar(text) for field, text in changes.items()},
         **layout,
     )
     if not assume_fits:
@@ -271,7 +279,13 @@ def cross_validate(
 @app.command()
 @TABLE
 @click.option("-c", "--calibration", required=True, help="Profile: name or YAML.")
-@click.option("--max-mape", type=float, metavar="PERCENT", help="Fail where the mean absolute error is larger.")
+@click.option(
+    "--max-mape",
+    type=float,
+    callback=check_percent,
+    metavar="PERCENT",
+    help="Fail where the mean absolute error is larger.",
+)
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
 @name_option("--hardware", text="Only rows of these devices.")
 @name_option("--stack", text="Only rows of these stacks.")

@@ -153,7 +153,7 @@ def match_measurement(path: Path, prediction: Prediction) -> dict[str, Any]:
     if isinstance(prediction.e2e_s, np.ndarray):
         raise InputError("--measured takes a single request, not a list or a range")
     asked = (
-        question.model.id,
+        question.model_label,
         question.hardware.id,
         question.work.stack.id,
         deployment.tp,

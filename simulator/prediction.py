@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_model, load_stack
 from simulator.inputs.stack import Stack
+from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.utilisation import find_mbu, find_mfu
 from simulator.timing.efficiency import Factors, Profile, find_profile, load_profile
@@ -51,6 +53,12 @@ class Question:
     profile: Profile | None
     work: Work
     machine: Machine
+    changes: Mapping[str, Any]
+
+    @property
+    def model_label(self) -> str:
+        """The model's id, with what was changed of it."""
+        return f"{self.model.id} ({describe(self.changes)})" if self.changes else self.model.id
 
     @property
     def basis(self) -> str:
@@ -190,6 +198,7 @@ def predict(
     prompt_tokens: Any = 512,
     output_tokens: Any = 128,
     batch_size: Any = 1,
+    changes: Mapping[str, Any] | None = None,
 ) -> Prediction:
     """Predict the time of a request.
 
@@ -207,13 +216,14 @@ def predict(
         prompt_tokens: tokens of the prompt; a number or an array.
         output_tokens: tokens to generate, the first included; a number or an array.
         batch_size: requests that run together; a number or an array. The three broadcast.
+        changes: architecture fields to change, once the stack has built the model.
 
     Raises:
         InputError: a name, file, layout or count that is wrong.
     """
     deployment = Deployment(tp, pp, dtype, weight_dtype, kv_dtype)
     workload = Workload(prompt_tokens, output_tokens, batch_size)
-    return answer(resolve(model, hardware, calibration, stack, deployment, workload))
+    return answer(resolve(model, hardware, calibration, stack, deployment, workload, changes or {}))
 
 
 def predict_grid(
@@ -246,6 +256,7 @@ def resolve(
     stack: str | Path | Stack | None,
     deployment: Deployment,
     workload: Workload,
+    changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Question:
     """Replace every name of a question by what it stands for, and check that the parts go together.
 
@@ -259,6 +270,8 @@ def resolve(
     if chosen is None:
         chosen = load_stack(DEFAULT_STACK if profile is None else profile.stack)
     architecture = chosen.build(spec.architecture, spec.id)
+    if changes:
+        architecture = change_architecture(architecture, changes)
     check_deployment(deployment, architecture, device)
     learned = architecture.position_embedding == "learned"
     workload = check_workload(workload, architecture.max_position_embeddings, learned)
@@ -269,7 +282,7 @@ def resolve(
         chosen.execution == "eager",
         None if profile is None else profile.values,
     )
-    return Question(spec, device, profile, Work(architecture, deployment, chosen, workload), machine)
+    return Question(spec, device, profile, Work(architecture, deployment, chosen, workload), machine, changes)
 
 
 def choose_profile(hardware: str, stack: str | None, calibration: str | None) -> str | Profile | None:

@@ -78,7 +78,9 @@ def derive_formulas(architecture: Architecture, stack: Stack, values: Mapping[st
     symbols = {name: sympy.Symbol(name, positive=True, integer=True) for name in SYMBOLS}
     fields = {SYMBOLS[name][0]: symbols[name] for name in ARCHITECTURE_SYMBOLS}
     model = replace(architecture, **fields)
-    deployment = SymbolicDeployment(tp=symbols["t"], sizes=(symbols["w"], symbols["x"], symbols["y"]))
+    # One device sends no messages, and the laws ask for that with a number.
+    tp = 1 if values.get("t") == 1 else symbols["t"]
+    deployment = SymbolicDeployment(tp=tp, sizes=(symbols["w"], symbols["x"], symbols["y"]))
     passes = {
         "prefill": prefill_tokens(symbols["p"], symbols["b"]),
         "decode": decode_tokens(symbols["c"], symbols["b"]),
@@ -138,7 +140,7 @@ def read_values(architecture: Architecture | None, given: Mapping[str, Number]) 
         sizes = (a.hidden_size, a.num_hidden_layers, a.num_attention_heads, a.kv_heads, a.head_size)
         values = dict(zip(ARCHITECTURE_SYMBOLS, (*sizes, a.intermediate_size, a.vocab_size), strict=True))
     for name, value in given.items():
-        if value < 1 or value != int(value):
+        if not 1 <= value < float("inf") or value != int(value):
             raise InputError(f"{name} is {value}; it must be a whole number of at least 1")
         values[find_symbol(name)] = int(value)
     return {name: int(value) for name, value in values.items()}

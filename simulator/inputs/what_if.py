@@ -11,24 +11,22 @@ from typing import Any
 import yaml
 
 from simulator.errors import InputError
-from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
+from simulator.inputs.architecture import Architecture, check_architecture
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import HARDWARE_FOLDER, find_by_name, find_file, load_hardware, load_model
+from simulator.inputs.library import HARDWARE_FOLDER, find_by_name, find_file, load_hardware
 from simulator.specfile import Spec, build, read_spec
 
 
-def change_model(model: str, changes: Mapping[str, str]) -> ModelSpec:
-    """Return a model with architecture fields changed, e.g. ``{"num_hidden_layers": "48"}``.
+def change_architecture(architecture: Architecture, changes: Mapping[str, Any]) -> Architecture:
+    """Return an architecture with fields changed, e.g. ``{"num_hidden_layers": 48}``.
 
     Raises:
         InputError: a field that does not exist, a value of the wrong type, or dimensions that do not go together.
     """
-    spec = load_model(model)
-    data = {key: value for key, value in asdict(spec.architecture).items() if value is not None}
-    data |= {key: read_scalar(text) for key, text in changes.items()}
-    architecture = build(Spec(Path("--set"), data, {}), Architecture)
-    check_architecture(architecture, "--set")
-    return replace(spec, id=f"{spec.id} ({describe(changes)})", architecture=architecture)
+    data = {key: value for key, value in asdict(architecture).items() if value is not None}
+    changed = build(Spec(Path("--set"), data | dict(changes), {}), Architecture)
+    check_architecture(changed, "--set")
+    return changed
 
 
 def change_hardware(hardware: str, changes: Mapping[str, str]) -> Hardware:
@@ -46,7 +44,7 @@ def change_hardware(hardware: str, changes: Mapping[str, str]) -> Hardware:
     return replace(changed, id=f"{base.id} ({describe(changes)})", name=f"{base.name} ({describe(changes)})")
 
 
-def describe(changes: Mapping[str, str]) -> str:
+def describe(changes: Mapping[str, Any]) -> str:
     """The changes as text."""
     return ", ".join(f"{key}={value}" for key, value in changes.items())
 

@@ -15,6 +15,7 @@ from simulator.units import format_quantity, format_seconds
 
 OutputForm = Literal["table", "json", "csv", "md"]
 Row = Mapping[str, Any]
+WIDTH = 240  # columns of a table
 UNIT_SUFFIXES: dict[str, Callable[[float], str]] = {
     "_flops_per_s": lambda value: format_quantity(value, "FLOP/s"),
     "_bytes_per_s": lambda value: format_quantity(value, "B/s"),
@@ -78,6 +79,7 @@ def format_markdown(rows: Sequence[Row]) -> str:
 def format_table(rows: Sequence[Row], title: str | None = None) -> str:
     """Rows as a table for the terminal, written for people."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -86,21 +88,11 @@ def format_table(rows: Sequence[Row], title: str | None = None) -> str:
         table.add_column(key, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(format_cell(key, value) for key, value in row.items()))
-    text = print_to_text(table).strip("\n")
-    return text if title is None else f"{title}\n{text}"
-
-
-def print_to_text(renderable: Any) -> str:
-    """Render for the terminal at hand, coloured where it shows colours and ``NO_COLOR`` is not set."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    # A pipe has no width; a table must not be folded to a guess of it.
-    if not console.is_terminal:
-        console = Console(highlight=False, width=240)
-    with console.capture() as capture:
-        console.print(renderable)
-    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
+    # The same text in a terminal, a pipe and a file: no colours, and a fixed width past which cells are folded.
+    written = io.StringIO()
+    Console(file=written, width=WIDTH, color_system=None, highlight=False).print(table)
+    lines = [line.rstrip() for line in written.getvalue().strip("\n").split("\n")]
+    return "\n".join(lines if title is None else [title, *lines])
 
 
 def format_cell(key: str, value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import ImpossibleError
+from simulator.inputs.what_if import describe
 from simulator.prediction import FIELDS, Prediction
 from simulator.report.output import OutputForm, format_rows, format_table
 from simulator.timing.kernels import is_compute_bound
@@ -32,7 +33,7 @@ def check_fit(prediction: Prediction) -> None:
     needed = float(np.max(prediction.footprint.device_bytes))
     capacity = question.hardware.memory.capacity
     raise ImpossibleError(
-        f"{question.model.id} does not fit on {prediction.devices} x {question.hardware.id}: "
+        f"{question.model_label} does not fit on {prediction.devices} x {question.hardware.id}: "
         f"{format_quantity(needed, 'B')} needed on each, {format_quantity(capacity, 'B')} there "
         "(more --tp, fewer tokens, or --assume-fits)"
     )
@@ -56,7 +57,7 @@ def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
     question = prediction.question
     workload, deployment = question.work.workload, question.work.deployment
     asked: dict[str, Any] = {
-        "model": question.model.id,
+        "model": question.model_label,
         "hardware": question.hardware.id,
         "stack": question.work.stack.id,
         "calibration": None if question.profile is None else question.profile.id,
@@ -123,9 +124,10 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
     work = question.work
     workload, deployment = work.workload, work.deployment
     basis = prediction.basis if question.profile is None else f"{prediction.basis} ({question.profile.id})"
+    label = f" ({describe(question.changes)})" if question.changes else ""
     layout = f"{deployment.devices} x {question.hardware.name}"
     lines = [
-        f"{question.model.name} on {layout}, {work.stack.name}, {deployment.dtype}, "
+        f"{question.model.name}{label} on {layout}, {work.stack.name}, {deployment.dtype}, "
         f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens, "
         f"batch {workload.batch_size:.0f}",
         f"basis: {basis}" + ("; every efficiency 1, no overhead: a lower bound" if prediction.basis == "bound" else ""),
