@@ -287,8 +287,8 @@ def cross_validate(
     help="Fail where the mean absolute error is larger.",
 )
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
-@name_option("--hardware", text="Only rows of these devices.")
-@name_option("--stack", text="Only rows of these stacks.")
+@click.option("--hardware", "-H", help="Only rows of this device: name or YAML.")
+@click.option("--stack", "-s", help="Only rows of this stack: name or YAML.")
 @reader_option
 @selection_options
 @output_option
@@ -298,6 +298,8 @@ def validate(
     calibration: str,
     max_mape: float | None,
     transfer: bool,
+    hardware: str | None,
+    stack: str | None,
     reader: str,
     output: OutputForm,
     out: Path | None,
@@ -312,7 +314,7 @@ def validate(
     """
     from calibration.commands import check_mape, run_validation
 
-    validation = run_validation(table, reader, calibration, transfer, chosen)
+    validation = run_validation(table, reader, calibration, hardware, stack, transfer, chosen)
     from calibration.report import report_validation
 
     deliver(report_validation(validation, output), out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calibration.measurements import Measurement
 from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
+from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
 from simulator.prediction import Prediction, Question, answer, combine_times, resolve
@@ -28,8 +29,15 @@ class Case(NamedTuple):
     question: Question
 
 
-def build_cases(rows: list[Measurement], calibration: Profile | str, stack: Stack | str | None = None) -> list[Case]:
+def build_cases(
+    rows: list[Measurement],
+    calibration: Profile | str,
+    hardware: Hardware | None = None,
+    stack: Stack | None = None,
+) -> list[Case]:
     """Group rows by everything but token counts, batch and metric, and resolve each group.
+
+    ``hardware`` and ``stack`` stand for what the rows name; None: what ships under that name, and the profile's stack.
 
     Raises:
         InputError: a row that the predictor cannot answer, named.
@@ -38,11 +46,15 @@ def build_cases(rows: list[Measurement], calibration: Profile | str, stack: Stac
     for index, row in enumerate(rows):
         key = (row.model, row.hardware, row.tp, row.pp, row.activation_dtype, row.weight_dtype, row.kv_dtype)
         groups.setdefault(key, []).append(index)
-    return [build_case(rows, indices, calibration, stack) for indices in groups.values()]
+    return [build_case(rows, indices, calibration, hardware, stack) for indices in groups.values()]
 
 
 def build_case(
-    rows: list[Measurement], indices: list[int], calibration: Profile | str, stack: Stack | str | None
+    rows: list[Measurement],
+    indices: list[int],
+    calibration: Profile | str,
+    hardware: Hardware | None,
+    stack: Stack | None,
 ) -> Case:
     """Resolve one group of rows."""
     first = rows[indices[0]]
@@ -55,14 +67,14 @@ def build_case(
         np.array([row.batch_size for row in members], dtype=np.float64),
     )
     try:
-        question = resolve(first.model, first.hardware, calibration, stack, deployment, workload)
+        question = resolve(first.model, hardware or first.hardware, calibration, stack, deployment, workload)
     except InputError as error:
         raise InputError(f"rows of {first.model} on {first.hardware}: {error}") from None
     return Case(indices, [row.metric for row in members], question)
 
 
 def predict_case(case: Case, factors: Factors) -> Array:
-    """Predicted value of each row's metric for a set of factors."""
+    """Predicted value of each row's metric for a set of factors; leading axes of the factors stay in front."""
     times = combine_times(case.question.times(factors), case.question.work.workload)
     return pick_metrics(case, times)
 
@@ -77,23 +89,22 @@ def pick_metrics(case: Case, times: Times) -> Array:
         "tpot_s": times.tpot_s,
         "throughput_tok_s": request.batch_size * request.output_tokens / times.e2e_s,
     }
-    return np.array([by_metric[metric][place] for place, metric in enumerate(case.metrics)], dtype=np.float64)
+    columns = [by_metric[metric][..., place] for place, metric in enumerate(case.metrics)]
+    return np.stack(columns, axis=-1)
 
 
-def scatter(cases: Iterable[Case], values: Iterable[Array], size: int) -> Array:
-    """Put values of cases back into the order of the table."""
-    table = np.full(size, np.nan)
-    for case, value in zip(cases, values, strict=True):
-        table[case.indices] = value
-    return table
+def scatter(cases: Sequence[Case], values: Iterable[Array]) -> Array:
+    """Put values of cases back into the order of the table, along the last axis."""
+    order = np.argsort(np.concatenate([case.indices for case in cases]))
+    return np.concatenate(list(values), axis=-1)[..., order]
 
 
-def predict_rows(cases: list[Case], size: int, factors: Factors) -> Array:
-    """Predicted values in the order of the table."""
-    return scatter(cases, (predict_case(case, factors) for case in cases), size)
+def predict_rows(cases: list[Case], factors: Factors) -> Array:
+    """Predicted values in the order of the table, along the last axis."""
+    return scatter(cases, (predict_case(case, factors) for case in cases))
 
 
-def predict_intervals(cases: list[Case], size: int) -> tuple[Array, Array]:
+def predict_intervals(cases: list[Case]) -> tuple[Array, Array]:
     """Ends of the 90% intervals in the order of the table, from each case's own profile."""
     lows, highs = [], []
     for case in cases:
@@ -104,4 +115,4 @@ def predict_intervals(cases: list[Case], size: int) -> tuple[Array, Array]:
         ends = [pick_metrics(case, end) for end in intervals]
         lows.append(np.minimum(*ends))
         highs.append(np.maximum(*ends))
-    return scatter(cases, lows, size), scatter(cases, highs, size)
+    return scatter(cases, lows), scatter(cases, highs)

@@ -42,7 +42,7 @@ def run_fit(
         raise InputError(f"{out}: there is no folder {out.parent}")
     rows = read_rows(table, reader, device.id, software.id)
     rows = select_rows(rows, Selection(**chosen, hardware=[device.id], stack=[software.id]))
-    fit = fit_profile(rows, software)
+    fit = fit_profile(rows, device, software)
     write_profile(out, make_profile(fit, out.stem, device.id, software.id, table, command))
     return report_fit(fit, form)
 
@@ -57,18 +57,30 @@ def run_cross_validation(table: Path, reader: str, hardware: str, stack: str, ch
     rows = read_rows(table, reader, device.id, software.id)
     models = Selection(chosen["models"], chosen["exclude_models"], hardware=[device.id], stack=[software.id])
     fitted = Selection(prompt_tokens=chosen["prompt_tokens"], output_tokens=chosen["output_tokens"])
-    return leave_one_model_out(select_rows(rows, models), fitted, device.id, software)
+    return leave_one_model_out(select_rows(rows, models), fitted, device, software)
 
 
-def run_validation(table: Path, reader: str, calibration: str, transfer: bool, chosen: dict[str, Any]) -> Validation:
-    """Read, choose, predict and compare.
+def run_validation(
+    table: Path,
+    reader: str,
+    calibration: str,
+    hardware: str | None,
+    stack: str | None,
+    transfer: bool,
+    chosen: dict[str, Any],
+) -> Validation:
+    """Read, choose, predict and compare; only the rows of a device and of a stack where they are named.
 
     Raises:
         InputError: from any of these steps.
     """
     profile = load_profile(calibration)
+    device = None if hardware is None else load_hardware(hardware)
+    software = None if stack is None else load_stack(stack)
     rows = read_rows(table, reader, profile.hardware, profile.stack)
-    return validate_profile(select_rows(rows, Selection(**chosen)), profile, transfer)
+    devices, stacks = [[] if spec is None else [spec.id] for spec in (device, software)]
+    kept = select_rows(rows, Selection(**chosen, hardware=devices, stack=stacks))
+    return validate_profile(kept, profile, device, software, transfer)
 
 
 def read_rows(table: Path, reader: str, hardware: str, stack: str) -> list[Measurement]:
@@ -91,5 +103,5 @@ def check_mape(validation: Validation, max_mape_percent: float | None) -> None:
         CheckFailed: the error is larger.
     """
     mape_percent = 100 * float(np.mean(np.abs(validation.errors)))
-    if max_mape_percent is not None and mape_percent > max_mape_percent:
+    if max_mape_percent is not None and not mape_percent <= max_mape_percent:
         raise CheckFailed(f"mean absolute error {mape_percent:.2f}% is past the threshold of {max_mape_percent:g}%")

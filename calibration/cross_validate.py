@@ -11,11 +11,12 @@ from calibration.profile_file import make_factors
 from calibration.selection import Selection, select_rows
 from calibration.validate import Validation, validate_profile
 from simulator.errors import InputError
+from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.timing.efficiency import Profile
 
 
-def leave_one_model_out(rows: list[Measurement], fitted: Selection, hardware_id: str, stack: Stack) -> Validation:
+def leave_one_model_out(rows: list[Measurement], fitted: Selection, hardware: Hardware, stack: Stack) -> Validation:
     """Predict every model's rows from a fit to the ``fitted`` rows of the other models.
 
     Raises:
@@ -24,26 +25,26 @@ def leave_one_model_out(rows: list[Measurement], fitted: Selection, hardware_id:
     models = sorted({row.model for row in rows})
     if len(models) < 2:
         raise InputError(f"leaving one model out needs at least two; the table has {', '.join(models)}")
-    folds = [predict_left_out(rows, model, fitted, hardware_id, stack) for model in models]
+    folds = [predict_left_out(rows, model, fitted, hardware, stack) for model in models]
     return join_validations(folds)
 
 
 def predict_left_out(
-    rows: list[Measurement], model: str, fitted: Selection, hardware_id: str, stack: Stack
+    rows: list[Measurement], model: str, fitted: Selection, hardware: Hardware, stack: Stack
 ) -> Validation:
     """Predict one model's rows from a fit to the others."""
-    fit = fit_profile(select_rows([row for row in rows if row.model != model], fitted), stack)
+    fit = fit_profile(select_rows([row for row in rows if row.model != model], fitted), hardware, stack)
     profile = Profile(
         "roofcast/profile/1",
         f"without {model}",
-        hardware_id,
+        hardware.id,
         stack.id,
         make_factors(fit),
         fit.correlation.tolist(),
         fit.discrepancy,
         None,
     )
-    return validate_profile([row for row in rows if row.model == model], profile)
+    return validate_profile([row for row in rows if row.model == model], profile, hardware, stack)
 
 
 def join_validations(parts: list[Validation]) -> Validation:

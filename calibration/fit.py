@@ -15,14 +15,22 @@ from calibration.cases import Array, Case, build_cases, predict_rows
 from calibration.measurements import Measurement
 from calibration.priors import PRIORS, prior_factors
 from simulator.errors import InputError
+from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
-from simulator.timing.efficiency import FACTORS, Discrepancy, Factors, as_log_array
+from simulator.timing.efficiency import (
+    FACTORS,
+    Discrepancy,
+    Factors,
+    as_log_array,
+    find_log_slopes,
+    perturb_factors,
+)
 
 LAW_SCATTER = 0.025  # relative scatter of the law about a measurement, one standard deviation
 SOFT_L1_SCALE = 1.5  # residuals past this many standard deviations count linearly
 RESOLUTION_S = 0.0005  # times are printed to a millisecond: half a step
-DERIVATIVE_STEP = 1e-4
 MEDIAN_TO_DEVIATION = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
+MOST_EVALUATIONS = 200
 AT_BOUND = 0.01  # log distance within which a factor sits at its bound
 HIGH_CORRELATION = 0.95
 
@@ -74,17 +82,17 @@ class Fit:
         ]
 
 
-def fit_profile(rows: list[Measurement], stack: Stack) -> Fit:
-    """Fit the factors to rows of one device and stack.
+def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fit:
+    """Fit the factors to rows that were measured on one device with one stack.
 
     Raises:
         InputError: no rows, or rows the predictor cannot answer.
     """
     if not rows:
         raise InputError("no rows to fit")
-    cases = build_cases(rows, "none", stack)
+    cases = build_cases(rows, "none", hardware, stack)
     factors, covariance = solve(cases, np.array([row.value for row in rows]))
-    predicted = predict_rows(cases, len(rows), factors)
+    predicted = predict_rows(cases, factors)
     return Fit(rows, factors, covariance, predicted, find_discrepancy(rows, predicted))
 
 
@@ -97,23 +105,39 @@ def solve(cases: list[Case], measured: Array) -> tuple[Factors, Array]:
     sigma = np.hypot(LAW_SCATTER, RESOLUTION_S / measured)
 
     def residuals(logs: Array) -> Array:
-        predicted = predict_rows(cases, len(measured), as_factors(logs))
+        predicted = predict_rows(cases, as_factors(logs))
         return np.concatenate([np.log(predicted / measured) / sigma, (logs - prior) / spread])
+
+    def derivatives(logs: Array) -> Array:
+        slopes = find_log_slopes(predict_rows(cases, perturb_factors(as_factors(logs), 1)))
+        return np.concatenate([slopes.T / sigma[:, np.newaxis], np.diag(1 / spread)])
 
     lows, highs = log_bounds()
     result: Any = least_squares(
         residuals,
         prior,
+        jac=derivatives,
         bounds=(lows, highs),
-        loss="soft_l1",
-        f_scale=SOFT_L1_SCALE,
-        diff_step=DERIVATIVE_STEP,
+        loss=lambda squares: robust_loss(squares, len(measured)),
         x_scale=spread,
+        max_nfev=MOST_EVALUATIONS,
     )
     if not result.success:
         raise InputError(f"the fit did not converge: {result.message}")
     # result.jac is scaled by the loss, so its normal matrix is the robust one; the prior rows make it regular.
     return as_factors(result.x), np.linalg.inv(result.jac.T @ result.jac)
+
+
+def robust_loss(squares: Array, data_rows: int) -> Array:
+    """Soft L1 of the squared residuals of the data, the squares themselves of the priors; with two derivatives.
+
+    Soft L1 is 2 C^2 (sqrt(1 + z / C^2) - 1): the square z of a small residual, 2 C times the size of a large one.
+    """
+    scale = SOFT_L1_SCALE**2
+    bend = 1 + squares / scale
+    loss = np.stack([2 * scale * (np.sqrt(bend) - 1), bend**-0.5, -0.5 / scale * bend**-1.5])
+    loss[:, data_rows:] = np.stack([squares, np.ones_like(squares), np.zeros_like(squares)])[:, data_rows:]
+    return loss
 
 
 def find_discrepancy(rows: list[Measurement], predicted: Array) -> Discrepancy:

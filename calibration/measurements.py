@@ -60,10 +60,21 @@ def read_table(path: Path) -> list[Measurement]:
         InputError: no such file, a column missing or unknown, a row cut off, or a value that cannot be; with its line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read the table: {error}") from None
-    reader = csv.reader(io.StringIO(text))
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        rows = parse_table(path, reader)
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
+    if not rows:
+        raise InputError(f"{path}: no rows below the header")
+    return rows
+
+
+def parse_table(path: Path, reader: Any) -> list[Measurement]:
+    """Parse all lines of a CSV reader."""
     header = next(reader, None)
     if header is None:
         raise InputError(f"{path}: empty file; the first line must name the columns {', '.join(COLUMNS)}")
@@ -76,8 +87,6 @@ def read_table(path: Path) -> list[Measurement]:
         if len(cells) != len(header):
             raise InputError(f"{where}: {len(cells)} cells where the header has {len(header)}; is the row cut off?")
         rows.append(parse_row(where, dict(zip(header, cells, strict=True))))
-    if not rows:
-        raise InputError(f"{path}: no rows below the header")
     return rows
 
 
@@ -102,10 +111,14 @@ def parse_row(where: str, cells: dict[str, str]) -> Measurement:
     values["value"] = parse_positive(where, "value", cells["value"])
     std = cells.get("std", "")
     values["std"] = parse_number(where, "std", std) if std else None
+    if values["std"] is not None and values["std"] < 0:
+        raise InputError(f"{where}: std is {std}; it must not be negative")
     if cells["metric"] not in METRICS:
         hint = nearest(cells["metric"], METRICS)
         more = f"; did you mean '{hint}'?" if hint else ""
         raise InputError(f"{where}: unknown metric '{cells['metric']}'{more} (known: {', '.join(METRICS)})")
+    if cells["metric"] == "tpot_s" and values["output_tokens"] < 2:
+        raise InputError(f"{where}: tpot_s needs at least 2 output tokens; the row has {values['output_tokens']}")
     return Measurement(**values)
 
 
@@ -116,7 +129,7 @@ def parse_number(where: str, name: str, text: str) -> float:
         InputError: it is not one; a unit in the cell is not accepted, since the column name carries it.
     """
     try:
-        number = float(text)
+        number = float(text.replace("_", " "))  # Python reads 5_12 as 512
     except ValueError:
         raise InputError(f"{where}: {name} is '{text}'; it must be a plain number in the unit of its metric") from None
     if not math.isfinite(number):
@@ -159,13 +172,20 @@ def match_measurement(path: Path, prediction: Prediction) -> dict[str, Any]:
         deployment.tp,
         deployment.pp,
         deployment.dtype,
+        deployment.weight_dtype or deployment.dtype,
+        deployment.kv_dtype or deployment.dtype,
         *(int(count) for count in (workload.batch_size, workload.prompt_tokens, workload.output_tokens)),
         "e2e_s",
     )
     for row in read_table(path):
-        layout = (row.model, row.hardware, row.stack, row.tp, row.pp, row.activation_dtype)
-        if (*layout, row.batch_size, row.prompt_tokens, row.output_tokens, row.metric) == asked:
-            return {"measured": row.value, "error": prediction.e2e_s / row.value - 1, "source": row.source}
+        layout = (row.model, row.hardware, row.stack, row.tp, row.pp)
+        dtypes = (row.activation_dtype, row.weight_dtype, row.kv_dtype)
+        if (*layout, *dtypes, row.batch_size, row.prompt_tokens, row.output_tokens, row.metric) == asked:
+            return {
+                "measured_e2e_s": row.value,
+                "error": prediction.e2e_s / row.value - 1,
+                "measured_source": row.source,
+            }
     raise InputError(f"{path}: no e2e_s row of this request")
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from calibration.cases import Array, build_cases, predict_intervals, predict_rows
 from calibration.measurements import Measurement
 from simulator.errors import InputError
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.stack import Stack
 from simulator.timing.efficiency import Profile
 
 SCHEMA = "roofcast/validation/1"
@@ -85,8 +87,16 @@ class Validation:
         }
 
 
-def validate_profile(rows: list[Measurement], profile: Profile, transfer: bool = False) -> Validation:
+def validate_profile(
+    rows: list[Measurement],
+    profile: Profile,
+    hardware: Hardware | None = None,
+    stack: Stack | None = None,
+    transfer: bool = False,
+) -> Validation:
     """Predict every row with a profile.
+
+    ``hardware`` and ``stack`` stand for what the rows name; None: what ships under that name.
 
     Raises:
         InputError: no rows; rows of another stack; rows of another device, unless ``transfer`` says that this is meant;
@@ -103,6 +113,6 @@ def validate_profile(rows: list[Measurement], profile: Profile, transfer: bool =
             f"the table has rows of {', '.join(devices)}; profile {profile.id} is of {profile.hardware} "
             "(--transfer judges it there all the same)"
         )
-    cases = build_cases(rows, profile)
-    low, high = predict_intervals(cases, len(rows))
-    return Validation(rows, predict_rows(cases, len(rows), profile.values), low, high)
+    cases = build_cases(rows, profile, hardware, stack)
+    low, high = predict_intervals(cases)
+    return Validation(rows, predict_rows(cases, profile.values), low, high)

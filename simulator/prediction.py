@@ -62,10 +62,11 @@ class Question:
 
     @property
     def basis(self) -> str:
-        """``calibrated``, ``transfer`` (a profile of another device) or ``bound`` (no profile)."""
+        """``calibrated``, ``transfer`` (a profile of another device or stack) or ``bound`` (no profile)."""
         if self.profile is None:
             return "bound"
-        return "calibrated" if self.profile.hardware == self.hardware.id else "transfer"
+        measured = (self.profile.hardware, self.profile.stack)
+        return "calibrated" if measured == (self.hardware.id, self.work.stack.id) else "transfer"
 
     def times(self, factors: Factors | None) -> RequestTime:
         """Time the request with other factors than the profile's."""
@@ -116,7 +117,7 @@ class Prediction:
         def law(factors: Factors) -> Times:
             return combine_times(self.question.times(factors), workload)
 
-        return find_intervals(profile, law, self.basis == "transfer")
+        return find_intervals(profile, law, np.ndim(self.e2e_s), self.basis == "transfer")
 
     @property
     def output_tokens_per_s(self) -> Number:

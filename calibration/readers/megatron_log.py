@@ -17,7 +17,7 @@ BEGIN = re.compile(r"^-+ arguments -+$")
 END = re.compile(r"^-+ end of arguments -+$")
 ARGUMENT = re.compile(r"^\s*(\w+) \.{2,} (.*)$")
 ROW = re.compile(
-    r"^Runtime for \{'num_input_tokens': (\d+), 'num_output_tokens': (\d+)\}: (\d+\.\d+) seconds \+- (\d+\.\d+)$"
+    r"^Runtime for \{'num_input_tokens': (\d+), 'num_output_tokens': (\d+)\}: (\d+\.\d{3}) seconds \+- (\d+\.\d{3})$"
 )
 ROW_START = "Runtime for"
 DTYPES = {"torch.float16": "fp16", "torch.bfloat16": "bf16", "torch.float32": "fp32"}
@@ -62,6 +62,8 @@ def parse_line(where: str, line: str, arguments: dict[str, str], path: Path, har
     if dtype is None:
         raise InputError(f"{where}: params_dtype is {arguments.get('params_dtype')!r}; known are {', '.join(DTYPES)}")
     prompt_tokens, output_tokens, value, std = matched.groups()
+    if float(value) <= 0:
+        raise InputError(f"{where}: a time of {value} seconds")
     return Measurement(
         SOURCE,
         find_model(where, path, arguments),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from simulator.errors import InputError
 from simulator.inputs.check import check_hardware, check_model
-from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, list_ids, load_hardware, load_model
+from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, find_file, list_ids, load_hardware, load_model
 from simulator.report.output import OutputForm, format_json, format_rows
 from simulator.report.specs import format_card, hardware_facts, hardware_row, model_facts, model_row
 
@@ -59,7 +59,13 @@ def report_check(kind: str, names: Sequence[str], form: OutputForm) -> tuple[str
 
 
 def find_problems(catalogue: Catalogue, name: str) -> list[str]:
-    """What is wrong with one spec; a file that cannot be read is one problem."""
+    """What is wrong with one spec; a file that cannot be read is one problem.
+
+    Raises:
+        InputError: neither a file nor a name.
+    """
+    if find_file(name) is None:
+        return catalogue.check(name)
     try:
         return catalogue.check(name)
     except InputError as error:

@@ -61,8 +61,14 @@ def format_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: to_plain(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: to_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue().rstrip("\n")
+
+
+def to_cell(value: Any) -> Any:
+    """A value as one CSV cell: a list becomes text with semicolons."""
+    plain = to_plain(value)
+    return "; ".join(map(str, plain)) if isinstance(plain, list) else plain
 
 
 def format_markdown(rows: Sequence[Row]) -> str:
@@ -91,8 +97,8 @@ def format_table(rows: Sequence[Row], title: str | None = None) -> str:
     # The same text in a terminal, a pipe and a file: no colours, and a fixed width past which cells are folded.
     written = io.StringIO()
     Console(file=written, width=WIDTH, color_system=None, highlight=False).print(table)
-    lines = [line.rstrip() for line in written.getvalue().strip("\n").split("\n")]
-    return "\n".join(lines if title is None else [title, *lines])
+    text = "\n".join(line.rstrip() for line in written.getvalue().split("\n")).strip("\n")
+    return text if title is None else f"{title}\n{text}"
 
 
 def format_cell(key: str, value: Any) -> str:

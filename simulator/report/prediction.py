@@ -45,9 +45,9 @@ def report_prediction(prediction: Prediction, form: OutputForm, measured: dict[s
     if form == "table" and len(rows) == 1:
         return format_prediction(prediction, measured)
     if measured is not None and len(rows) == 1:
-        rows = [rows[0] | {f"measured_{key}": value for key, value in measured.items()}]
+        rows = [rows[0] | measured]
     if form in ("table", "md"):
-        shown = [{key: row[key] for key in SHOWN} for row in rows]
+        shown = [{key: row[key] for key in (*SHOWN, *(measured or {}))} for row in rows]
         return format_rows(shown, form, {})
     return format_rows(rows, form, {"schema": SCHEMA, "predictions": rows})
 
@@ -139,8 +139,8 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
     lines.append(f"  whole request           {write_time(prediction, 'e2e_s')}")
     if measured is not None:
         lines.append(
-            f"  measured                {format_seconds(measured['measured']):>8}   "
-            f"prediction {100 * measured['error']:+.1f}%   [{measured['source']}]"
+            f"  measured                {format_seconds(measured['measured_e2e_s']):>8}   "
+            f"prediction {100 * measured['error']:+.1f}%   [{measured['measured_source']}]"
         )
     mbu = "" if workload.output_tokens == 1 else f", decode uses {100 * prediction.mbu:.0f}% of the bandwidth"
     lines += [

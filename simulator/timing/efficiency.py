@@ -19,6 +19,7 @@ from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
 from simulator.specfile import build, read_spec, spec_dataclass
 
 SCHEMA = "roofcast/profile/1"
+LOG_STEP = 1e-4  # step of the derivatives
 
 
 class Factors(NamedTuple):
@@ -201,6 +202,8 @@ def read_profile(path: Path) -> Profile:
         raise InputError(f"{path}: factors: {what}")
     for name, factor in profile.factors.items():
         meaning = FACTORS[name]
+        if min(factor.standard_error, factor.prior_standard_error) < 0:
+            raise InputError(f"{path}: factors.{name}: a standard error is negative")
         if not meaning.low <= factor.value <= meaning.high:
             raise InputError(
                 f"{path}: factors.{name} is {factor.value:g}; allowed are {meaning.low:g} to {meaning.high:g}"
@@ -208,6 +211,10 @@ def read_profile(path: Path) -> Profile:
     size = len(profile.factors)
     if len(profile.correlation) != size or any(len(row) != size for row in profile.correlation):
         raise InputError(f"{path}: correlation must be {size} rows of {size} numbers")
+    if np.max(np.abs(profile.correlation)) > 1:
+        raise InputError(f"{path}: correlation holds a number past 1")
+    if min(profile.discrepancy.prefill, profile.discrepancy.decode) < 0:
+        raise InputError(f"{path}: discrepancy is negative")
     return profile
 
 
@@ -216,6 +223,27 @@ def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
     profiles = (read_shipped_profile(path.stem) for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
     found = [p for p in profiles if p.hardware == hardware_id and stack_id in (None, p.stack)]
     return found[0] if len(found) == 1 else None
+
+
+def perturb_factors(factors: Factors, dimensions: int) -> Factors:
+    """Factors whose first axis runs over the values themselves and then over each factor moved by ``LOG_STEP`` alone.
+
+    One evaluation of a law with them gives the value and all derivatives. ``dimensions`` further axes of length one
+    follow, to broadcast against the rows of a prediction.
+    """
+    count = len(factors)
+    moved = np.tile(np.array(factors, dtype=np.float64), (count + 1, 1))
+    moved[np.arange(1, count + 1), np.arange(count)] *= np.exp(LOG_STEP)
+    return Factors(*(column.reshape(-1, *(1,) * dimensions) for column in moved.T))
+
+
+def find_log_slopes(values: NDArray[Any]) -> NDArray[Any]:
+    """Derivatives of the logarithm of a law by the logarithms of the factors, from its values at perturbed factors.
+
+    Shape (factors + 1, rows...) in, (factors, rows...) out.
+    """
+    logs = np.log(values)
+    return np.asarray((logs[1:] - logs[0]) / LOG_STEP)
 
 
 def as_log_array(factors: Factors) -> NDArray[Any]:

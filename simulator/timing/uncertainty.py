@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from simulator.costs.elementary import Number
-from simulator.timing.efficiency import Factors, Profile
+from simulator.timing.efficiency import Factors, Profile, find_log_slopes, perturb_factors
 
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
-STEP = 1e-4  # relative step of the derivatives
 # Relative scatter of moving factors to another device by its data sheet alone: 7 to 10 % mean error, as found from A100
 # to H100, is a standard deviation of about 0.11.
 TRANSFER_STANDARD_ERROR = 0.11
@@ -36,27 +35,20 @@ class Intervals(NamedTuple):
     high: Times
 
 
-def find_intervals(profile: Profile, law: Callable[[Factors], Times], transfer: bool) -> Intervals:
-    """Return the 90% intervals of the times that ``law`` gives for a set of factors."""
-    factors = profile.values
-    center = law(factors)
-    base = np.log(np.stack(np.broadcast_arrays(*center)).astype(np.float64))
-    slopes = []
-    for index, value in enumerate(factors):
-        name = Factors._fields[index]
-        moved = law(factors._replace(**{name: value * (1 + STEP)}))
-        slopes.append((np.log(np.stack(np.broadcast_arrays(*moved)).astype(np.float64)) - base) / STEP)
-    slope = np.stack(slopes)
+def find_intervals(profile: Profile, law: Callable[[Factors], Times], dimensions: int, transfer: bool) -> Intervals:
+    """Return the 90% intervals of the times that ``law`` gives for factors; its rows have ``dimensions`` axes."""
+    times = np.stack(np.broadcast_arrays(*law(perturb_factors(profile.values, dimensions))), axis=1)
+    center = Times(*times[0])
+    slope = find_log_slopes(times)
     carried = np.einsum("i...,ij,j...->...", slope, profile.log_covariance(), slope)
-    share = np.clip(np.nan_to_num(center.ttft_s / center.e2e_s), 0, 1)
+    share = center.ttft_s / center.e2e_s
     spread = profile.discrepancy
     scatter = np.stack(
         np.broadcast_arrays(spread.prefill, spread.decode, share * spread.prefill + (1 - share) * spread.decode)
     )
     deviation = np.sqrt(np.maximum(carried, 0.0) + scatter**2 + (TRANSFER_STANDARD_ERROR**2 if transfer else 0.0))
     width = np.exp(NORMAL_90 * deviation)
-    values = np.exp(base)
-    return Intervals(Times(*unwrap(values / width)), Times(*unwrap(values * width)))
+    return Intervals(Times(*unwrap(times[0] / width)), Times(*unwrap(times[0] * width)))
 
 
 def unwrap(rows: Number) -> list[Number]:

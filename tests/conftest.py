@@ -1,0 +1,21 @@
+"""What the tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# How long one example takes is the machine's business, not the law's.
+settings.register_profile("roofcast", deadline=None)
+settings.load_profile("roofcast")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Measurements that the project is judged by and does not ship."""
+    named = os.environ.get("ROOFCAST_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no measured data in {folder}; name its folder in the environment variable ROOFCAST_DATA")
+    return folder

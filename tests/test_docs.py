@@ -1,0 +1,150 @@
+"""The pages and the help are true: their commands run and print what is shown, and their tables are complete."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli import app
+from simulator.costs.formulas import SYMBOLS
+from simulator.timing.efficiency import FACTORS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^(?P<ticks>```+)(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=ticks)$", re.DOTALL | re.MULTILINE)
+DATA_PATH = re.compile(r"\"?\$\{?ROOFCAST_DATA\}?\"?|(\.\./)*shared/data")
+
+
+class Shown(NamedTuple):
+    """A command on a page, and the block of output below it where there is one."""
+
+    page: Path
+    command: str
+    output: str | None
+
+
+def list_shown(page: Path) -> list[Shown]:
+    """The commands of a page in its order."""
+    blocks = list(FENCE.finditer(page.read_text()))
+    shown = []
+    for block, after in zip(blocks, [*blocks, None][1:], strict=True):
+        if block["language"] not in ("console", "bash"):
+            continue
+        lines = re.sub(r"\\\n\s*", "", block["text"]).splitlines()
+        commands = [line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?roofcast ", line)]
+        follows = after is not None and after["language"] == "text"
+        between = page.read_text()[block.end() : after.start()] if after is not None else ""
+        output = after["text"] if after is not None and follows and not between.strip() else None
+        shown += [Shown(page, command, output if len(commands) == 1 else None) for command in commands]
+    return shown
+
+
+def list_commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The words of every command that is not a group, and of the command itself."""
+    if not isinstance(command, click.Group):
+        return [path]
+    inside = [words for name, part in command.commands.items() for words in list_commands(part, (*path, name))]
+    return inside if path else [path, *inside]
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder for each page that looks like the repository's root, where what its commands write may stay."""
+    made = {}
+    for page in [*(page.name for page in PAGES), "help"]:
+        made[page] = tmp_path_factory.mktemp(page.partition(".")[0])
+        for entry in ROOT.iterdir():
+            if entry.is_dir() and not entry.name.startswith("."):
+                (made[page] / entry.name).symlink_to(entry)
+    return made
+
+
+@pytest.fixture(scope="session")
+def shell_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A search path on which ``roofcast`` is this checkout's."""
+    folder = tmp_path_factory.mktemp("bin")
+    command = folder / "roofcast"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cli "$@"\n')
+    command.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+SHOWN = [shown for page in PAGES for shown in list_shown(page)]
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: f"{shown.page.name}: {shown.command[:60]}")
+def test_a_command_on_a_page_runs_and_prints_what_is_shown(
+    shown: Shown, folders: dict[str, Path], shell_path: str, request: pytest.FixtureRequest
+) -> None:
+    command = shown.command
+    if DATA_PATH.search(command):
+        data = shlex.quote(str(request.getfixturevalue("data_folder")))
+        command = DATA_PATH.sub(lambda _: data, command)
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folders[shown.page.name],
+        env={"PATH": shell_path, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    printed = {line.rstrip() for line in done.stdout.splitlines()}
+    claimed = [line.rstrip() for line in (shown.output or "").splitlines()]
+    assert [line for line in claimed if line not in printed and line.strip(" .…")] == []
+
+
+def test_the_pages_show_commands_at_all() -> None:
+    verbs = {shlex.split(shown.command)[1] for shown in SHOWN}
+    assert {"predict", "validate", "calibrate", "formulas"} <= verbs
+    assert any(shown.output for shown in SHOWN if shown.page.name == "README.md")
+
+
+@pytest.mark.parametrize("path", list_commands(app), ids=" ".join)
+def test_the_help_of_a_command_has_examples_that_run(
+    path: tuple[str, ...], folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders["help"])
+    helped = CliRunner().invoke(app, [*path, "--help"])
+    assert helped.exit_code == 0
+    found = re.search(r"^ *Examples?:\n(?P<lines>(?: +\S.*\n?)+)", helped.stdout, flags=re.MULTILINE)
+    assert found is not None
+    examples = [shlex.split(line) for line in re.sub(r"\\\n\s*", "", found["lines"]).splitlines()]
+    for command, *arguments in examples:
+        assert command == "roofcast"
+        assert tuple(arguments[: len(path)]) == path
+        done = CliRunner().invoke(app, arguments)
+        assert (done.exit_code, done.exception) == (0, None)
+        assert done.stdout
+
+
+def read_tables(page: Path) -> list[list[list[str]]]:
+    """The tables of a page, each a list of rows of cells; the rule below the header is left out."""
+    tables = re.findall(r"(?:^\|.*\|\n)+", page.read_text(), flags=re.MULTILINE)
+    rows = [[[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()] for table in tables]
+    return [[table[0], *table[2:]] for table in rows]
+
+
+def test_the_nomenclature_has_every_symbol_with_its_name_and_meaning() -> None:
+    (table,) = [table for table in read_tables(ROOT / "docs" / "nomenclature.md") if table[0][0] == "symbol"]
+    stated = {row[0].strip("`"): (row[1].strip("`"), row[2]) for row in table[1:]}
+    assert all(row[0].startswith("`") and row[1].startswith("`") for row in table[1:])
+    assert stated == SYMBOLS
+
+
+def test_the_nomenclature_has_every_factor_with_its_unit() -> None:
+    (table,) = [table for table in read_tables(ROOT / "docs" / "nomenclature.md") if table[0][0] == "factor"]
+    assert {row[0]: row[1] for row in table[1:]} == {f"`{name}`": meaning.unit for name, meaning in FACTORS.items()}
+
+
+def test_the_pages_name_only_files_that_there_are() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
