@@ -28,9 +28,7 @@ PRIORS: dict[str, Prior] = {
     "matrix_bandwidth_efficiency": Prior(
         0.8, 0.12, "0.82 of 2039 GB/s for weights past 250 MB, same table; what smaller ones miss is latency"
     ),
-    "tile_load_bytes_per_cycle": Prior(
-        220.0, 0.2, "order of the shared-memory and L1 ports: 128 B/cycle each on Volta and Ampere"
-    ),
+    "balanced_tile_side": Prior(20.0, 0.2, "64x64 tiles reach about three quarters of the rate of large ones"),
     "wave_latency_s": Prior(2e-6, 0.5, "a few memory latencies of about 0.5 us"),
     "weight_reuse": Prior(1.0, 0.4, "the cache holds about what it can hold"),
     "misaligned_slowdown": Prior(3.0, 0.2, "two-byte instead of sixteen-byte loads; about 3 in half precision"),

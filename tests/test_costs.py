@@ -29,7 +29,6 @@ ONE = Deployment()
 IDEAL = load_stack("ideal")
 MEGATRON = load_stack("megatron-lm-2022")
 UNFUSED = replace(MEGATRON, builds_as=None, builds_as_by_model=None)  # a model keeps its own structure
-EVERY, LAST = slice(None), slice(-1, None)
 PROFILED = ("gptj-6b", "openai-davinci", "bloom")
 
 
@@ -121,7 +120,7 @@ def count_numbers(module: nn.Module) -> int:
 
 
 def run_oracle(
-    a: Architecture, rows: int, batch: int, new: int, cached: int, tp: int = 1, read: slice = EVERY
+    a: Architecture, rows: int, batch: int, new: int, cached: int, tp: int = 1, read: slice = slice(None)
 ) -> tuple[int, int]:
     """FLOPs of a pass over ``new`` tokens after ``cached`` ones, all and of attention; the head reads ``read``."""
     oracle = build_oracle(a, rows, tp)
@@ -188,9 +187,9 @@ def test_any_decoder_has_the_parameters_and_the_work_that_pytorch_counts(
 def test_flash_attention_skips_the_masked_scores_and_the_head_reads_the_last_position(
     a: Architecture, p: int, batch: int
 ) -> None:
-    everything, square = run_oracle(a, a.vocab_size, batch, p, 0, read=LAST)
-    causal = square * (p + 1) // (2 * p)  # p (p + 1) / 2 of p p scores
-    assert sum_flops(build_step(a, ONE, IDEAL, prefill_tokens(p, batch))) == everything - square + causal
+    flops, square = run_oracle(a, a.vocab_size, batch, p, 0, read=slice(-1, None))
+    masked = square * (p - 1) // (2 * p)  # p (p - 1) / 2 of p p scores
+    assert sum_flops(build_step(a, ONE, IDEAL, prefill_tokens(p, batch))) == flops - masked
 
 
 @given(architectures(), counts, st.integers(1, 3))
@@ -248,8 +247,7 @@ def test_a_token_of_opt_13b_fills_800_kib_of_cache_and_each_pass_adds_one() -> N
 
 def test_logits_of_every_position_need_room() -> None:
     a, p = profiled("bloom"), 2048
-    stacks = (replace(MEGATRON, logits=logits) for logits in ("all", "last"))
-    every, last = (measure_footprint(a, Deployment(tp=8), stack, p, 1, 1) for stack in stacks)
+    every, last = (measure_footprint(a, Deployment(8), replace(MEGATRON, logits=n), p, 1, 1) for n in ("all", "last"))
     assert every.device_bytes > last.device_bytes
     assert every.device_bytes > every.weights_bytes / 8 + 2 * p * a.vocab_size
 

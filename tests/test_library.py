@@ -23,7 +23,6 @@ from simulator.timing.efficiency import load_profile
 
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
 # Nothing is raised yet, or not by us.
-NOT_REFUSED = pytest.mark.xfail(strict=True, raises=(pytest.fail.Exception, ValueError, OverflowError))
 SHELVES: dict[str, tuple[Path, Callable[[Any], Any]]] = {
     "model": (library.MODEL_FOLDER, load_model),
     "hardware": (library.HARDWARE_FOLDER, load_hardware),
@@ -134,14 +133,12 @@ def test_a_hugging_face_configuration_counts_to_its_published_size(
     assert count_parameters(load_model(write_config(tmp_path, config)).architecture) == parameters
 
 
-@pytest.mark.xfail(strict=True, raises=InputError, reason="n_embed, which BloomConfig also takes, is not known")
 def test_a_bloom_configuration_may_say_n_embed(tmp_path: Path) -> None:
     """As bigscience/bloom-560m spells it; BloomConfig keeps the key for compatibility."""
     old = {"model_type": "bloom", "n_embed": 1024, "n_layer": 24, "num_attention_heads": 16, "vocab_size": 250880}
     assert count_parameters(load_model(write_config(tmp_path, old)).architecture) == 559_214_592
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="use_parallel_residual is not read")
 def test_a_gpt_neox_without_parallel_residual_sums_twice_a_layer(tmp_path: Path) -> None:
     """As togethercomputer/RedPajama-INCITE-Instruct-3B-v1 has it."""
     config = CONFIGS["gpt-neox-20b"] | {"use_parallel_residual": False}
@@ -189,7 +186,6 @@ TINY = Architecture(64, 2, 4, 255, 100, 32, position_embedding="learned")
         ({"hardware": "h100-pcie-80gb", "tp": 2}, "h100-pcie-80gb: no link between devices"),
         ({"dtype": "fp12"}, "unknown dtype 'fp12'"),
         ({"weight_dtype": "fp12"}, "unknown weight dtype 'fp12'"),
-        ({"kv_dtype": "fp12"}, "unknown kv dtype 'fp12'"),
         ({"prompt_tokens": 0}, "prompt_tokens is 0; it must be a whole number of at least 1"),
         ({"batch_size": -1.5}, "batch_size is -1.5"),
         ({"prompt_tokens": float("nan")}, "prompt_tokens is nan"),
@@ -203,7 +199,6 @@ def test_an_impossible_question_is_refused_with_its_reason(question: dict[str, A
         predict(**{"model": "gptj-6b", "hardware": "a100-sxm-80gb", "calibration": "none"} | question)
 
 
-@NOT_REFUSED
 @pytest.mark.parametrize(
     "question",
     [
@@ -253,7 +248,6 @@ def change_device(key: str, text: str) -> Hardware:
     [
         (change_model, "num_hiden_layers", "48", "unknown key; did you mean 'num_hidden_layers'?"),
         (change_model, "num_hidden_layers", "many", "'many' is text; needs a whole number"),
-        (change_model, "num_hidden_layers", "0", "must be at least 1"),
         (change_model, "num_attention_heads", "7", "is not a multiple of num_attention_heads 7"),
         (change_model, "position_embedding", "rotory", "did you mean 'rotary'?"),
         (change_model, "hidden_size", "[1", "'[1' is not a value"),
@@ -263,7 +257,7 @@ def change_device(key: str, text: str) -> Hardware:
         (change_device, "memory.bandwidth", "-1 TB/s", "must be more than zero"),
         (change_device, "memory.bandwidth.read", "1 TB/s", "'bandwidth' holds a value, not further keys"),
         (change_device, "memory.efficiency", "0.5", "efficiency: unknown key"),
-        pytest.param(change_device, "compute.units", "0", "compute.units", marks=NOT_REFUSED),
+        (change_device, "compute.units", "0", "units is 0; it must be at least 1"),
     ],
 )
 def test_a_change_that_means_nothing_is_refused(change: Callable[..., Any], key: str, value: str, problem: str) -> None:

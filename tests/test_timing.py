@@ -86,7 +86,7 @@ def test_no_efficiency_that_makes_sense_beats_the_bound(question: dict[str, Any]
 
 
 BETTER_WHERE_HIGHER = {
-    *("matrix_efficiency", "matrix_bandwidth_efficiency", "tile_load_bytes_per_cycle", "weight_reuse"),
+    *("matrix_efficiency", "matrix_bandwidth_efficiency", "weight_reuse"),
     *("attention_efficiency", "stream_efficiency", "link_efficiency", "parallel_overlap"),
 }
 
@@ -181,13 +181,11 @@ def test_the_time_of_a_generation_is_the_sum_over_its_passes(question: dict[str,
     assert o == 1 or answer.tpot_s == answer.request.decode_s / (o - 1)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="two nodes miss the bend where the device overtakes the host by 1.1%"
-)
-def test_the_sum_holds_where_the_device_overtakes_the_host_within_one_generation() -> None:
+def test_the_sum_is_close_where_the_device_overtakes_the_host_within_one_generation() -> None:
+    # The pass time has a bend there, which three nodes meet less well than a smooth curve.
     answer = predict("ai21-j1-large", "h100-sxm-80gb", PROFILE, prompt_tokens=1, output_tokens=400, batch_size=256)
     assert answer.fits
-    assert answer.request.decode_s == pytest.approx(sum_passes(answer), rel=1e-3)
+    assert answer.request.decode_s == pytest.approx(sum_passes(answer), rel=5e-3)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -275,7 +273,7 @@ def test_a_ring_of_eight_sends_its_share_over_each_link(kind: Any, share: float)
 
 
 def test_weights_past_the_cache_are_read_again_for_each_row_of_tiles() -> None:
-    device = DEVICE._replace(peak_flops_per_s=1e30, clock_hz=1e30)
+    device = DEVICE._replace(peak_flops_per_s=1e30)
     for n, rereads in ((1024, 0), (32768, 3)):  # 8 and 256 MB of weights, and 40 MiB of cache; a tile has 256 rows
         op = linear("ffn in", 1024, n, 4096, weight_bytes=2, activation_bytes=2)
         moved = op.bytes_moved + rereads * (op.weight_bytes - device.l2_bytes)
@@ -284,6 +282,6 @@ def test_weights_past_the_cache_are_read_again_for_each_row_of_tiles() -> None:
 
 def test_a_tile_is_computed_at_the_peak_of_its_multiprocessor() -> None:
     """108 tiles of 256 x 128 on 108 multiprocessors are one product at the peak, where loading is free."""
-    f = PERFECT._replace(tile_load_bytes_per_cycle=1e30)
+    f = PERFECT._replace(balanced_tile_side=0.0)
     flops = 2 * 108 * 256 * 128 * 4096
     assert time_waves(108, 256, 128, 4096, DEVICE, f) == pytest.approx(flops / 312e12)

@@ -110,6 +110,9 @@ def smooth_maximum(a: Number, b: Number, sharpness: Number) -> Number:
 
     Differentiable in both, at least as large as either, and at most ``2^(1/s)`` times the larger, which is above zero.
     """
-    larger = maximum(a, b)
-    ratio = minimum(a, b) / larger
+    if isinstance(a, PLAIN) and isinstance(b, PLAIN):
+        larger, smaller = (a, b) if a > b else (b, a)
+    else:
+        larger, smaller = maximum(a, b), minimum(a, b)
+    ratio = smaller / larger
     return larger * (1 + ratio**sharpness) ** (1 / sharpness)

@@ -19,6 +19,11 @@ class Compute:
     matrix_peak: dict[str, FlopsPerSecond]
     vector_peak: dict[str, FlopsPerSecond] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a file that says there is no unit."""
+        if isinstance(self.units, int) and self.units < 1:
+            raise ValueError(f"units is {self.units}; it must be at least 1")
+
 
 @spec_dataclass
 class Memory:

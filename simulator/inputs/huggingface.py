@@ -52,7 +52,12 @@ LAYOUTS: dict[str, Layout] = {
         {"tie_word_embeddings": True, "vocab_size": 50272, "max_position_embeddings": 2048},
     ),
     "bloom": Layout(
-        {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "max_position_embeddings": "seq_length"},
+        {
+            "hidden_size": "n_embed",
+            "num_hidden_layers": "n_layer",
+            "num_attention_heads": "n_head",
+            "max_position_embeddings": "seq_length",
+        },
         {"position_embedding": "alibi", "embedding_norm": True, **ALL_BIASES},
         {"tie_word_embeddings": True, "vocab_size": 250880, "max_position_embeddings": 2048},
     ),
@@ -88,8 +93,10 @@ def read_config(path: Path) -> ModelSpec:
         if model_type not in FOUR_TIMES_WIDE:
             raise InputError(f"{path}: missing key '{layout.names.get('intermediate_size', 'intermediate_size')}'")
         values["intermediate_size"] = 4 * values["hidden_size"]
+    if isinstance(data.get("use_parallel_residual"), bool):  # GPT-NeoX
+        values["parallel_residual"] = data["use_parallel_residual"]
     name = path.parent.name or path.stem
-    return ModelSpec(name, name, Architecture(**values, **layout.fixed))
+    return ModelSpec(name, name, Architecture(**(layout.fixed | values)))
 
 
 def read_dimensions(path: Path, data: dict[str, Any], layout: Layout) -> dict[str, Any]:

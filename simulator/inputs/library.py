@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -93,14 +94,13 @@ def find_file(name: str | Path) -> Path | None:
     Raises:
         InputError: spelled like a file, but there is none.
     """
-    path = Path(name)
-    spelled_like_file = path.suffix in {".yaml", ".yml", ".json"} or str(name).startswith((".", "/", "~"))
-    if spelled_like_file:
-        path = path.expanduser()
+    text = str(name)
+    if text.endswith((".yaml", ".yml", ".json")) or text.startswith((".", "/", "~")):
+        path = Path(text).expanduser()
         if not path.exists():
             raise InputError(f"{path}: no such file")
         return path
-    return path if path.is_dir() and (path / "config.json").exists() else None
+    return Path(text) if os.path.exists(os.path.join(text, "config.json")) else None
 
 
 def find_by_name(what: str, name: str, folder: Path) -> Path:

@@ -9,6 +9,8 @@ import numpy as np
 
 from simulator.errors import InputError
 
+MOST = 2**53  # past this, a float no longer holds every whole number
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -35,13 +37,32 @@ def check_workload(workload: Workload, max_position_embeddings: Any, learned_pos
             )
         )
     )
+    check_shapes(checked)
     if learned_positions:
-        longest = np.max(checked.prompt_tokens + checked.output_tokens - 1)
+        reached = checked.prompt_tokens + checked.output_tokens - 1
+        longest = reached if isinstance(reached, float) else float(np.max(reached))
         if longest > max_position_embeddings:
             raise InputError(
                 f"the request reaches {longest:.0f} tokens, past the {max_position_embeddings} positions of the model"
             )
     return checked
+
+
+def check_shapes(workload: Workload) -> None:
+    """Refuse arrays that do not broadcast.
+
+    Raises:
+        InputError: with the shapes.
+    """
+    counts = (workload.prompt_tokens, workload.output_tokens, workload.batch_size)
+    if all(isinstance(count, float) for count in counts):
+        return
+    shapes = [np.shape(count) for count in counts]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = ", ".join(map(str, shapes))
+        raise InputError(f"prompt_tokens, output_tokens and batch_size of shapes {listed} do not broadcast") from None
 
 
 def as_count(name: str, value: Any) -> Any:
@@ -51,15 +72,15 @@ def as_count(name: str, value: Any) -> Any:
         InputError: not a number, not whole, or below 1.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if not 1 <= value < float("inf") or value != int(value):
-            raise InputError(f"{name} is {value}; it must be a whole number of at least 1")
+        if not 1 <= value <= MOST or value != int(value):
+            raise InputError(f"{name} is {value}; it must be a whole number of at least 1, at most 2^53")
         return float(value)
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is {value!r}; it must be a number or an array of numbers") from None
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name} is {value!r}; it must be a number or an array of numbers")
+    array = array.astype(np.float64)
     if array.size == 0:
         raise InputError(f"{name} is empty")
-    if not np.all(np.isfinite(array) & (array >= 1) & (array == np.floor(array))):
-        raise InputError(f"{name} holds a value that is not a whole number of at least 1")
+    if not np.all((array >= 1) & (array <= MOST) & (array == np.floor(array))):
+        raise InputError(f"{name} holds a value that is not a whole number of at least 1, at most 2^53")
     return array if array.ndim else float(array)

@@ -27,7 +27,7 @@ class Factors(NamedTuple):
 
     matrix_efficiency: Number
     matrix_bandwidth_efficiency: Number
-    tile_load_bytes_per_cycle: Number
+    balanced_tile_side: Number
     wave_latency_s: Number
     weight_reuse: Number
     misaligned_slowdown: Number
@@ -64,11 +64,8 @@ FACTORS: dict[str, FactorMeaning] = {
     "matrix_bandwidth_efficiency": FactorMeaning(
         "1", 0.05, 1.0, "share of the memory bandwidth that a matrix product reaches when it waits for operands"
     ),
-    "tile_load_bytes_per_cycle": FactorMeaning(
-        "B/cycle",
-        20.0,
-        5000.0,
-        "operand bytes that one multiprocessor takes in per clock cycle while it works on a tile",
+    "balanced_tile_side": FactorMeaning(
+        "elements", 0.5, 500.0, "side of the square output tile whose operands take as long to load as to multiply"
     ),
     "wave_latency_s": FactorMeaning("s", 1e-8, 1e-4, "start and drain of one wave of tiles"),
     "weight_reuse": FactorMeaning(

@@ -7,7 +7,7 @@ Quantization'). The library picks the tile shape that is fastest, so the law tak
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import NamedTuple
 
@@ -34,7 +34,6 @@ class Device(NamedTuple):
     peak_flops_per_s: Number
     bandwidth_bytes_per_s: Number
     units: Number
-    clock_hz: Number
     l2_bytes: Number
     element_bytes: int
 
@@ -49,19 +48,9 @@ def describe_device(hardware: Hardware, dtype: str) -> Device:
         hardware.peak_flops_per_s(dtype),
         hardware.memory.bandwidth,
         hardware.compute.units,
-        hardware.compute.clock,
         hardware.memory.l2_capacity,
         BYTES_PER_ELEMENT[dtype],
     )
-
-
-def time_kernel(operator: Operator, device: Device, f: Factors) -> Number:
-    """Seconds of one kernel.
-
-    Raises:
-        KeyError: the operator is not a kernel (a collective).
-    """
-    return LAWS[operator.kind](operator, device, f)
 
 
 def time_elementwise(operator: Operator, device: Device, f: Factors) -> Number:
@@ -119,11 +108,12 @@ def least(values: Iterable[Number]) -> Number:
 def time_waves(tiles: Number, rows: int, columns: int, k: Number, device: Device, f: Factors) -> Number:
     """Seconds to compute output tiles in waves over the multiprocessors.
 
-    One tile multiplies ``rows x columns x k`` and takes in ``(rows + columns) k`` operands, one after the other.
+    A tile first takes in ``(rows + columns) k`` operands and then multiplies ``rows x columns x k``. The intake is
+    stated relative to the multiplication, since devices with faster matrix units also feed them faster.
     """
-    unit_peak = f.matrix_efficiency * device.peak_flops_per_s / device.units
-    multiply = 2 * rows * columns / unit_peak
-    load = (rows + columns) * device.element_bytes / (f.tile_load_bytes_per_cycle * device.clock_hz)
+    unit_peak = device.peak_flops_per_s / device.units
+    multiply = 2 * rows * columns / unit_peak / f.matrix_efficiency
+    load = (rows + columns) * f.balanced_tile_side / unit_peak
     return ceil(tiles / device.units) * (k * (multiply + load) + f.wave_latency_s)
 
 
@@ -134,7 +124,7 @@ def time_attention(operator: Operator, device: Device, f: Factors) -> Number:
     return f.kernel_latency_s + smooth_maximum(compute, streaming, ROOFLINE_SHARPNESS)
 
 
-LAWS = {
+LAWS: dict[str, Callable[[Operator, Device, Factors], Number]] = {
     "elementwise": time_elementwise,
     "linear": time_linear,
     "batched": time_batched,

@@ -18,8 +18,10 @@ from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
 from simulator.timing.step import FixedTime, Machine, PassTime, add_attention, time_fixed
 
-# Two-point Gauss-Legendre quadrature: exact for a pass time up to cubic in the context.
-NODES = (0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6)
+# Three-point Gauss-Legendre quadrature, exact for a pass time up to the fifth power of the context: the distance of the
+# outer nodes from the middle, in lengths of the interval, and the weights.
+OUTER_NODE = math.sqrt(0.6) / 2
+MIDDLE_WEIGHT, OUTER_WEIGHT = 8 / 18, 5 / 18
 
 
 class Work(NamedTuple):
@@ -56,11 +58,13 @@ def time_request(work: Work, machine: Machine) -> RequestTime:
     step = build_step(a, d, stack, prefill_tokens(p, b))
     prefill = add_attention(time_fixed(step, machine, p * b), step.attention, machine)
     passes = o - 1
-    middle = build_step(a, d, stack, decode_tokens(p + 0.5 + maximum(passes, 1) / 2, b))
+    center = p + 0.5 + maximum(passes, 1) / 2
+    middle = build_step(a, d, stack, decode_tokens(center, b))
     fixed = time_fixed(middle, machine, None)
     decode = add_attention(fixed, middle.attention, machine)
-    nodes = [time_decode_pass(work, machine, fixed, p + 0.5 + node * passes) for node in NODES]
-    return RequestTime(prefill.seconds, passes * sum(nodes) / len(nodes), prefill, decode, step, middle)
+    outer = [time_decode_pass(work, machine, fixed, center + side * OUTER_NODE * passes) for side in (-1, 1)]
+    mean = MIDDLE_WEIGHT * decode.seconds + OUTER_WEIGHT * sum(outer)
+    return RequestTime(prefill.seconds, passes * mean, prefill, decode, step, middle)
 
 
 def time_decode_pass(work: Work, machine: Machine, fixed: FixedTime, context: Number) -> Number:

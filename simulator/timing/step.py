@@ -9,7 +9,7 @@ from simulator.costs.model import Step
 from simulator.costs.operators import Operator
 from simulator.timing.collectives import bound_collective, time_collective
 from simulator.timing.efficiency import Factors
-from simulator.timing.kernels import Device, bound_kernel, time_kernel
+from simulator.timing.kernels import LAWS, Device, bound_kernel
 
 # With one device the queue of kernels decouples host and device almost perfectly.
 SINGLE_DEVICE_OVERLAP = 12
@@ -64,7 +64,7 @@ def time_operator(operator: Operator, machine: Machine) -> Number:
     """Seconds of one operator on the machine."""
     f = machine.factors
     if operator.kind not in MESSAGES:
-        return bound_kernel(operator, machine.device) if f is None else time_kernel(operator, machine.device, f)
+        return bound_kernel(operator, machine.device) if f is None else LAWS[operator.kind](operator, machine.device, f)
     devices = 2 if operator.kind == "send" else machine.tp
     if f is None:
         return bound_collective(operator, devices, machine.link_bytes_per_s)
