@@ -98,8 +98,10 @@ def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fi
 
 def solve(cases: list[Case], measured: Array) -> tuple[Factors, Array]:
     """Return the factors of least cost, and the covariance of their logarithms."""
-    from scipy.optimize import least_squares
-
+    try:
+        from scipy.optimize import least_squares
+    except ImportError:
+        raise InputError("a fit needs SciPy: pip install 'roofcast[calibrate]'") from None
     prior = as_log_array(prior_factors())
     spread = np.array([PRIORS[name].spread for name in Factors._fields])
     sigma = np.hypot(LAW_SCATTER, RESOLUTION_S / measured)

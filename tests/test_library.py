@@ -22,7 +22,6 @@ from simulator.inputs.what_if import change_architecture, change_hardware, read_
 from simulator.timing.efficiency import load_profile
 
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
-# Nothing is raised yet, or not by us.
 SHELVES: dict[str, tuple[Path, Callable[[Any], Any]]] = {
     "model": (library.MODEL_FOLDER, load_model),
     "hardware": (library.HARDWARE_FOLDER, load_hardware),

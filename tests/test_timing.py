@@ -60,7 +60,7 @@ def change(hardware: Hardware, **by: float) -> Hardware:
     peaks = {dtype: peak * by.get("peak", 1) for dtype, peak in compute.matrix_peak.items()}
     return replace(
         hardware,
-        compute=replace(compute, clock=compute.clock * by.get("clock", 1), matrix_peak=peaks),
+        compute=replace(compute, matrix_peak=peaks),
         memory=replace(memory, bandwidth=memory.bandwidth * by.get("bandwidth", 1)),
         links=replace(hardware.links, node=replace(node, bandwidth=node.bandwidth * by.get("link", 1))),
     )
@@ -141,7 +141,7 @@ def test_a_larger_batch_never_takes_less_time_and_never_more_than_its_requests_i
     assert together.e2e_s <= alone.e2e_s * question["batch_size"] * ROUNDING
 
 
-@pytest.mark.parametrize("fact", ["peak", "bandwidth", "clock", "link"])
+@pytest.mark.parametrize("fact", ["peak", "bandwidth", "link"])
 @settings(max_examples=30)
 @given(question=questions())
 def test_half_of_a_data_sheet_number_never_makes_a_request_faster(fact: str, question: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ def test_half_of_a_data_sheet_number_never_makes_a_request_faster(fact: str, que
 
 @given(questions(st.just("none")))
 def test_a_device_twice_as_fast_halves_the_bound_exactly(question: dict[str, Any]) -> None:
-    twice = change(A100, peak=2, bandwidth=2, clock=2, link=2)
+    twice = change(A100, peak=2, bandwidth=2, link=2)
     assert times(predict(**question)) == tuple(2 * t for t in times(predict(**question | {"hardware": twice})))
 
 

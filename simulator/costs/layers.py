@@ -46,7 +46,7 @@ def list_linear_operators(a: Architecture, d: Deployment, m: Number) -> list[Ope
 
 def list_attention_operators(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens) -> list[Operator]:
     """Attention between the projections: the part of a layer whose work grows with the context."""
-    if stack.unfused_attention is not None and stack.attention == "unfused":
+    if stack.unfused_attention is not None:
         return list_unfused_attention(a, d, stack.unfused_attention, tokens)
     return [fused_attention(a, d, tokens)]
 

@@ -44,6 +44,11 @@ class Link:
     technology: str | None = None
     max_devices: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a file that says the link reaches no device."""
+        if self.max_devices is not None and self.max_devices < 1:
+            raise ValueError(f"max_devices is {self.max_devices}; it must be at least 1")
+
     @property
     def bandwidth_each_way(self) -> float:
         """Bandwidth in one direction, bytes per second."""

@@ -95,6 +95,8 @@ def read_config(path: Path) -> ModelSpec:
         values["intermediate_size"] = 4 * values["hidden_size"]
     if isinstance(data.get("use_parallel_residual"), bool):  # GPT-NeoX
         values["parallel_residual"] = data["use_parallel_residual"]
+    if data.get("enable_bias") is False:  # OPT
+        values |= dict.fromkeys(ALL_BIASES, False)
     name = path.parent.name or path.stem
     return ModelSpec(name, name, Architecture(**(layout.fixed | values)))
 

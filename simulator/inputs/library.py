@@ -36,6 +36,7 @@ def load_model(model: str | Path | Architecture | ModelSpec) -> ModelSpec:
     if isinstance(model, ModelSpec):
         return model
     if isinstance(model, Architecture):
+        check_architecture(model, "architecture")
         return ModelSpec("custom", "custom architecture", model)
     path = find_file(model)
     return read_shipped_model(str(model)) if path is None else read_model(path)

@@ -80,6 +80,11 @@ class Stack:
     aliases: list[str] | None = None
     sources: list[Source] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a stack that asks for unfused attention without saying what its kernels do."""
+        if (self.attention == "unfused") != (self.unfused_attention is not None):
+            raise ValueError("attention: unfused and the section unfused_attention go together")
+
     def build(self, architecture: Architecture, model_id: str) -> Architecture:
         """Return the architecture as this stack builds it.
 
