@@ -218,6 +218,13 @@ reader_option = click.option(
 )
 
 
+def measured_on_options(command: Command) -> Command:
+    """Options that say where the rows of a table were measured."""
+    stack = click.option("--stack", "-s", required=True, help="Software stack they were measured with: name or YAML.")
+    hardware = click.option("--hardware", "-H", required=True, help="Device the rows were measured on: name or YAML.")
+    return hardware(stack(command))
+
+
 def selection_options(command: Command) -> Command:
     """Options that choose rows of a table."""
     for option in (
@@ -232,8 +239,7 @@ def selection_options(command: Command) -> Command:
 
 @calibrate.command()
 @TABLE
-@click.option("--hardware", "-H", required=True, help="Device the rows were measured on: name or YAML.")
-@click.option("--stack", "-s", required=True, help="Software stack they were measured with: name or YAML.")
+@measured_on_options
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Profile to write.")
 @reader_option
 @selection_options
@@ -254,8 +260,7 @@ def fit(table: Path, hardware: str, stack: str, out: Path, reader: str, output: 
 
 @calibrate.command("cross-validate")
 @TABLE
-@click.option("--hardware", "-H", required=True, help="Device the rows were measured on: name or YAML.")
-@click.option("--stack", "-s", required=True, help="Software stack they were measured with: name or YAML.")
+@measured_on_options
 @reader_option
 @selection_options
 @output_option
@@ -286,6 +291,7 @@ def cross_validate(
     metavar="PERCENT",
     help="Fail where the mean absolute error is larger.",
 )
+@click.option("--record", is_flag=True, help="Write the errors into the profile, for predictions to quote.")
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
 @click.option("--hardware", "-H", help="Only rows of this device: name or YAML.")
 @click.option("--stack", "-s", help="Only rows of this stack: name or YAML.")
@@ -298,6 +304,7 @@ def validate(
     calibration: str,
     max_mape: float | None,
     transfer: bool,
+    record: bool,
     hardware: str | None,
     stack: str | None,
     reader: str,
@@ -314,7 +321,7 @@ def validate(
     """
     from calibration.commands import check_mape, run_validation
 
-    validation = run_validation(table, reader, calibration, hardware, stack, transfer, chosen)
+    validation = run_validation(table, reader, calibration, hardware, stack, transfer, record, chosen)
     from calibration.report import report_validation
 
     deliver(report_validation(validation, output), out)

@@ -10,13 +10,13 @@ import numpy as np
 from calibration.cross_validate import leave_one_model_out
 from calibration.fit import fit_profile
 from calibration.measurements import Measurement
-from calibration.profile_file import make_profile, write_profile
+from calibration.profile_file import make_profile, record_check, write_profile
 from calibration.readers import READERS
 from calibration.report import report_fit
 from calibration.selection import Selection, select_rows
 from calibration.validate import Validation, validate_profile
 from simulator.errors import CheckFailed, InputError
-from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file, load_hardware, load_stack
 from simulator.report.output import OutputForm
 from simulator.specfile import nearest
 from simulator.timing.efficiency import load_profile
@@ -67,9 +67,12 @@ def run_validation(
     hardware: str | None,
     stack: str | None,
     transfer: bool,
+    record: bool,
     chosen: dict[str, Any],
 ) -> Validation:
     """Read, choose, predict and compare; only the rows of a device and of a stack where they are named.
+
+    ``record`` writes the outcome into the profile's file.
 
     Raises:
         InputError: from any of these steps.
@@ -80,7 +83,11 @@ def run_validation(
     rows = read_rows(table, reader, profile.hardware, profile.stack)
     devices, stacks = [[] if spec is None else [spec.id] for spec in (device, software)]
     kept = select_rows(rows, Selection(**chosen, hardware=devices, stack=stacks))
-    return validate_profile(kept, profile, device, software, transfer)
+    validation = validate_profile(kept, profile, device, software, transfer)
+    if record:
+        path = find_file(calibration) or find_by_name("profile", calibration, PROFILE_FOLDER)
+        record_check(profile, path, table, validation)
+    return validation
 
 
 def read_rows(table: Path, reader: str, hardware: str, stack: str) -> list[Measurement]:

@@ -13,8 +13,10 @@ import yaml
 
 from calibration.fit import Fit
 from calibration.priors import PRIORS
+from calibration.validate import Validation
+from simulator.errors import InputError
 from simulator.specfile import write_whole
-from simulator.timing.efficiency import FACTORS, Factors, FittedFactor, Profile, Provenance
+from simulator.timing.efficiency import FACTORS, Check, Factors, FittedFactor, Profile, Provenance
 
 DIGITS = 4  # significant digits of stored factors
 
@@ -22,7 +24,7 @@ DIGITS = 4  # significant digits of stored factors
 def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, table: Path, command: str) -> Profile:
     """Wrap a fit with where it comes from: the table's name and hash, the models, the date and the command."""
     provenance = Provenance(
-        date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        date=today(),
         rows=len(fit.rows),
         table=table.name,
         table_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
@@ -56,6 +58,29 @@ def make_factors(fit: Fit) -> dict[str, FittedFactor]:
         )
         for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True))
     }
+
+
+def record_check(profile: Profile, path: Path, table: Path, validation: Validation) -> None:
+    """Write a validation into the profile's file, so that predictions can quote it.
+
+    Raises:
+        InputError: rows of another device or of models that were fitted, or a file that cannot be written.
+    """
+    models = sorted({row.model for row in validation.rows})
+    if {row.hardware for row in validation.rows} != {profile.hardware}:
+        raise InputError(f"--record: the rows must all be of {profile.hardware}, the device of the profile")
+    fitted = set(models) & set(profile.provenance.models if profile.provenance else ())
+    if fitted:
+        raise InputError(f"--record: {', '.join(sorted(fitted))} was fitted; leave it out with --exclude-models")
+    summary = validation.summarise()
+    errors = {name: round_digits(summary[name]) for name in ("mape", "p90_ape", "bias", "coverage_90")}
+    check = Check(today(), table.name, summary["rows"], models, **errors)
+    write_profile(path, replace(profile, check=check))
+
+
+def today() -> str:
+    """The date, UTC."""
+    return datetime.datetime.now(tz=datetime.UTC).date().isoformat()
 
 
 def round_digits(value: float) -> float:

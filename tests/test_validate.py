@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from calibration.measurements import METRICS, Measurement, read_table, write_table
+from calibration.profile_file import record_check, write_profile
 from calibration.selection import Selection, select_rows
 from calibration.validate import Validation, validate_profile
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware
 from simulator.prediction import predict
+from simulator.report.prediction import describe_basis
 from simulator.timing.efficiency import load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -218,3 +220,36 @@ def test_a_device_of_the_user_stands_for_the_name_in_the_table() -> None:
     rows = [replace(ROW, hardware="mine")]
     mine = validate_profile(rows, load_profile(SHIPPED), hardware=fast, transfer=True)
     assert mine.predicted[0] < validate([ROW]).predicted[0]
+
+
+def test_the_error_on_rows_not_fitted_is_recorded_and_quoted(tmp_path: Path) -> None:
+    path, table = tmp_path / "mine.yaml", tmp_path / "table.csv"
+    write_profile(path, replace(load_profile(SHIPPED), check=None))
+    assert "is not known" in describe_basis(predict("gptj-6b", "a100-sxm-80gb", path))
+    write_table(table, [ROW])
+    validation = validate([ROW])
+    record_check(load_profile(path), path, table, validation)
+    recorded = load_profile(path)
+    assert recorded.check is not None
+    assert (recorded.check.rows, recorded.check.models) == (1, [ROW.model])
+    assert recorded.check.mape == pytest.approx(validation.summarise()["mape"], rel=1e-3)
+    assert "on 1 measurements there" in describe_basis(predict("gptj-6b", "a100-sxm-80gb", path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"model": "openai-davinci", "tp": 8}, "openai-davinci was fitted; leave it out with --exclude-models"),
+        ({"hardware": "h100-sxm-80gb"}, "the rows must all be of a100-sxm-80gb, the device of the profile"),
+    ],
+)
+def test_an_error_that_is_not_the_profiles_is_not_recorded(
+    tmp_path: Path, changes: dict[str, object], problem: str
+) -> None:
+    path, table = tmp_path / "mine.yaml", tmp_path / "table.csv"
+    write_profile(path, load_profile(SHIPPED))
+    write_table(table, [ROW])
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=problem):
+        record_check(load_profile(path), path, table, validate([replace(ROW, **changes)], transfer=True))
+    assert path.read_bytes() == before

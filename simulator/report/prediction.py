@@ -123,14 +123,14 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
     question = prediction.question
     work = question.work
     workload, deployment = work.workload, work.deployment
-    basis = prediction.basis if question.profile is None else f"{prediction.basis} ({question.profile.id})"
+    basis = describe_basis(prediction)
     label = f" ({describe(question.changes)})" if question.changes else ""
     layout = f"{deployment.devices} x {question.hardware.name}"
     lines = [
         f"{question.model.name}{label} on {layout}, {work.stack.name}, {deployment.dtype}, "
         f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens, "
         f"batch {workload.batch_size:.0f}",
-        f"basis: {basis}" + ("; every efficiency 1, no overhead: a lower bound" if prediction.basis == "bound" else ""),
+        f"basis: {basis}",
         "",
         f"  time to first token     {write_time(prediction, 'ttft_s')}   {prediction.prefill_bound}-bound",
     ]
@@ -159,6 +159,19 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
         work.stack.execution == "eager" and question.profile is not None
     )
     return "\n".join(lines)
+
+
+def describe_basis(prediction: Prediction) -> str:
+    """What the answer rests on, with the profile's error on measurements that it was not fitted to."""
+    profile = prediction.question.profile
+    if profile is None:
+        return "bound; every efficiency 1, no overhead: a lower bound"
+    check = profile.check
+    if check is None:
+        error = "its error on measurements it was not fitted to is not known"
+    else:
+        error = f"mean error {100 * check.mape:.1f}% on {check.rows:,} measurements there, of models it was not fitted to"
+    return f"{prediction.basis} ({profile.id}; {error})"
 
 
 def write_time(prediction: Prediction, name: str) -> str:

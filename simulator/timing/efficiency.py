@@ -136,6 +136,20 @@ class Provenance:
 
 
 @spec_dataclass
+class Check:
+    """Errors of a profile on measurements that it was not fitted to, as fractions of the measured value."""
+
+    date: str
+    table: str
+    rows: int
+    models: list[str]
+    mape: float
+    p90_ape: float
+    bias: float
+    coverage_90: float
+
+
+@spec_dataclass
 class Profile:
     """One fitted profile file. ``correlation`` is in the order of ``factors``."""
 
@@ -147,6 +161,7 @@ class Profile:
     correlation: list[list[float]]
     discrepancy: Discrepancy
     provenance: Provenance | None = None
+    check: Check | None = None
     aliases: list[str] | None = None
 
     @cached_property
