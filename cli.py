@@ -17,6 +17,7 @@ from simulator.errors import CheckFailed, InputError, RoofcastError
 from simulator.inputs.ranges import parse_counts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+MOST_CHARACTERS = 600  # of an error
 OutputForm = Literal["table", "json", "csv", "md"]
 
 
@@ -27,6 +28,8 @@ def parse_assignments(context: click.Context, option: click.Parameter, values: t
         key, separator, text = value.partition("=")
         if not separator or not key or not text:
             raise InputError(f"{option.opts[0]}: '{value}' is not of the form key=value")
+        if key.strip() in pairs:
+            raise InputError(f"{option.opts[0]}: {key.strip()} is given twice")
         pairs[key.strip()] = text.strip()
     return pairs
 
@@ -407,11 +410,14 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        fail(f"cannot write the answer: {error.strerror}", CheckFailed.exit_code)
 
 
 def fail(text: str, code: int) -> None:
     """Print one line and stop."""
-    click.echo(f"roofcast: {text}", err=True)
+    line = " ".join(text.split())
+    click.echo(f"roofcast: {line if len(line) <= MOST_CHARACTERS else line[:MOST_CHARACTERS] + ' ...'}", err=True)
     sys.exit(code)
 
 

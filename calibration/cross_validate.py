@@ -7,7 +7,7 @@ import numpy as np
 from calibration.cases import Array
 from calibration.fit import fit_profile
 from calibration.measurements import Measurement
-from calibration.profile_file import make_factors
+from calibration.profile_file import make_correlation, make_factors
 from calibration.selection import Selection, select_rows
 from calibration.validate import Validation, validate_profile
 from simulator.errors import InputError
@@ -40,7 +40,7 @@ def predict_left_out(
         hardware.id,
         stack.id,
         make_factors(fit),
-        fit.correlation.tolist(),
+        make_correlation(fit),
         fit.discrepancy,
         None,
     )

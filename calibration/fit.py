@@ -29,6 +29,7 @@ from simulator.timing.efficiency import (
 LAW_SCATTER = 0.025  # relative scatter of the law about a measurement, one standard deviation
 SOFT_L1_SCALE = 1.5  # residuals past this many standard deviations count linearly
 RESOLUTION_S = 0.0005  # times are printed to a millisecond: half a step
+FEWEST_ROWS = 5  # of a phase, to estimate a scatter from
 MEDIAN_TO_DEVIATION = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
 MOST_EVALUATIONS = 200
 AT_BOUND = 0.01  # log distance within which a factor sits at its bound
@@ -91,12 +92,12 @@ def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fi
     if not rows:
         raise InputError("no rows to fit")
     cases = build_cases(rows, "none", hardware, stack)
-    factors, covariance = solve(cases, np.array([row.value for row in rows]))
+    factors, covariance = solve(cases, rows)
     predicted = predict_rows(cases, factors)
     return Fit(rows, factors, covariance, predicted, find_discrepancy(rows, predicted))
 
 
-def solve(cases: list[Case], measured: Array) -> tuple[Factors, Array]:
+def solve(cases: list[Case], rows: list[Measurement]) -> tuple[Factors, Array]:
     """Return the factors of least cost, and the covariance of their logarithms."""
     try:
         from scipy.optimize import least_squares
@@ -104,7 +105,9 @@ def solve(cases: list[Case], measured: Array) -> tuple[Factors, Array]:
         raise InputError("a fit needs SciPy: pip install 'roofcast[calibrate]'") from None
     prior = as_log_array(prior_factors())
     spread = np.array([PRIORS[name].spread for name in Factors._fields])
-    sigma = np.hypot(LAW_SCATTER, RESOLUTION_S / measured)
+    measured = np.array([row.value for row in rows])
+    is_time = np.array([row.metric.endswith("_s") and not row.metric.endswith("tok_s") for row in rows])
+    sigma = np.hypot(LAW_SCATTER, np.where(is_time, RESOLUTION_S / measured, 0.0))
 
     def residuals(logs: Array) -> Array:
         predicted = predict_rows(cases, as_factors(logs))
@@ -150,9 +153,13 @@ def find_discrepancy(rows: list[Measurement], predicted: Array) -> Discrepancy:
 
 
 def find_scatter(errors: Array, chosen: Any) -> float:
-    """Standard deviation of the chosen errors, of all where none is chosen, by their median: as robust as the fit."""
-    kept = errors[chosen] if np.any(chosen) else errors
-    return float(MEDIAN_TO_DEVIATION * np.median(np.abs(kept)))
+    """Standard deviation of the chosen errors by their median, as robust as the fit.
+
+    Too few rows of a phase show nothing of the law's scatter, which is then at least the one assumed in the fit.
+    """
+    kept = errors[chosen]
+    scatter = float(MEDIAN_TO_DEVIATION * np.median(np.abs(kept))) if len(kept) else LAW_SCATTER
+    return scatter if len(kept) >= FEWEST_ROWS else max(scatter, LAW_SCATTER)
 
 
 def as_factors(logs: Array) -> Factors:

@@ -49,6 +49,7 @@ class Measurement:
 
 
 COLUMNS = tuple(field.name for field in fields(Measurement))
+LEAST, MOST = 1e-9, 1e12  # of a measured value
 # Least value of each count: a generation may start from an empty context, and a prefill row may say 0 output tokens.
 COUNTS = {"tp": 1, "pp": 1, "batch_size": 1, "prompt_tokens": 0, "output_tokens": 0}
 
@@ -142,6 +143,8 @@ def parse_positive(where: str, name: str, text: str) -> float:
     number = parse_number(where, name, text)
     if number <= 0:
         raise InputError(f"{where}: {name} is {text}; it must be above zero")
+    if not LEAST <= number <= MOST:
+        raise InputError(f"{where}: {name} is {text}; no measurement is outside {LEAST:g} to {MOST:g}")
     return number
 
 

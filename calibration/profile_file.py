@@ -34,14 +34,20 @@ def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, tab
         command=command,
         source=fit.rows[0].source,
     )
-    correlation = [[round(float(cell), 3) for cell in row] for row in fit.correlation]
     discrepancy = replace(
         fit.discrepancy,
         prefill=round_digits(fit.discrepancy.prefill),
         decode=round_digits(fit.discrepancy.decode),
     )
     return Profile(
-        "roofcast/profile/1", profile_id, hardware_id, stack_id, make_factors(fit), correlation, discrepancy, provenance
+        "roofcast/profile/1",
+        profile_id,
+        hardware_id,
+        stack_id,
+        make_factors(fit),
+        make_correlation(fit),
+        discrepancy,
+        provenance,
     )
 
 
@@ -58,6 +64,12 @@ def make_factors(fit: Fit) -> dict[str, FittedFactor]:
         )
         for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True))
     }
+
+
+def make_correlation(fit: Fit) -> dict[str, list[float]]:
+    """The correlations as a profile stores them."""
+    rows = zip(Factors._fields, fit.correlation, strict=True)
+    return {name: [round(float(cell), 3) for cell in row] for name, row in rows}
 
 
 def record_check(profile: Profile, path: Path, table: Path, validation: Validation) -> None:

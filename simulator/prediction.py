@@ -73,7 +73,7 @@ class Question:
         return time_request(self.work, self.machine._replace(factors=factors))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """The answer. Times in seconds, sizes in bytes; each field a number, or an array where the request has arrays.
 
@@ -160,7 +160,7 @@ class Prediction:
     def mfu(self) -> Number:
         """Model FLOPs utilisation of the prefill."""
         work, machine = self.question.work, self.question.machine
-        return find_mfu(self.request.prefill_step, self.ttft_s, machine.device, work.deployment.pp)
+        return find_mfu(work, self.ttft_s, machine.device)
 
     @property
     def mbu(self) -> Number:
@@ -173,15 +173,43 @@ class Prediction:
         """``calibrated``, ``transfer`` or ``bound``."""
         return self.question.basis
 
-    def __getattr__(self, name: str) -> Any:
-        """Ends of the intervals: ``ttft_s_low``, ``e2e_s_high`` and so on."""
-        base, _, end = name.rpartition("_")
-        if base not in TIME_FIELDS or end not in ("low", "high"):
-            raise AttributeError(name)
-        return None if self.intervals is None else getattr(getattr(self.intervals, end), base)
+    @property
+    def ttft_s_low(self) -> Number | None:
+        """Lower end of the 90% interval of the time to first token, seconds; None for a bound."""
+        return None if self.intervals is None else self.intervals.low.ttft_s
+
+    @property
+    def ttft_s_high(self) -> Number | None:
+        """Upper end of the 90% interval of the time to first token, seconds; None for a bound."""
+        return None if self.intervals is None else self.intervals.high.ttft_s
+
+    @property
+    def tpot_s_low(self) -> Number | None:
+        """Lower end of the 90% interval of the mean time per output token, seconds; None for a bound."""
+        return None if self.intervals is None else self.intervals.low.tpot_s
+
+    @property
+    def tpot_s_high(self) -> Number | None:
+        """Upper end of the 90% interval of the mean time per output token, seconds; None for a bound."""
+        return None if self.intervals is None else self.intervals.high.tpot_s
+
+    @property
+    def e2e_s_low(self) -> Number | None:
+        """Lower end of the 90% interval of the time of the whole request, seconds; None for a bound."""
+        return None if self.intervals is None else self.intervals.low.e2e_s
+
+    @property
+    def e2e_s_high(self) -> Number | None:
+        """Upper end of the 90% interval of the time of the whole request, seconds; None for a bound."""
+        return None if self.intervals is None else self.intervals.high.e2e_s
+
+    def __repr__(self) -> str:
+        """What was asked of what, in one line."""
+        question = self.question
+        return f"Prediction({question.model_label} on {self.devices} x {question.hardware.id}, {self.basis})"
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the JSON answer."""
+        """The fields of the answer by name, with the values of the attributes."""
         return {name: getattr(self, name) for name in FIELDS}
 
 

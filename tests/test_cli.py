@@ -41,7 +41,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "hardware check": ("hardware", "check"),
 }
 PREDICTION_KEYS = {
-    *("model", "hardware", "stack", "calibration", "tp", "pp", "dtype", "prompt_tokens", "output_tokens", "batch_size"),
+    *("model", "hardware", "stack", "calibration", "tp", "pp", "dtype", "weight_dtype", "kv_dtype"),
+    *("prompt_tokens", "output_tokens", "batch_size"),
     *(f"{time}{end}" for time in ("ttft_s", "tpot_s", "e2e_s") for end in ("", "_low", "_high")),
     *("output_tokens_per_s", "devices", "fits", "weights_bytes", "kv_cache_bytes"),
     *("prefill_bound", "decode_bound", "mfu", "mbu", "basis"),

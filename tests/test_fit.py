@@ -238,11 +238,30 @@ def test_a_factor_out_of_its_range_is_refused(tmp_path: Path, content: dict[str,
     assert find_error(tmp_path, content) == expected
 
 
-def test_a_correlation_of_the_wrong_shape_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
-    short = content | {"correlation": content["correlation"][:-1]}
-    ragged = content | {"correlation": [row[:-1] for row in content["correlation"]]}
-    for data in (short, ragged):
-        assert find_error(tmp_path, data) == "correlation must be 18 rows of 18 numbers"
+def spoil(correlation: dict[str, list[float]], name: str, column: int, value: float) -> dict[str, list[float]]:
+    return correlation | {name: [value if i == column else cell for i, cell in enumerate(correlation[name])]}
+
+
+def test_what_is_not_a_correlation_matrix_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
+    good, first, second = content["correlation"], *Factors._fields[:2]
+    shape = "correlation must have a row of 18 numbers for each factor"
+    symmetric = "correlation must be symmetric with a diagonal of 1"
+    of_launch = {name: row for name, row in good.items() if name != "launch_s"}
+    both_ways = spoil(spoil(good, first, 1, 1.7), second, 0, 1.7)
+    for data, problem in (
+        (of_launch, shape),
+        ({name: row[:-1] for name, row in good.items()}, shape),
+        (spoil(good, first, 1, 0.5), symmetric),
+        (spoil(good, first, 0, 0.9), symmetric),
+        (both_ways, "correlation is not positive semidefinite"),
+    ):
+        assert find_error(tmp_path, content | {"correlation": data}) == problem
+
+
+def test_the_order_of_the_keys_of_a_profile_does_not_matter(tmp_path: Path, content: dict[str, Any]) -> None:
+    path = tmp_path / "sorted.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=True))
+    assert np.array_equal(load_profile(path).log_covariance(), load_profile(SHIPPED).log_covariance())
 
 
 def test_a_few_rows_of_two_models_are_fitted_too() -> None:

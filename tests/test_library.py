@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -292,3 +293,42 @@ def test_a_range_holds_its_ends_and_nothing_past_them(first: int, more: int, ste
 def test_a_range_that_goes_nowhere_is_refused_under_its_name(text: str) -> None:
     with pytest.raises(InputError, match=r"^prompt tokens: "):
         parse_counts(text, "prompt tokens")
+
+
+def test_a_folder_of_the_same_name_does_not_stand_in_for_what_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = load_model("gpt-neox-20b")
+    (tmp_path / "gpt-neox-20b").mkdir()
+    write_config(tmp_path / "gpt-neox-20b", CONFIGS["gptj-6b"])
+    monkeypatch.chdir(tmp_path)
+    assert load_model("gpt-neox-20b") == shipped
+    assert load_model("./gpt-neox-20b").architecture == load_model(tmp_path / "gpt-neox-20b").architecture
+    assert load_model("./gpt-neox-20b") != shipped
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"builds_as": {"hidden_size": "big"}},
+        {"builds_as": {"hidden_size": -1}},
+        {"builds_as_by_model": {"gptj-6b": {"hiden_size": 1}}},
+        {"vocab_multiple": 0},
+        {"layer_kernels": [{"name": "norm", "over": "hidden", "reads": -1}]},
+        {"layer_kernels": [{"name": "norm", "over": "hidden", "launches": -1}]},
+        {"unfused_attention": None},
+    ],
+)
+def test_a_stack_that_makes_no_sense_is_refused_in_one_line(tmp_path: Path, changes: dict[str, Any]) -> None:
+    data = yaml.safe_load((library.STACK_FOLDER / "megatron-lm-2022.yaml").read_text())
+    path = tmp_path / "stack.yaml"
+    path.write_text(yaml.safe_dump(data | changes))
+    with pytest.raises(InputError) as caught:
+        load_stack(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_quantized_weights_are_refused_and_not_read_as_plain_ones(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="quantized weights are not supported"):
+        load_model(write_config(tmp_path, CONFIGS["gptj-6b"] | {"quantization_config": {"bits": 4}}))

@@ -50,6 +50,7 @@ def questions(draw: st.DrawFn, calibrations: st.SearchStrategy[str] = calibratio
         "prompt_tokens": draw(tokens),
         "output_tokens": draw(tokens),
         "batch_size": draw(batches),
+        "dtype": draw(st.sampled_from(["fp16", "fp32"])),
         **layout,
     }
 
@@ -285,3 +286,13 @@ def test_a_tile_is_computed_at_the_peak_of_its_multiprocessor() -> None:
     f = PERFECT._replace(balanced_tile_side=0.0)
     flops = 2 * 108 * 256 * 128 * 4096
     assert time_waves(108, 256, 128, 4096, DEVICE, f) == pytest.approx(flops / 312e12)
+
+
+def test_the_flops_of_a_model_do_not_depend_on_the_stack_that_runs_it() -> None:
+    """MFU counts what the model asks for; a stack that computes masked scores or spare logits does not gain by it."""
+    answers = [
+        predict("openai-davinci", "a100-sxm-80gb", PROFILE, stack=stack, tp=8, prompt_tokens=1024, output_tokens=1)
+        for stack in (MEGATRON, IDEAL)
+    ]
+    flops = [answer.mfu * answer.ttft_s for answer in answers]
+    assert flops[0] == pytest.approx(flops[1], rel=1e-12)

@@ -233,7 +233,7 @@ def test_the_error_on_rows_not_fitted_is_recorded_and_quoted(tmp_path: Path) -> 
     assert recorded.check is not None
     assert (recorded.check.rows, recorded.check.models) == (1, [ROW.model])
     assert recorded.check.mape == pytest.approx(validation.summarise()["mape"], rel=1e-3)
-    assert "on 1 measurements there" in describe_basis(predict("gptj-6b", "a100-sxm-80gb", path))
+    assert "on 1 rows there" in describe_basis(predict("gptj-6b", "a100-sxm-80gb", path))
 
 
 @pytest.mark.parametrize(

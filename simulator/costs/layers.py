@@ -154,7 +154,7 @@ def list_head_operators(a: Architecture, d: Deployment, stack: Stack, tokens: To
     if d.tp != 1 and stack.gathers_logits:
         message = m * vocabulary * d.activation_bytes
         operators.append(Operator("logits all-gather", "all_gather", message_bytes=message))
-    return operators + list_memory_kernels(stack.step_kernels, a, d, stack, m)
+    return operators + list_memory_kernels(stack.head_kernels, a, d, stack, m)
 
 
 def padded_vocabulary(a: Architecture, d: Deployment, stack: Stack) -> Number:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from simulator.costs.elementary import Number
 from simulator.costs.layers import (
     Tokens,
+    fused_attention,
     list_attention_operators,
     list_head_operators,
     list_layer_messages,
@@ -22,12 +23,13 @@ from simulator.inputs.stack import Stack
 class Step(NamedTuple):
     """Operators of one forward pass.
 
-    ``layer`` and ``attention`` run once a layer, ``attention`` alone depends on the context; ``stage`` runs between
-    pipeline stages and ``head`` once. A pipeline runs its stages one after the other for a single batch, so ``layers``
-    counts the layers of all stages.
+    ``layer`` and ``attention`` run once a layer, and ``attention`` alone depends on the context; ``embedding`` runs
+    before the layers, ``stage`` between pipeline stages and ``head`` at the end, once each. A pipeline runs its stages
+    one after the other for a single batch, so ``layers`` counts the layers of all stages.
     """
 
     layers: Number
+    embedding: list[Operator]
     layer: list[Operator]
     attention: list[Operator]
     stage: list[Operator]
@@ -43,6 +45,7 @@ def build_step(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens) -> 
     stage = [Operator("stage send", "send", message_bytes=message) for _ in range(d.pp - 1)]
     return Step(
         a.num_hidden_layers,
+        list_memory_kernels(stack.embedding_kernels, a, d, stack, tokens.m),
         layer,
         list_attention_operators(a, d, stack, tokens),
         stage,
@@ -63,7 +66,15 @@ def decode_tokens(context: Number, batch_size: Number) -> Tokens:
 def list_all(step: Step) -> list[tuple[Number, Operator]]:
     """Every operator of the pass with how often it runs."""
     repeated = [(step.layers, operator) for operator in step.layer + step.attention]
-    return repeated + [(1, operator) for operator in step.stage + step.head]
+    return repeated + [(1, operator) for operator in step.embedding + step.stage + step.head]
+
+
+def count_model_flops(a: Architecture, d: Deployment, tokens: Tokens) -> Number:
+    """FLOPs on one device that the model asks for, whatever the stack does: causal scores, logits of the last token."""
+    layer = sum(operator.flops for operator in list_linear_operators(a, d, tokens.m))
+    attention = fused_attention(a, d, tokens).flops
+    width = a.hidden_size if a.embedding_size is None else a.embedding_size
+    return a.num_hidden_layers * (layer + attention) + 2 * tokens.sequences * width * a.vocab_size / d.tp
 
 
 def sum_flops(step: Step) -> Number:

@@ -87,6 +87,11 @@ class ModelSpec:
     published_parameters: float | None = None
     sources: list[Source] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a size that is none."""
+        if self.published_parameters is not None and self.published_parameters <= 0:
+            raise ValueError(f"published_parameters is {self.published_parameters}; it must be above 0")
+
 
 def count_parameters(architecture: Architecture) -> Any:
     """Count every trainable number of the model, embeddings included."""

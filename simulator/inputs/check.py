@@ -22,7 +22,7 @@ def check_model(name: str) -> list[str]:
     """
     path = find_file(name) or find_by_name("model", name, MODEL_FOLDER)
     spec = load_model(name)
-    problems = [] if path.suffix == ".json" else list_unsourced(path)
+    problems = [] if path.is_dir() or path.suffix == ".json" else list_unsourced(path)
     deviation = find_deviation(spec)
     if deviation is not None and abs(deviation) > PUBLISHED_TOLERANCE:
         problems.append(f"{path.name}: counts to {100 * deviation:+.2f}% of the published parameters")

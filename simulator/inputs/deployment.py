@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.hardware import Hardware
@@ -50,10 +52,10 @@ def check_deployment(deployment: Deployment, architecture: Architecture, hardwar
     """
     d, a = deployment, architecture
     for name, value in (("tp", d.tp), ("pp", d.pp)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number of at least 1")
     for name, dtype in (("dtype", d.dtype), ("weight dtype", d.weight_dtype), ("kv dtype", d.kv_dtype)):
-        if dtype is not None and dtype not in BYTES_PER_ELEMENT:
+        if dtype is not None and (not isinstance(dtype, str) or dtype not in BYTES_PER_ELEMENT):
             raise InputError(f"unknown {name} '{dtype}' (allowed: {', '.join(BYTES_PER_ELEMENT)})")
     for name, size in (
         ("num_attention_heads", a.num_attention_heads),

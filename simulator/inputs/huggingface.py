@@ -67,6 +67,7 @@ LAYOUTS: dict[str, Layout] = {
         {"tie_word_embeddings": False, "vocab_size": 32000, "max_position_embeddings": 2048},
     ),
 }
+BOOLEAN_KEYS = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_parallel_residual", "enable_bias")
 REQUIRED = ("hidden_size", "num_hidden_layers", "num_attention_heads")
 FOUR_TIMES_WIDE = {"gpt2", "gptj", "bloom"}  # their feed-forward width, where left out, is 4 x hidden_size
 OPTIONAL = ("num_key_value_heads", "head_dim")
@@ -86,6 +87,11 @@ def read_config(path: Path) -> ModelSpec:
         more = f"; did you mean '{hint}'?" if hint else ""
         raise InputError(f"{path}: model_type '{model_type}' is not known{more} (known: {known})")
     layout = LAYOUTS[model_type]
+    if "quantization_config" in data:
+        raise InputError(f"{path}: quantization_config: quantized weights are not supported")
+    for key in BOOLEAN_KEYS:
+        if not isinstance(data.get(key, False), bool):
+            raise InputError(f"{path}: {key} is {data[key]!r}; it must be true or false")
     if model_type == "opt" and data.get("word_embed_proj_dim", data.get("hidden_size")) != data.get("hidden_size"):
         raise InputError(f"{path}: word_embed_proj_dim other than hidden_size is not supported")
     values = dict(layout.defaults) | read_dimensions(path, data, layout)

@@ -13,8 +13,17 @@ from simulator.inputs.architecture import Architecture, ModelSpec, check_archite
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.huggingface import read_config
 from simulator.inputs.stack import Stack
-from simulator.specfile import build, read_spec, unknown_name
+from simulator.specfile import Spec, build, read_spec, unknown_name
 
+# The least a model can be, to try changes on.
+SMALLEST: dict[str, Any] = {
+    "hidden_size": 1,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "intermediate_size": 1,
+    "vocab_size": 1,
+    "max_position_embeddings": 1,
+}
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_FOLDER = ROOT / "simulator" / "inputs" / "architectures"
 STACK_FOLDER = ROOT / "simulator" / "inputs" / "stacks"
@@ -63,7 +72,21 @@ def load_stack(stack: str | Path | Stack) -> Stack:
     if isinstance(stack, Stack):
         return stack
     path = find_file(stack)
-    return read_shipped("stack", str(stack)) if path is None else build(read_spec(path), Stack)
+    return read_shipped("stack", str(stack)) if path is None else read_stack(path)
+
+
+def read_stack(path: Path) -> Stack:
+    """Read a stack file, and check that what it builds is an architecture.
+
+    Raises:
+        InputError: a field of ``builds_as`` or ``builds_as_by_model`` that is unknown or of the wrong type.
+    """
+    spec = read_spec(path)
+    stack: Stack = build(spec, Stack)
+    for changes in (stack.builds_as or {}, *(stack.builds_as_by_model or {}).values()):
+        built = build(Spec(path, SMALLEST | changes, {}), Architecture)
+        check_architecture(built, f"{path}: builds_as")
+    return stack
 
 
 def read_model(path: Path) -> ModelSpec:
@@ -90,18 +113,23 @@ def read_shipped(what: Literal["hardware", "stack"], name: str) -> Any:
 
 
 def find_file(name: str | Path) -> Path | None:
-    """Return the path where the text is one: it exists, or it is spelled like a file.
+    """Return the path where the text is one: spelled like a file, or a folder with a ``config.json``.
+
+    A bare word is never a path, so that a folder of that name cannot stand in for what ships.
 
     Raises:
-        InputError: spelled like a file, but there is none.
+        InputError: spelled like a file, but there is none; or nothing at all.
     """
     text = str(name)
+    if not text:
+        raise InputError("an empty name")
     if text.endswith((".yaml", ".yml", ".json")) or text.startswith((".", "/", "~")):
-        path = Path(text).expanduser()
-        if not path.exists():
+        path = os.path.expanduser(text)
+        if not os.path.exists(path):
             raise InputError(f"{path}: no such file")
-        return path
-    return Path(text) if os.path.exists(os.path.join(text, "config.json")) else None
+        return Path(path)
+    is_folder = os.sep in text and os.path.exists(os.path.join(text, "config.json"))
+    return Path(text) if is_folder else None
 
 
 def find_by_name(what: str, name: str, folder: Path) -> Path:
@@ -112,7 +140,7 @@ def find_by_name(what: str, name: str, folder: Path) -> Path:
     """
     wanted = name.lower()
     direct = folder / f"{wanted}.yaml"
-    if "/" not in wanted and direct.exists():
+    if "/" not in wanted and os.path.exists(direct):
         return direct
     names = dict(iterate_names(folder))
     if wanted not in names:

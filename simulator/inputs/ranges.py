@@ -7,6 +7,7 @@ import re
 from simulator.errors import InputError
 
 RANGE = re.compile(r"^(\d+)-(\d+)([+*])(\d+)$")
+MOST_DIGITS = 40
 MOST = 100_000  # values one range may give
 
 
@@ -24,6 +25,8 @@ def parse_counts(text: str, name: str) -> list[int]:
 
 def parse_part(part: str, name: str) -> list[int]:
     """Return the numbers of one item of the list."""
+    if len(part) > MOST_DIGITS:
+        raise InputError(f"{name}: '{part[:MOST_DIGITS]}...' is too long to be a count")
     if part.isdecimal() and int(part) >= 1:
         return [int(part)]
     matched = RANGE.match(part)

@@ -10,6 +10,17 @@ from simulator.specfile import spec_dataclass
 Tensor = Literal["hidden", "qkv", "kv", "heads", "ffn", "logits"]
 
 
+def refuse_negative(record: object, names: tuple[str, ...]) -> None:
+    """Refuse a record with a negative number.
+
+    Raises:
+        ValueError: with its name.
+    """
+    for name in names:
+        if getattr(record, name) < 0:
+            raise ValueError(f"{name} is {getattr(record, name)}; it must not be negative")
+
+
 @spec_dataclass
 class MemoryKernel:
     """A kernel that only moves numbers: how often it reads and writes each element of a tensor.
@@ -26,6 +37,10 @@ class MemoryKernel:
     launches: int = 1
     only_if_parallel: bool = False  # launched only where tp > 1
 
+    def __post_init__(self) -> None:
+        """Refuse negative traffic and launches."""
+        refuse_negative(self, ("reads", "writes", "reads_fp32", "writes_fp32", "launches"))
+
 
 @spec_dataclass
 class SoftmaxPasses:
@@ -37,6 +52,10 @@ class SoftmaxPasses:
     reads_fp32: float = 0.0
     writes_fp32: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse negative traffic and launches."""
+        refuse_negative(self, ("reads", "writes", "reads_fp32", "writes_fp32", "launches"))
+
 
 @spec_dataclass
 class FusedSoftmaxLimits:
@@ -46,6 +65,11 @@ class FusedSoftmaxLimits:
     query_tokens_multiple_of: int = 1
     context_above: int = 0
     context_at_most: int = 2**31
+
+    def __post_init__(self) -> None:
+        """Refuse multiples of nothing."""
+        if min(self.local_heads_multiple_of, self.query_tokens_multiple_of) < 1:
+            raise ValueError("a multiple must be of at least 1")
 
 
 @spec_dataclass
@@ -71,8 +95,9 @@ class Stack:
     attention: Literal["unfused", "flash"]
     logits: Literal["all", "last"]
     gathers_logits: bool
+    embedding_kernels: list[MemoryKernel]  # once a pass, over all its tokens
     layer_kernels: list[MemoryKernel]
-    step_kernels: list[MemoryKernel]
+    head_kernels: list[MemoryKernel]  # once a pass, over the tokens that get logits
     unfused_attention: UnfusedAttention | None = None
     vocab_multiple: int = 1  # the vocabulary is padded to a multiple of this times tp
     builds_as: dict[str, Any] | None = None
@@ -84,6 +109,8 @@ class Stack:
         """Refuse a stack that asks for unfused attention without saying what its kernels do."""
         if (self.attention == "unfused") != (self.unfused_attention is not None):
             raise ValueError("attention: unfused and the section unfused_attention go together")
+        if self.vocab_multiple < 1:
+            raise ValueError(f"vocab_multiple is {self.vocab_multiple}; it must be at least 1")
 
     def build(self, architecture: Architecture, model_id: str) -> Architecture:
         """Return the architecture as this stack builds it.

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from simulator.errors import InputError
@@ -24,7 +25,8 @@ def change_architecture(architecture: Architecture, changes: Mapping[str, Any]) 
         InputError: a field that does not exist, a value of the wrong type, or dimensions that do not go together.
     """
     data = {key: value for key, value in asdict(architecture).items() if value is not None}
-    changed = build(Spec(Path("--set"), data | dict(changes), {}), Architecture)
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in changes.items()}
+    changed = build(Spec(Path("--set"), data | plain, {}), Architecture)
     check_architecture(changed, "--set")
     return changed
 
@@ -50,15 +52,18 @@ def describe(changes: Mapping[str, Any]) -> str:
 
 
 def read_scalar(text: str) -> Any:
-    """A value as YAML reads it.
+    """A value as YAML reads it: text, a number, true, false or null.
 
     Raises:
-        InputError: not YAML.
+        InputError: anything else.
     """
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"'{text}' is not a value") from None
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        value = ...
+    if not isinstance(value, str | int | float | bool | None):
+        raise InputError(f"'{text}' is not a value")
+    return value
 
 
 def set_nested(data: dict[str, Any], key: str, value: Any) -> None:

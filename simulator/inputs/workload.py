@@ -75,7 +75,10 @@ def as_count(name: str, value: Any) -> Any:
         if not 1 <= value <= MOST or value != int(value):
             raise InputError(f"{name} is {value}; it must be a whole number of at least 1, at most 2^53")
         return float(value)
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name} is a ragged list; it must be a number or an array of numbers") from None
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} is {value!r}; it must be a number or an array of numbers")
     array = array.astype(np.float64)

@@ -1,1 +1,1 @@
-"""What people compare: utilisation today, idealized runtime, cost and energy on top of it."""
+"""What people compare: how much of a device a request uses."""

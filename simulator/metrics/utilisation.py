@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from simulator.costs.elementary import Number
-from simulator.costs.model import Step, list_all, sum_flops
+from simulator.costs.model import Step, count_model_flops, list_all, prefill_tokens
 from simulator.timing.kernels import Device
+from simulator.timing.request import Work
 
 
-def find_mfu(prefill: Step, prefill_s: Number, device: Device, pp: int) -> Number:
-    """Model FLOPs utilisation of the prefill: its matrix FLOPs over what all devices could do in its time.
+def find_mfu(work: Work, prefill_s: Number, device: Device) -> Number:
+    """Model FLOPs utilisation of the prefill: the FLOPs the model asks for over what all devices could do in its time.
 
     Chowdhery et al. 2022 (arXiv 2204.02311), section 4.1. With a pipeline one stage works at a time.
     """
-    return sum_flops(prefill) / (prefill_s * device.peak_flops_per_s * pp)
+    a, d, _, request = work
+    tokens = prefill_tokens(request.prompt_tokens, request.batch_size)
+    return count_model_flops(a, d, tokens) / (prefill_s * device.peak_flops_per_s * d.pp)
 
 
 def find_mbu(decode: Step, tpot_s: Number, device: Device, pp: int) -> Number:

@@ -64,6 +64,8 @@ def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
         "tp": deployment.tp,
         "pp": deployment.pp,
         "dtype": deployment.dtype,
+        "weight_dtype": deployment.weight_dtype or deployment.dtype,
+        "kv_dtype": deployment.kv_dtype or deployment.dtype,
         "prompt_tokens": workload.prompt_tokens,
         "output_tokens": workload.output_tokens,
         "batch_size": workload.batch_size,
@@ -155,9 +157,8 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
     if workload.output_tokens > 1:
         title = "Decode, one output token in the middle of the generation"
         lines += ["", format_table(list_breakdown(prediction.request.decode, prediction), title)]
-    lines += ["", "The host issues kernels while the device runs them; the slower of the two decides a pass."] * (
-        work.stack.execution == "eager" and question.profile is not None
-    )
+    if work.stack.execution == "eager" and question.profile is not None:
+        lines += ["", "The host issues kernels while the device runs them; the slower of the two decides a pass."]
     return "\n".join(lines)
 
 
@@ -170,7 +171,7 @@ def describe_basis(prediction: Prediction) -> str:
     if check is None:
         error = "its error on measurements it was not fitted to is not known"
     else:
-        error = f"mean error {100 * check.mape:.1f}% on {check.rows:,} measurements there, of models it was not fitted to"
+        error = f"mean error {100 * check.mape:.1f}% on {check.rows:,} rows there of models it was not fitted to"
     return f"{prediction.basis} ({profile.id}; {error})"
 
 

@@ -19,6 +19,8 @@ from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
 from simulator.specfile import build, read_spec, spec_dataclass
 
 SCHEMA = "roofcast/profile/1"
+MOST_ERROR = 10  # of a logarithm: nothing is known of the factor
+ROUNDED_EIGENVALUE = 0.01  # correlations are stored to three decimals
 LOG_STEP = 1e-4  # step of the derivatives
 
 
@@ -151,14 +153,14 @@ class Check:
 
 @spec_dataclass
 class Profile:
-    """One fitted profile file. ``correlation`` is in the order of ``factors``."""
+    """One fitted profile file. ``correlation`` has a row for each factor, its numbers in the order of ``Factors``."""
 
     schema: Literal["roofcast/profile/1"]
     id: str
     hardware: str
     stack: str
     factors: dict[str, FittedFactor]
-    correlation: list[list[float]]
+    correlation: dict[str, list[float]]
     discrepancy: Discrepancy
     provenance: Provenance | None = None
     check: Check | None = None
@@ -171,10 +173,8 @@ class Profile:
 
     def log_covariance(self) -> NDArray[np.float64]:
         """Covariance of the logarithms of the factors, in the order of ``Factors``."""
-        names = list(self.factors)
-        order = [names.index(name) for name in Factors._fields]
         errors = np.array([self.factors[name].standard_error for name in Factors._fields])
-        correlation = np.asarray(self.correlation, dtype=np.float64)[np.ix_(order, order)]
+        correlation = np.array([self.correlation[name] for name in Factors._fields], dtype=np.float64)
         return np.asarray(correlation * np.outer(errors, errors), dtype=np.float64)
 
 
@@ -214,27 +214,47 @@ def read_profile(path: Path) -> Profile:
         raise InputError(f"{path}: factors: {what}")
     for name, factor in profile.factors.items():
         meaning = FACTORS[name]
-        if min(factor.standard_error, factor.prior_standard_error) < 0:
-            raise InputError(f"{path}: factors.{name}: a standard error is negative")
+        if not all(0 <= error <= MOST_ERROR for error in (factor.standard_error, factor.prior_standard_error)):
+            raise InputError(f"{path}: factors.{name}: a standard error is not within 0 to {MOST_ERROR}")
+        if factor.unit != meaning.unit:
+            raise InputError(f"{path}: factors.{name} is in '{factor.unit}'; it must be in '{meaning.unit}'")
         if not meaning.low <= factor.value <= meaning.high:
             raise InputError(
                 f"{path}: factors.{name} is {factor.value:g}; allowed are {meaning.low:g} to {meaning.high:g}"
             )
-    size = len(profile.factors)
-    if len(profile.correlation) != size or any(len(row) != size for row in profile.correlation):
-        raise InputError(f"{path}: correlation must be {size} rows of {size} numbers")
-    if np.max(np.abs(profile.correlation)) > 1:
-        raise InputError(f"{path}: correlation holds a number past 1")
+    check_correlation(path, profile.correlation)
     if min(profile.discrepancy.prefill, profile.discrepancy.decode) < 0:
         raise InputError(f"{path}: discrepancy is negative")
     return profile
 
 
+def check_correlation(path: Path, correlation: dict[str, list[float]]) -> None:
+    """Refuse what is not a correlation matrix of the factors.
+
+    Raises:
+        InputError: of the wrong shape, not symmetric, a diagonal other than 1, or not positive semidefinite.
+    """
+    size = len(Factors._fields)
+    if set(correlation) != set(Factors._fields) or any(len(row) != size for row in correlation.values()):
+        raise InputError(f"{path}: correlation must have a row of {size} numbers for each factor")
+    matrix = np.array([correlation[name] for name in Factors._fields])
+    if not np.array_equal(matrix, matrix.T) or np.any(np.diag(matrix) != 1):
+        raise InputError(f"{path}: correlation must be symmetric with a diagonal of 1")
+    if np.linalg.eigvalsh(matrix)[0] < -ROUNDED_EIGENVALUE:
+        raise InputError(f"{path}: correlation is not positive semidefinite")
+
+
 def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
-    """Return the shipped profile of a device, and of a stack where one is named; None unless exactly one fits."""
+    """Return the shipped profile of a device, and of a stack where one is named; None where there is none.
+
+    Raises:
+        InputError: several profiles fit.
+    """
     profiles = (read_shipped_profile(path.stem) for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
     found = [p for p in profiles if p.hardware == hardware_id and stack_id in (None, p.stack)]
-    return found[0] if len(found) == 1 else None
+    if len(found) > 1:
+        raise InputError(f"{hardware_id} has several profiles: {', '.join(p.id for p in found)}; name one")
+    return found[0] if found else None
 
 
 def perturb_factors(factors: Factors, dimensions: int) -> Factors:

@@ -43,7 +43,6 @@ class RequestTime(NamedTuple):
     decode_s: Number
     prefill: PassTime
     decode: PassTime
-    prefill_step: Step
     decode_step: Step
 
 
@@ -64,7 +63,7 @@ def time_request(work: Work, machine: Machine) -> RequestTime:
     decode = add_attention(fixed, middle.attention, machine)
     outer = [time_decode_pass(work, machine, fixed, center + side * OUTER_NODE * passes) for side in (-1, 1)]
     mean = MIDDLE_WEIGHT * decode.seconds + OUTER_WEIGHT * sum(outer)
-    return RequestTime(prefill.seconds, passes * mean, prefill, decode, step, middle)
+    return RequestTime(prefill.seconds, passes * mean, prefill, decode, middle)
 
 
 def time_decode_pass(work: Work, machine: Machine, fixed: FixedTime, context: Number) -> Number:

@@ -82,7 +82,7 @@ def time_fixed(step: Step, machine: Machine, new_prompt_tokens: Number | None) -
     ``new_prompt_tokens`` is how many prompt tokens, over the batch, enter with the first pass; None in decode.
     """
     layer = time_operators(step.layer, step.layers, machine)
-    stage = time_operators(step.stage, 1, machine)
+    stage = time_operators(step.embedding + step.stage, 1, machine)
     head = time_operators(step.head, 1, machine)
     device_s = step.layers * sum(timed.seconds for timed in layer) + sum(timed.seconds for timed in stage)
     head_s = sum(timed.seconds for timed in head)

@@ -15,8 +15,8 @@ from simulator.costs.elementary import Number
 from simulator.timing.efficiency import Factors, Profile, find_log_slopes, perturb_factors
 
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
-# Relative scatter of moving factors to another device by its data sheet alone: 7 to 10 % mean error, as found from A100
-# to H100, is a standard deviation of about 0.11.
+# Relative scatter of moving factors to another device by its data sheet alone. A judgement: a mean error of 9% is a
+# standard deviation of 0.11, and no transfer has been compared with measurements yet.
 TRANSFER_STANDARD_ERROR = 0.11
 
 
