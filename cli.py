@@ -9,16 +9,16 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 
 from simulator.errors import CheckFailed, InputError, RoofcastError
 from simulator.inputs.ranges import parse_counts
+from simulator.report.output import OutputForm
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MOST_CHARACTERS = 600  # of an error
-OutputForm = Literal["table", "json", "csv", "md"]
 
 
 def parse_assignments(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
-from simulator.prediction import Prediction, Question, answer, combine_times, resolve
+from simulator.prediction import Prediction, Question, answer, combine_times, find_throughput, resolve
 from simulator.timing.efficiency import Factors, Profile
 from simulator.timing.uncertainty import Times
 
@@ -87,7 +87,7 @@ def pick_metrics(case: Case, times: Times) -> Array:
         "ttft_s": times.ttft_s,
         "prefill_s": times.ttft_s,
         "tpot_s": times.tpot_s,
-        "throughput_tok_s": request.batch_size * request.output_tokens / times.e2e_s,
+        "throughput_tok_s": find_throughput(request, times.e2e_s),
     }
     columns = [by_metric[metric][..., place] for place, metric in enumerate(case.metrics)]
     return np.stack(columns, axis=-1)

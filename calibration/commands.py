@@ -15,10 +15,9 @@ from calibration.readers import READERS
 from calibration.report import report_fit
 from calibration.selection import Selection, select_rows
 from calibration.validate import Validation, validate_profile
-from simulator.errors import CheckFailed, InputError
+from simulator.errors import CheckFailed, InputError, unknown_name
 from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file, load_hardware, load_stack
 from simulator.report.output import OutputForm
-from simulator.specfile import nearest
 from simulator.timing.efficiency import load_profile
 
 
@@ -97,9 +96,7 @@ def read_rows(table: Path, reader: str, hardware: str, stack: str) -> list[Measu
         InputError: no such reader, or what the reader raises.
     """
     if reader not in READERS:
-        hint = nearest(reader, READERS)
-        more = f"; did you mean '{hint}'?" if hint else ""
-        raise InputError(f"unknown reader '{reader}'{more} (known: {', '.join(READERS)})")
+        raise unknown_name("reader", reader, READERS)
     return READERS[reader](table, hardware, stack)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from simulator.errors import InputError
+from simulator.errors import InputError, suggest
 from simulator.prediction import Prediction
-from simulator.specfile import nearest, write_whole
+from simulator.specfile import write_whole
 
 METRICS = ("e2e_s", "ttft_s", "prefill_s", "tpot_s", "throughput_tok_s")
 
@@ -95,8 +95,7 @@ def check_header(path: Path, header: list[str]) -> None:
     """Refuse unknown, repeated and missing columns."""
     for name in header:
         if name not in COLUMNS:
-            hint = nearest(name, COLUMNS)
-            raise InputError(f"{path}:1: unknown column '{name}'" + (f"; did you mean '{hint}'?" if hint else ""))
+            raise InputError(suggest(f"{path}:1: unknown column '{name}'", name, COLUMNS))
     missing = [name for name in COLUMNS if name not in header and name not in ("std", "notes")]
     if missing:
         raise InputError(f"{path}:1: missing column {', '.join(missing)}")
@@ -115,9 +114,7 @@ def parse_row(where: str, cells: dict[str, str]) -> Measurement:
     if values["std"] is not None and values["std"] < 0:
         raise InputError(f"{where}: std is {std}; it must not be negative")
     if cells["metric"] not in METRICS:
-        hint = nearest(cells["metric"], METRICS)
-        more = f"; did you mean '{hint}'?" if hint else ""
-        raise InputError(f"{where}: unknown metric '{cells['metric']}'{more} (known: {', '.join(METRICS)})")
+        raise InputError(suggest(f"{where}: unknown metric '{cells['metric']}'", cells["metric"], METRICS))
     if cells["metric"] == "tpot_s" and values["output_tokens"] < 2:
         raise InputError(f"{where}: tpot_s needs at least 2 output tokens; the row has {values['output_tokens']}")
     return Measurement(**values)

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from calibration.measurements import Measurement
-from simulator.errors import InputError
-from simulator.specfile import nearest
+from simulator.errors import InputError, suggest
 
 
 class Selection(NamedTuple):
@@ -31,9 +30,7 @@ def select_rows(rows: list[Measurement], selection: Selection) -> list[Measureme
     known = {row.model for row in rows}
     for model in (*selection.models, *selection.exclude_models):
         if model not in known:
-            hint = nearest(model, known)
-            more = f"; did you mean '{hint}'?" if hint else ""
-            raise InputError(f"the table has no model '{model}'{more} (it has {', '.join(sorted(known))})")
+            raise InputError(suggest(f"the table has no model '{model}'", model, sorted(known)))
     kept = [row for row in rows if row.model not in selection.exclude_models and matches(row, selection)]
     if not kept:
         devices = ", ".join(sorted({f"{row.hardware} / {row.stack}" for row in rows}))

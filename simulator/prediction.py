@@ -122,8 +122,7 @@ class Prediction:
     @property
     def output_tokens_per_s(self) -> Number:
         """Output tokens per second over the batch."""
-        workload = self.question.work.workload
-        return workload.batch_size * workload.output_tokens / self.e2e_s
+        return find_throughput(self.question.work.workload, self.e2e_s)
 
     @property
     def devices(self) -> int:
@@ -354,6 +353,11 @@ def combine_times(request: RequestTime, workload: Workload) -> Times:
         ttft, tpot, e2e = np.broadcast_arrays(request.prefill_s, tpot, e2e)
         return Times(ttft, tpot, e2e)
     return Times(request.prefill_s, request.decode_s / passes if passes else float("nan"), e2e)
+
+
+def find_throughput(workload: Workload, e2e_s: Number) -> Number:
+    """Output tokens per second over the batch, the prefill's time included."""
+    return workload.batch_size * workload.output_tokens / e2e_s
 
 
 def find_bound(time: PassTime, machine: Machine) -> Any:

@@ -148,8 +148,8 @@ def test_a_gpt_neox_without_parallel_residual_sums_twice_a_layer(tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"model_type": "lama"}, "model_type 'lama' is not known; did you mean 'llama'?"),
-        ({"model_type": "t5"}, "(known: gpt2, gptj, gpt_neox, opt, bloom, llama)"),
+        ({"model_type": "lama"}, "unknown model_type 'lama'; did you mean 'llama'?"),
+        ({"model_type": "t5"}, "(allowed: gpt2, gptj, gpt_neox, opt, bloom, llama)"),
         ({"hidden_size": None}, "missing key 'hidden_size'"),
         ({"intermediate_size": None}, "missing key 'intermediate_size'"),
         ({"num_hidden_layers": "32"}, "num_hidden_layers is '32'; it must be a whole number"),

@@ -110,7 +110,10 @@ def test_std_and_notes_may_be_left_out_and_the_columns_may_stand_in_any_order(tm
     ("changes", "message"),
     [
         ({"metric": "e2e_ms"}, "unknown metric 'e2e_ms'; did you mean 'e2e_s'?"),
-        ({"metric": "latency"}, "unknown metric 'latency' (known: e2e_s, ttft_s, prefill_s, tpot_s, throughput_tok_s)"),
+        (
+            {"metric": "latency"},
+            "unknown metric 'latency' (allowed: e2e_s, ttft_s, prefill_s, tpot_s, throughput_tok_s)",
+        ),
         ({"value": "12 ms"}, "value is '12 ms'; it must be a plain number in the unit of its metric"),
         ({"value": ""}, "value is ''; it must be a plain number"),
         ({"value": "0"}, "value is 0; it must be above zero"),
@@ -138,7 +141,8 @@ def test_a_row_that_was_cut_off_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_an_unknown_column_is_named_with_the_nearest(tmp_path: Path) -> None:
     path = write_lines(tmp_path, COLUMNS.replace("prompt_tokens", "promt_tokens"), LINE)
-    assert find_error(path) == "table.csv:1: unknown column 'promt_tokens'; did you mean 'prompt_tokens'?"
+    expected = "table.csv:1: unknown column 'promt_tokens'; did you mean 'prompt_tokens'? (allowed: source, model, "
+    assert find_error(path).startswith(expected)
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
@@ -279,7 +283,7 @@ def test_chosen_rows_have_one_of_the_values_in_every_place(selection: Selection,
 def test_a_model_that_the_table_does_not_have_is_named_with_the_nearest(place: str) -> None:
     with pytest.raises(InputError) as caught:
         select_rows(TABLE, Selection(**{place: ["gtp2"]}))
-    expected = "the table has no model 'gtp2'; did you mean 'gpt2'? (it has bloom, gpt2, gptj-6b)"
+    expected = "the table has no model 'gtp2'; did you mean 'gpt2'? (allowed: bloom, gpt2, gptj-6b)"
     assert str(caught.value) == expected
 
 

@@ -7,11 +7,12 @@ printed last before it.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from calibration.measurements import Measurement
 from simulator.errors import InputError
-from simulator.inputs.library import MODEL_FOLDER, iterate_names, list_ids, load_model
+from simulator.inputs.library import MODEL_FOLDER, iterate_names, list_ids, read_shipped_model
 
 BEGIN = re.compile(r"^-+ arguments -+$")
 END = re.compile(r"^-+ end of arguments -+$")
@@ -103,9 +104,7 @@ def find_model(where: str, path: Path, arguments: dict[str, str]) -> str:
     """
     names = ("num_layers", "hidden_size", "num_attention_heads", "ffn_hidden_size")
     printed = tuple(read_argument(where, arguments, name) for name in names)
-    named = dict(iterate_names(MODEL_FOLDER)).get(path.stem.lower().replace("_", "-"))
-    candidates = [named.stem] if named else list_ids(MODEL_FOLDER)
-    matching = [model for model in candidates if dimensions_of(model) == printed]
+    matching = match_models(path.stem, printed)
     if len(matching) != 1:
         dimensions = ", ".join(f"{name} {value}" for name, value in zip(names, printed, strict=True))
         found = f"several models ({', '.join(matching)})" if matching else "no known model"
@@ -113,7 +112,15 @@ def find_model(where: str, path: Path, arguments: dict[str, str]) -> str:
     return matching[0]
 
 
+@cache
+def match_models(file_stem: str, printed: tuple[int, ...]) -> list[str]:
+    """Return the shipped models of the printed dimensions; the one the file is named after, where it is named so."""
+    named = dict(iterate_names(MODEL_FOLDER)).get(file_stem.lower().replace("_", "-"))
+    candidates = [named.stem] if named else list_ids(MODEL_FOLDER)
+    return [model for model in candidates if dimensions_of(model) == printed]
+
+
 def dimensions_of(model: str) -> tuple[int, int, int, int]:
     """Layers, hidden size, heads and FFN size of a shipped model."""
-    a = load_model(model).architecture
+    a = read_shipped_model(model).architecture
     return a.num_hidden_layers, a.hidden_size, a.num_attention_heads, a.intermediate_size

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from simulator.costs.elementary import Number, maximum, round_up
+from simulator.costs.elementary import Number, maximum
+from simulator.costs.layers import padded_vocabulary
 from simulator.inputs.architecture import Architecture, count_parameters
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
@@ -34,9 +35,8 @@ def measure_footprint(
 
 def count_weights(a: Architecture, d: Deployment, stack: Stack) -> Number:
     """Parameters over all devices, the vocabulary padded as the stack pads it; replicated ones count once."""
-    padding = round_up(a.vocab_size, stack.vocab_multiple * d.tp) - a.vocab_size
-    width = a.hidden_size if a.embedding_size is None else a.embedding_size
-    return count_parameters(a) + padding * width * (1 if a.tie_word_embeddings else 2)
+    padding = padded_vocabulary(a, d, stack) - a.vocab_size
+    return count_parameters(a) + padding * a.embedding_width * (1 if a.tie_word_embeddings else 2)
 
 
 def count_kv_numbers(a: Architecture) -> Number:

@@ -8,11 +8,10 @@ from typing import Any
 
 from simulator.costs.elementary import Number
 from simulator.costs.model import Step, build_step, decode_tokens, list_all, prefill_tokens
-from simulator.errors import InputError
+from simulator.errors import InputError, suggest
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
-from simulator.specfile import nearest
 
 # Symbol, the name it has in files and on the command line, and its meaning.
 SYMBOLS: dict[str, tuple[str, str]] = {
@@ -123,8 +122,7 @@ def find_symbol(name: str) -> str:
     """
     by_name = {meaning[0]: symbol for symbol, meaning in SYMBOLS.items()} | {symbol: symbol for symbol in SYMBOLS}
     if name not in by_name:
-        hint = nearest(name, by_name)
-        raise InputError(f"unknown symbol '{name}'" + (f"; did you mean '{hint}'?" if hint else ""))
+        raise InputError(suggest(f"unknown symbol '{name}'", name, by_name))
     return by_name[name]
 
 

@@ -146,11 +146,10 @@ def list_head_operators(a: Architecture, d: Deployment, stack: Stack, tokens: To
     m = tokens.m if stack.logits == "all" else tokens.sequences
     vocabulary = padded_vocabulary(a, d, stack)
     size = {"weight_bytes": d.weight_bytes, "activation_bytes": d.activation_bytes}
-    width = a.hidden_size if a.embedding_size is None else a.embedding_size
     operators = []
     if a.embedding_size is not None:
-        operators.append(linear("head projection", m, width, a.hidden_size, **size))
-    operators.append(linear("lm head", m, vocabulary / d.tp, width, **size))
+        operators.append(linear("head projection", m, a.embedding_width, a.hidden_size, **size))
+    operators.append(linear("lm head", m, vocabulary / d.tp, a.embedding_width, **size))
     if d.tp != 1 and stack.gathers_logits:
         message = m * vocabulary * d.activation_bytes
         operators.append(Operator("logits all-gather", "all_gather", message_bytes=message))

@@ -73,8 +73,7 @@ def count_model_flops(a: Architecture, d: Deployment, tokens: Tokens) -> Number:
     """FLOPs on one device that the model asks for, whatever the stack does: causal scores, logits of the last token."""
     layer = sum(operator.flops for operator in list_linear_operators(a, d, tokens.m))
     attention = fused_attention(a, d, tokens).flops
-    width = a.hidden_size if a.embedding_size is None else a.embedding_size
-    return a.num_hidden_layers * (layer + attention) + 2 * tokens.sequences * width * a.vocab_size / d.tp
+    return a.num_hidden_layers * (layer + attention) + 2 * tokens.sequences * a.embedding_width * a.vocab_size / d.tp
 
 
 def sum_flops(step: Step) -> Number:

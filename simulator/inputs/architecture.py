@@ -71,6 +71,11 @@ class Architecture:
         return self.query_width if self.num_key_value_heads is None else self.num_key_value_heads * self.head_size
 
     @property
+    def embedding_width(self) -> Any:
+        """Width of the rows of the token table."""
+        return self.hidden_size if self.embedding_size is None else self.embedding_size
+
+    @property
     def mlp_matrices(self) -> int:
         """Weight matrices in one feed-forward block."""
         return 3 if self.gated_mlp else 2
@@ -108,8 +113,7 @@ def count_parameters(architecture: Architecture) -> Any:
 def count_embedding_parameters(architecture: Architecture) -> Any:
     """Count token and position tables, the head and what stands between them and the layers."""
     a = architecture
-    width = a.hidden_size if a.embedding_size is None else a.embedding_size
-    tables = a.vocab_size * width * (1 if a.tie_word_embeddings else 2) + a.vocab_size * a.lm_head_bias
+    tables = a.vocab_size * a.embedding_width * (1 if a.tie_word_embeddings else 2) + a.vocab_size * a.lm_head_bias
     if a.embedding_size is not None:
         tables += a.hidden_size * a.embedding_size
     if a.position_embedding == "learned":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulator.errors import InputError
+from simulator.errors import InputError, suggest
 from simulator.inputs.architecture import Architecture, ModelSpec
-from simulator.specfile import nearest, read_spec
+from simulator.specfile import read_spec
 
 
 class Layout(NamedTuple):
@@ -82,10 +82,7 @@ def read_config(path: Path) -> ModelSpec:
     data = read_spec(path).data
     model_type = str(data.get("model_type", ""))
     if model_type not in LAYOUTS:
-        hint = nearest(model_type, LAYOUTS)
-        known = ", ".join(LAYOUTS)
-        more = f"; did you mean '{hint}'?" if hint else ""
-        raise InputError(f"{path}: model_type '{model_type}' is not known{more} (known: {known})")
+        raise InputError(suggest(f"{path}: unknown model_type '{model_type}'", model_type, LAYOUTS))
     layout = LAYOUTS[model_type]
     if "quantization_config" in data:
         raise InputError(f"{path}: quantization_config: quantized weights are not supported")

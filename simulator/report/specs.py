@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
+from simulator.costs.footprint import count_kv_numbers
 from simulator.inputs.architecture import ModelSpec, Source, count_parameters
 from simulator.inputs.check import find_deviation
 from simulator.inputs.hardware import Hardware
@@ -51,7 +52,7 @@ def model_facts(spec: ModelSpec) -> dict[str, Any]:
     facts["parameters"] = round(count_parameters(a))
     facts["published_parameters"] = spec.published_parameters
     facts["deviation"] = find_deviation(spec)
-    facts["kv_cache_numbers_per_token"] = round(2 * a.num_hidden_layers * a.kv_width)
+    facts["kv_cache_numbers_per_token"] = round(count_kv_numbers(a))
     facts["sources"] = describe_sources(spec.sources)
     return facts
 
