@@ -51,20 +51,12 @@ def check_percent(context: click.Context, option: click.Parameter, value: float 
     return value
 
 
+FORMS = click.Choice(get_args(OutputForm))
+FILE = click.Path(path_type=Path, dir_okay=False)
 output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(get_args(OutputForm)),
-    default="table",
-    show_default=True,
-    help="Form of the answer.",
+    "-o", "--output", type=FORMS, default="table", show_default=True, help="Form of the answer."
 )
-out_option = click.option(
-    "--out",
-    "out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the answer to a file, whole or not at all.",
-)
+out_option = click.option("--out", type=FILE, help="Write the answer to a file, whole or not at all.")
 
 
 def count_option(*names: str, default: str | None = None, text: str) -> Callable[[Command], Command]:
@@ -72,6 +64,11 @@ def count_option(*names: str, default: str | None = None, text: str) -> Callable
     return click.option(
         *names, default=default, show_default=True, callback=parse_count_list, metavar="N[,N|-N+S|-N*S]", help=text
     )
+
+
+def assignment_option(*names: str, metavar: str, text: str) -> Callable[[Command], Command]:
+    """An option that takes ``key=value``, repeated."""
+    return click.option(*names, multiple=True, callback=parse_assignments, metavar=metavar, help=text)
 
 
 def name_option(*names: str, text: str) -> Callable[[Command], Command]:
@@ -103,22 +100,8 @@ def app() -> None:
 @count_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt.")
 @count_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included.")
 @count_option("-b", "--batch-size", default="1", text="Requests that run together.")
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    callback=parse_assignments,
-    metavar="FIELD=VALUE",
-    help="Change the architecture.",
-)
-@click.option(
-    "--set-hw",
-    "hardware_changes",
-    multiple=True,
-    callback=parse_assignments,
-    metavar="KEY=VALUE",
-    help="Change the device.",
-)
+@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture.")
+@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device.")
 @click.option(
     "--measured", type=click.Path(path_type=Path), help="Tidy table whose matching row is printed beside the answer."
 )
@@ -184,13 +167,8 @@ def predict(
     show_default=True,
     help="How formulas are written.",
 )
-@click.option(
-    "--at",
-    "values",
-    multiple=True,
-    callback=parse_assignments,
-    metavar="SYMBOL=NUMBER",
-    help="Put a number in; model=NAME puts in all of a model's.",
+@assignment_option(
+    "--at", "values", metavar="SYMBOL=NUMBER", text="Put a number in; model=NAME puts in all of a model's."
 )
 @output_option
 @out_option
