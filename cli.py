@@ -160,13 +160,7 @@ def predict(
 @app.command()
 @click.option("-m", "--model", help="Structure of this model.  [default: a plain GPT block]")
 @click.option("-s", "--stack", default="megatron-lm-2022", show_default=True, help="Software stack: name or YAML.")
-@click.option(
-    "--notation",
-    type=click.Choice(["text", "latex"]),
-    default="text",
-    show_default=True,
-    help="How formulas are written.",
-)
+@click.option("--notation", type=click.Choice(["text", "latex"]), default="text", show_default=True, help="Notation.")
 @assignment_option(
     "--at", "values", metavar="SYMBOL=NUMBER", text="Put a number in; model=NAME puts in all of a model's."
 )
@@ -194,9 +188,7 @@ def calibrate() -> None:
 
 
 TABLE = click.argument("table", type=click.Path(path_type=Path))
-reader_option = click.option(
-    "--reader", default="tidy", show_default=True, help="Format of the table: tidy or megatron-log."
-)
+reader_option = click.option("--reader", default="tidy", show_default=True, help="Format: tidy or megatron-log.")
 
 
 def measured_on_options(command: Command) -> Command:
@@ -221,7 +213,7 @@ def selection_options(command: Command) -> Command:
 @calibrate.command()
 @TABLE
 @measured_on_options
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Profile to write.")
+@click.option("--out", required=True, type=FILE, help="Profile to write.")
 @reader_option
 @selection_options
 @output_option
@@ -265,13 +257,7 @@ def cross_validate(
 @app.command()
 @TABLE
 @click.option("-c", "--calibration", required=True, help="Profile: name or YAML.")
-@click.option(
-    "--max-mape",
-    type=float,
-    callback=check_percent,
-    metavar="PERCENT",
-    help="Fail where the mean absolute error is larger.",
-)
+@click.option("--max-mape", type=float, callback=check_percent, metavar="PERCENT", help="Fail past this mean error.")
 @click.option("--record", is_flag=True, help="Write the errors into the profile, for predictions to quote.")
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
 @click.option("--hardware", "-H", help="Only rows of this device: name or YAML.")
@@ -301,10 +287,9 @@ def validate(
         -c a100-sxm-80gb--megatron-lm-2022 --max-mape 5
     """
     from calibration.commands import check_mape, run_validation
-
-    validation = run_validation(table, reader, calibration, hardware, stack, transfer, record, chosen)
     from calibration.report import report_validation
 
+    validation = run_validation(table, reader, calibration, hardware, stack, transfer, record, chosen)
     deliver(report_validation(validation, output), out)
     check_mape(validation, max_mape)
 

@@ -14,9 +14,9 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
-from simulator.prediction import Prediction, Question, answer, combine_times, find_throughput, resolve
+from simulator.prediction import Prediction, Question, answer, resolve
 from simulator.timing.efficiency import Factors, Profile
-from simulator.timing.uncertainty import Times
+from simulator.timing.request import Times, combine_times, find_throughput
 
 Array = NDArray[np.float64]
 

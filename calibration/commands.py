@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from calibration.cross_validate import leave_one_model_out
 from calibration.fit import fit_profile
 from calibration.measurements import Measurement
@@ -106,6 +104,6 @@ def check_mape(validation: Validation, max_mape_percent: float | None) -> None:
     Raises:
         CheckFailed: the error is larger.
     """
-    mape_percent = 100 * float(np.mean(np.abs(validation.errors)))
+    mape_percent = 100 * validation.summarise()["mape"]
     if max_mape_percent is not None and not mape_percent <= max_mape_percent:
         raise CheckFailed(f"mean absolute error {mape_percent:.2f}% is past the threshold of {max_mape_percent:g}%")

@@ -13,7 +13,7 @@ from calibration.validate import Validation, validate_profile
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
-from simulator.timing.efficiency import Profile
+from simulator.timing.efficiency import SCHEMA, Profile
 
 
 def leave_one_model_out(rows: list[Measurement], fitted: Selection, hardware: Hardware, stack: Stack) -> Validation:
@@ -35,14 +35,13 @@ def predict_left_out(
     """Predict one model's rows from a fit to the others."""
     fit = fit_profile(select_rows([row for row in rows if row.model != model], fitted), hardware, stack)
     profile = Profile(
-        "roofcast/profile/1",
+        SCHEMA,
         f"without {model}",
         hardware.id,
         stack.id,
         make_factors(fit),
         make_correlation(fit),
         fit.discrepancy,
-        None,
     )
     return validate_profile([row for row in rows if row.model == model], profile, hardware, stack)
 

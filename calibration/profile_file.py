@@ -16,7 +16,7 @@ from calibration.priors import PRIORS
 from calibration.validate import Validation
 from simulator.errors import InputError
 from simulator.specfile import write_whole
-from simulator.timing.efficiency import FACTORS, Check, Factors, FittedFactor, Profile, Provenance
+from simulator.timing.efficiency import FACTORS, SCHEMA, Check, Factors, FittedFactor, Profile, Provenance
 
 DIGITS = 4  # significant digits of stored factors
 
@@ -40,7 +40,7 @@ def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, tab
         decode=round_digits(fit.discrepancy.decode),
     )
     return Profile(
-        "roofcast/profile/1",
+        SCHEMA,
         profile_id,
         hardware_id,
         stack_id,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.costs.elementary import Number, maximum
+from simulator.costs.elementary import Number
 from simulator.costs.footprint import Footprint, measure_footprint
 from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment, check_deployment
@@ -22,10 +22,10 @@ from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.utilisation import find_mbu, find_mfu
 from simulator.timing.efficiency import Factors, Profile, find_profile, load_profile
-from simulator.timing.kernels import describe_device, is_compute_bound
-from simulator.timing.request import RequestTime, Work, time_request
-from simulator.timing.step import MESSAGES, Machine, PassTime
-from simulator.timing.uncertainty import Intervals, Times, find_intervals
+from simulator.timing.kernels import describe_device
+from simulator.timing.request import RequestTime, Times, Work, combine_times, find_throughput, time_request
+from simulator.timing.step import Machine, find_bound
+from simulator.timing.uncertainty import Intervals, find_intervals
 
 DEFAULT_STACK = "ideal"
 TIME_FIELDS = ("ttft_s", "tpot_s", "e2e_s")
@@ -341,43 +341,3 @@ def answer(question: Question) -> Prediction:
     request = time_request(question.work, question.machine)
     footprint = measure_footprint(a, d, stack, workload.prompt_tokens, workload.output_tokens, workload.batch_size)
     return Prediction(question, request, footprint)
-
-
-def combine_times(request: RequestTime, workload: Workload) -> Times:
-    """TTFT, TPOT and E2E, broadcast to one shape."""
-    passes = workload.output_tokens - 1
-    e2e = request.prefill_s + request.decode_s
-    if isinstance(e2e, np.ndarray):
-        with np.errstate(invalid="ignore"):
-            tpot = np.where(passes > 0, request.decode_s / maximum(passes, 1.0), np.nan)
-        ttft, tpot, e2e = np.broadcast_arrays(request.prefill_s, tpot, e2e)
-        return Times(ttft, tpot, e2e)
-    return Times(request.prefill_s, request.decode_s / passes if passes else float("nan"), e2e)
-
-
-def find_throughput(workload: Workload, e2e_s: Number) -> Number:
-    """Output tokens per second over the batch, the prefill's time included."""
-    return workload.batch_size * workload.output_tokens / e2e_s
-
-
-def find_bound(time: PassTime, machine: Machine) -> Any:
-    """What most of a pass waits for: the host, or the resource that takes most of the device's time."""
-    spent: dict[str, Number] = {"compute": 0.0, "memory": 0.0, "network": 0.0}
-    for operator, count, seconds in time.operators:
-        total = count * seconds
-        if operator.kind in MESSAGES:
-            spent["network"] = spent["network"] + total
-            continue
-        share = is_compute_bound(operator, machine.device) * 1.0
-        spent["compute"] = spent["compute"] + total * share
-        spent["memory"] = spent["memory"] + total * (1.0 - share)
-    waiting = {"host": where_host_leads(time), **spent}
-    names, seconds_of = list(waiting), np.broadcast_arrays(*waiting.values())
-    chosen = np.array(names)[np.argmax(np.stack(seconds_of), axis=0)]
-    return str(chosen) if chosen.ndim == 0 else chosen
-
-
-def where_host_leads(time: PassTime) -> Number:
-    """Seconds the pass waits for the host: all of the host's where it is the slower one, else what nothing hides."""
-    leads = np.asarray(time.host_s > time.device_s)
-    return np.where(leads, time.host_s, 0.0) + time.serial_s

@@ -7,7 +7,7 @@ a head over all positions; with ``tp`` devices it is the slice that one of them 
 
 import re
 from dataclasses import fields, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from simulator.costs.footprint import count_weights, measure_footprint
 from simulator.costs.layers import padded_vocabulary
-from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens, sum_bytes, sum_flops
+from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens, sum_cost
 from simulator.inputs.architecture import Architecture, count_parameters
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_model, load_stack
 from simulator.inputs.stack import Stack
 
+sum_flops = partial(sum_cost, cost="flops")
 ONE = Deployment()
 IDEAL = load_stack("ideal")
 MEGATRON = load_stack("megatron-lm-2022")
@@ -265,7 +266,7 @@ class TestInvariants:
         double = replace(a, num_hidden_layers=2 * a.num_hidden_layers)
         thin, deep = (build_step(model, ONE, stack, prefill_tokens(p, b)) for model in (a, double))
         assert thin.head == deep.head
-        for total in (sum_flops, sum_bytes):
+        for total in (sum_flops, partial(sum_cost, cost="bytes_moved")):
             assert total(deep) - total(thin) == total(thin) - total(thin._replace(layers=0))
 
     @given(a=architectures(), p=counts, b=st.integers(1, 9))

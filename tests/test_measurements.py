@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from samples import ROW
 
 from calibration.measurements import METRICS, Measurement, match_measurement, read_table, write_table
 from calibration.selection import Selection, select_rows
@@ -16,23 +17,6 @@ from simulator.prediction import predict, predict_grid
 COLUMNS = (
     "source,model,hardware,stack,tp,pp,weight_dtype,activation_dtype,kv_dtype,batch_size,prompt_tokens,output_tokens,"
     "metric,value,std,notes"
-)
-ROW = Measurement(
-    source="a paper, 2023",
-    model="gptj-6b",
-    hardware="a100-sxm-80gb",
-    stack="megatron-lm-2022",
-    tp=1,
-    pp=1,
-    weight_dtype="fp16",
-    activation_dtype="fp16",
-    kv_dtype="fp16",
-    batch_size=1,
-    prompt_tokens=512,
-    output_tokens=32,
-    metric="e2e_s",
-    value=0.693,
-    std=0.002,
 )
 LINE = "s,gptj-6b,a100,mega,1,1,fp16,fp16,fp16,1,512,32,e2e_s,0.693,,"
 CELLS = dict(zip(COLUMNS.split(","), LINE.split(","), strict=True))

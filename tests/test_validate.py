@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import samples
 
 from calibration.measurements import METRICS, Measurement, read_table, write_table
 from calibration.profile_file import record_check, write_profile
@@ -21,22 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHECKS = ROOT / "calibration" / "tables" / "narayanan-2023-a100-checks.csv"
 SHIPPED = "a100-sxm-80gb--megatron-lm-2022"
 FITTED = ("ai21-j1-large", "mt-nlg", "openai-davinci")
-ROW = Measurement(
-    source="here",
-    model="gptj-6b",
-    hardware="a100-sxm-80gb",
-    stack="megatron-lm-2022",
-    tp=1,
-    pp=1,
-    weight_dtype="fp16",
-    activation_dtype="fp16",
-    kv_dtype="fp16",
-    batch_size=2,
-    prompt_tokens=512,
-    output_tokens=32,
-    metric="e2e_s",
-    value=1.0,
-)
+ROW = replace(samples.ROW, batch_size=2)
 
 
 def validate(rows: list[Measurement], transfer: bool = False) -> Validation:

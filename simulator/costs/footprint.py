@@ -12,7 +12,7 @@ from simulator.inputs.stack import Stack
 
 
 class Footprint(NamedTuple):
-    """Bytes over all devices, and the bytes that the fullest device holds."""
+    """Bytes over all devices, and what one device holds: its even share of them with its activations."""
 
     weights_bytes: Number
     kv_cache_bytes: Number

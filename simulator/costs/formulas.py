@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from simulator.costs.elementary import Number
-from simulator.costs.model import Step, build_step, decode_tokens, list_all, prefill_tokens
+from simulator.costs.model import Step, build_step, decode_tokens, list_all, prefill_tokens, sum_cost
 from simulator.errors import InputError, suggest
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
@@ -97,7 +97,7 @@ def describe_step(phase: str, step: Step) -> list[Formula]:
     rows = [
         Formula(phase, op.name, times, {name: getattr(op, name) for name in COLUMNS}) for times, op in list_all(step)
     ]
-    totals = {name: sum(row.times * row.costs[name] for row in rows) for name in COLUMNS}
+    totals = {name: sum_cost(step, name) for name in COLUMNS}
     return [*rows, Formula(phase, "total", 1, totals)]
 
 

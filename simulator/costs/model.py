@@ -76,11 +76,6 @@ def count_model_flops(a: Architecture, d: Deployment, tokens: Tokens) -> Number:
     return a.num_hidden_layers * (layer + attention) + 2 * tokens.sequences * a.embedding_width * a.vocab_size / d.tp
 
 
-def sum_flops(step: Step) -> Number:
-    """FLOPs of one pass on one device."""
-    return sum(count * operator.flops for count, operator in list_all(step))
-
-
-def sum_bytes(step: Step) -> Number:
-    """Bytes that one pass moves in the memory of one device."""
-    return sum(count * operator.bytes_moved for count, operator in list_all(step))
+def sum_cost(step: Step, cost: str) -> Number:
+    """Total of one cost (``flops``, ``weight_bytes``, ``bytes_moved``...) of all operators of a pass on one device."""
+    return sum(count * getattr(operator, cost) for count, operator in list_all(step))

@@ -81,6 +81,17 @@ class Architecture:
         return 3 if self.gated_mlp else 2
 
 
+# The least dimensions that a model can have: for questions of structure alone.
+SMALLEST: dict[str, Any] = {
+    "hidden_size": 1,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "intermediate_size": 1,
+    "vocab_size": 1,
+    "max_position_embeddings": 1,
+}
+
+
 @spec_dataclass
 class ModelSpec:
     """One architecture file: the dimensions with their name, aliases and sources."""

@@ -9,21 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simulator.errors import InputError
-from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
+from simulator.inputs.architecture import SMALLEST, Architecture, ModelSpec, check_architecture
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.huggingface import read_config
 from simulator.inputs.stack import Stack
 from simulator.specfile import Spec, build, read_spec, unknown_name
 
-# The least a model can be, to try changes on.
-SMALLEST: dict[str, Any] = {
-    "hidden_size": 1,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 1,
-    "intermediate_size": 1,
-    "vocab_size": 1,
-    "max_position_embeddings": 1,
-}
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_FOLDER = ROOT / "simulator" / "inputs" / "architectures"
 STACK_FOLDER = ROOT / "simulator" / "inputs" / "stacks"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulator.costs.elementary import Number
-from simulator.costs.model import Step, count_model_flops, list_all, prefill_tokens
+from simulator.costs.model import Step, count_model_flops, prefill_tokens, sum_cost
 from simulator.timing.kernels import Device
 from simulator.timing.request import Work
 
@@ -20,5 +20,5 @@ def find_mfu(work: Work, prefill_s: Number, device: Device) -> Number:
 
 def find_mbu(decode: Step, tpot_s: Number, device: Device, pp: int) -> Number:
     """Model bandwidth utilisation of decode: weights and KV cache read a pass, over what the memories could deliver."""
-    moved = sum(count * (operator.weight_bytes + operator.kv_bytes) for count, operator in list_all(decode))
+    moved = sum_cost(decode, "weight_bytes") + sum_cost(decode, "kv_bytes")
     return moved / (tpot_s * device.bandwidth_bytes_per_s * pp)

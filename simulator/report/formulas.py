@@ -7,20 +7,11 @@ from typing import Any
 
 from simulator.costs.formulas import COLUMNS, SYMBOLS, Formula, derive_formulas, read_values
 from simulator.errors import InputError
-from simulator.inputs.architecture import Architecture
+from simulator.inputs.architecture import SMALLEST, Architecture
 from simulator.inputs.library import load_model, load_stack
 from simulator.report.output import OutputForm, format_json, format_markdown, format_rows, format_table
 
-PLAIN_GPT = Architecture(
-    hidden_size=1,
-    num_hidden_layers=1,
-    num_attention_heads=1,
-    intermediate_size=1,
-    vocab_size=1,
-    max_position_embeddings=1,
-    position_embedding="learned",
-    tie_word_embeddings=True,
-)
+PLAIN_GPT = Architecture(**SMALLEST, position_embedding="learned", tie_word_embeddings=True)
 
 
 def report_formulas(model: str | None, stack: str, notation: str, given: Mapping[str, str], form: OutputForm) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,7 @@ class Check:
 class Profile:
     """One fitted profile file. ``correlation`` has a row for each factor, its numbers in the order of ``Factors``."""
 
-    schema: Literal["roofcast/profile/1"]
+    schema: str
     id: str
     hardware: str
     stack: str

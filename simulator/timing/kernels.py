@@ -76,15 +76,16 @@ def time_linear(operator: Operator, device: Device, f: Factors) -> Number:
     def time_aligned() -> Number:
         return least(time_tile(*tile, 1.0) for tile in TILES)
 
-    def time_skinny() -> Number:
-        return time_untiled(op, streaming, device, f)
-
     def time_misaligned() -> Number:
         return time_tile(*MISALIGNED_TILE, f.misaligned_slowdown)
 
     step = ALIGNMENT_BYTES // device.element_bytes
     aligned = both(is_multiple(op.n, step), is_multiple(op.k, step))
-    tiled = choose(op.m <= SKINNY_ROWS, time_skinny, lambda: choose(aligned, time_aligned, time_misaligned))
+    tiled = choose(
+        op.m <= SKINNY_ROWS,
+        lambda: time_untiled(op, streaming, device, f),
+        lambda: choose(aligned, time_aligned, time_misaligned),
+    )
     return f.kernel_latency_s + tiled
 
 
@@ -100,10 +101,7 @@ def time_batched(operator: Operator, device: Device, f: Factors) -> Number:
         )
         return smooth_maximum(compute, streaming, ROOFLINE_SHARPNESS)
 
-    def time_skinny() -> Number:
-        return time_untiled(op, streaming, device, f)
-
-    return f.kernel_latency_s + choose(op.m <= SKINNY_ROWS, time_skinny, time_tiled)
+    return f.kernel_latency_s + choose(op.m <= SKINNY_ROWS, lambda: time_untiled(op, streaming, device, f), time_tiled)
 
 
 def time_untiled(op: Operator, streaming: Number, device: Device, f: Factors) -> Number:

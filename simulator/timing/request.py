@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from simulator.costs.elementary import Number, maximum
 from simulator.costs.layers import list_attention_operators
 from simulator.costs.model import Step, build_step, decode_tokens, prefill_tokens
@@ -31,6 +33,14 @@ class Work(NamedTuple):
     deployment: Deployment
     stack: Stack
     workload: Workload
+
+
+class Times(NamedTuple):
+    """The three times that people ask for, seconds."""
+
+    ttft_s: Number
+    tpot_s: Number
+    e2e_s: Number
 
 
 class RequestTime(NamedTuple):
@@ -71,3 +81,20 @@ def time_decode_pass(work: Work, machine: Machine, fixed: FixedTime, context: Nu
     tokens = decode_tokens(context, work.workload.batch_size)
     attention = list_attention_operators(work.architecture, work.deployment, work.stack, tokens)
     return add_attention(fixed, attention, machine).seconds
+
+
+def combine_times(request: RequestTime, workload: Workload) -> Times:
+    """TTFT, TPOT and E2E, broadcast to one shape."""
+    passes = workload.output_tokens - 1
+    e2e = request.prefill_s + request.decode_s
+    if isinstance(e2e, np.ndarray):
+        with np.errstate(invalid="ignore"):
+            tpot = np.where(passes > 0, request.decode_s / maximum(passes, 1.0), np.nan)
+        ttft, tpot, e2e = np.broadcast_arrays(request.prefill_s, tpot, e2e)
+        return Times(ttft, tpot, e2e)
+    return Times(request.prefill_s, request.decode_s / passes if passes else float("nan"), e2e)
+
+
+def find_throughput(workload: Workload, e2e_s: Number) -> Number:
+    """Output tokens per second over the batch, the prefill's time included."""
+    return workload.batch_size * workload.output_tokens / e2e_s

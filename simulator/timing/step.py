@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from simulator.costs.elementary import Number, smooth_maximum
 from simulator.costs.model import Step
 from simulator.costs.operators import Operator
 from simulator.timing.collectives import bound_collective, time_collective
 from simulator.timing.efficiency import Factors
-from simulator.timing.kernels import LAWS, Device, bound_kernel
+from simulator.timing.kernels import LAWS, Device, bound_kernel, is_compute_bound
 
 # With one device the queue of kernels decouples host and device almost perfectly.
 SINGLE_DEVICE_OVERLAP = 12
@@ -116,3 +118,26 @@ def add_attention(fixed: FixedTime, attention: list[Operator], machine: Machine)
         overlapped = smooth_maximum(host_s, device_s, overlap)
     seconds = overlapped + fixed.head_s + fixed.serial_s
     return PassTime(seconds, host_s, device_s, fixed.head_s, fixed.serial_s, fixed.operators + timed)
+
+
+def find_bound(time: PassTime, machine: Machine) -> Any:
+    """What most of a pass waits for: the host, or the resource that takes most of the device's time."""
+    spent: dict[str, Number] = {"compute": 0.0, "memory": 0.0, "network": 0.0}
+    for operator, count, seconds in time.operators:
+        total = count * seconds
+        if operator.kind in MESSAGES:
+            spent["network"] = spent["network"] + total
+            continue
+        share = is_compute_bound(operator, machine.device) * 1.0
+        spent["compute"] = spent["compute"] + total * share
+        spent["memory"] = spent["memory"] + total * (1.0 - share)
+    waiting = {"host": where_host_leads(time), **spent}
+    names, seconds_of = list(waiting), np.broadcast_arrays(*waiting.values())
+    chosen = np.array(names)[np.argmax(np.stack(seconds_of), axis=0)]
+    return str(chosen) if chosen.ndim == 0 else chosen
+
+
+def where_host_leads(time: PassTime) -> Number:
+    """Seconds the pass waits for the host: all of the host's where it is the slower one, else what nothing hides."""
+    leads = np.asarray(time.host_s > time.device_s)
+    return np.where(leads, time.host_s, 0.0) + time.serial_s

@@ -13,19 +13,12 @@ import numpy as np
 
 from simulator.costs.elementary import Number
 from simulator.timing.efficiency import Factors, Profile, find_log_slopes, perturb_factors
+from simulator.timing.request import Times
 
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
 # Relative scatter of moving factors to another device by its data sheet alone. A judgement: a mean error of 9% is a
 # standard deviation of 0.11, and no transfer has been compared with measurements yet.
 TRANSFER_STANDARD_ERROR = 0.11
-
-
-class Times(NamedTuple):
-    """The three times that carry an interval, seconds."""
-
-    ttft_s: Number
-    tpot_s: Number
-    e2e_s: Number
 
 
 class Intervals(NamedTuple):
