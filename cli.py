@@ -14,9 +14,9 @@ import click
 from calibration.command_line import calibrate, validate
 from calibration.power_command import power
 from calibration.trace_commands import denoise, estimate_cost, helm, serving
-from simulator.errors import CheckFailed, InputError, RoofcastError
+from simulator.errors import CheckFailed, ImpossibleError, InputError, RoofcastError
 from simulator.metrics.commands import ideal, reproduce, tradeoff
-from simulator.report.options import assignment_option, count_option, deliver, out_option, output_option, warn
+from simulator.report.options import Command, assignment_option, count_option, deliver, out_option, output_option, warn
 from simulator.report.output import OutputForm
 
 MOST_CHARACTERS = 600  # of an error
@@ -33,16 +33,31 @@ def app() -> None:
     """
 
 
+def question_options(command: Command) -> Command:
+    """Options that name a model, a device, a stack and a layout."""
+    options = (
+        click.option("-m", "--model", required=True, help="Name, YAML, config.json, its folder or org/model."),
+        click.option("-H", "--hardware", required=True, help="Name or YAML of the device."),
+        click.option(
+            "-c", "--calibration", help="Profile: name, YAML, or 'none' for the bound.  [default: the device's own]"
+        ),
+        click.option("-s", "--stack", help="Software stack.  [default: the profile's; ideal for a bound]"),
+        click.option("--tp", default=1, show_default=True, help="Tensor-parallel devices."),
+        click.option("--pp", default=1, show_default=True, help="Pipeline stages."),
+        click.option("--dp", default=1, show_default=True, help="Copies of the model that share the batch."),
+        click.option("--ep", default=1, show_default=True, help="Devices that the experts are spread over."),
+        click.option("--micro-batches", default=1, show_default=True, help="Parts of the batch in a pipeline."),
+        click.option("--dtype", default="fp16", show_default=True, help="Matrix products: fp16, bf16, fp8, int8..."),
+        click.option("--weight-dtype", help="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]"),
+        click.option("--kv-dtype", help="KV cache.  [default: --dtype, of 16 bits at least]"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @app.command()
-@click.option("-m", "--model", required=True, help="Name, YAML, config.json or its folder.")
-@click.option("-H", "--hardware", required=True, help="Name or YAML of the device.")
-@click.option("-c", "--calibration", help="Profile: name, YAML, or 'none' for the bound.  [default: the device's own]")
-@click.option("-s", "--stack", help="Software stack: name or YAML.  [default: the profile's; ideal for a bound]")
-@click.option("--tp", default=1, show_default=True, help="Tensor-parallel devices.")
-@click.option("--pp", default=1, show_default=True, help="Pipeline stages.")
-@click.option("--dtype", default="fp16", show_default=True, help="Arithmetic: fp16, bf16 or fp32.")
-@click.option("--weight-dtype", help="Weights.  [default: --dtype]")
-@click.option("--kv-dtype", help="KV cache.  [default: --dtype]")
+@question_options
 @count_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt.")
 @count_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included.")
 @count_option("-b", "--batch-size", default="1", text="Requests that run together.")
@@ -99,8 +114,62 @@ def predict(
 
         found = match_measurement(measured, prediction)
     deliver(report_prediction(prediction, output, found), out)
+    if prediction.question.model.note is not None:
+        warn(prediction.question.model.note)
     if prediction.basis == "bound" and calibration is None:
         warn(f"no profile ships for {hardware} with this stack: the answer is the bound; -c names one to transfer")
+
+
+@app.command()
+@question_options
+@click.option("-p", "--prompt-tokens", type=click.IntRange(1), default=512, show_default=True, help="Prompt tokens.")
+@click.option("-n", "--output-tokens", type=click.IntRange(1), default=128, show_default=True, help="Output tokens.")
+@click.option("-b", "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Requests together.")
+@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture.")
+@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device.")
+@output_option
+@out_option
+def footprint(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    stack: str | None,
+    prompt_tokens: int,
+    output_tokens: int,
+    batch_size: int,
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    output: OutputForm,
+    out: Path | None,
+    **layout: Any,
+) -> None:
+    """Say what a model takes of each device, and the largest batch, longest context and fewest devices.
+
+    Exit 3 where it does not fit.
+
+    \b
+    Example:
+      roofcast footprint -m llama-3-70b -H h100-sxm-80gb --tp 4 --dtype bf16 -p 4096 -b 16
+    """
+    from simulator.inputs.deployment import Deployment
+    from simulator.inputs.what_if import change_hardware, read_scalar
+    from simulator.inputs.workload import Workload
+    from simulator.prediction import choose_profile, resolve
+    from simulator.report.footprint import report_footprint
+
+    question = resolve(
+        model,
+        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
+        choose_profile(hardware, stack, calibration),
+        stack,
+        Deployment(**layout),
+        Workload(prompt_tokens, output_tokens, batch_size),
+        {field: read_scalar(text) for field, text in changes.items()},
+    )
+    text, fits = report_footprint(question, output)
+    deliver(text, out)
+    if not fits:
+        raise ImpossibleError(f"{question.model_label} does not fit on {question.hardware.id} so")
 
 
 @app.command()
@@ -128,10 +197,10 @@ def formulas(
     deliver(report_formulas(model, stack, notation, values, output), out)
 
 
-def make_catalogue(name: str, what: str, example: str) -> None:
-    """Add the commands ``NAME list|show|check`` for one kind of spec."""
+def make_catalogue(name: str, what: str, example: str, other: str) -> None:
+    """Add the commands ``NAME list|show|compare|check`` for one kind of spec."""
 
-    @app.group(name, help=f"List, show and check {what}.")
+    @app.group(name, help=f"List, show, compare and check {what}.")
     def group() -> None: ...
 
     @group.command("list", help=f"List the {what} that ship.\n\n\b\nExample:\n  roofcast {name} list")
@@ -154,6 +223,20 @@ def make_catalogue(name: str, what: str, example: str) -> None:
         deliver(report_card(name, spec, output), out)
 
     @group.command(
+        "compare",
+        help=f"Set the facts of several side by side.\n\n\b\nExample:\n  roofcast {name} compare {example} {other}",
+    )
+    @click.argument("specs", nargs=-1, required=True)
+    @output_option
+    @out_option
+    def compare(specs: tuple[str, ...], output: OutputForm, out: Path | None) -> None:
+        from simulator.report.catalogue import report_comparison
+
+        if len(specs) < 2:
+            raise InputError(f"{name} compare: name at least two")
+        deliver(report_comparison(name, specs, output), out)
+
+    @group.command(
         "check",
         help="Check files, or all that ship: strict reading, a source for every number. Exit 1 where one fails."
         f"\n\n\b\nExample:\n  roofcast {name} check {example}",
@@ -173,8 +256,8 @@ def make_catalogue(name: str, what: str, example: str) -> None:
 calibrate.add_command(power)
 for command in (calibrate, validate, ideal, tradeoff, reproduce, denoise, helm, serving, estimate_cost):
     app.add_command(command)
-make_catalogue("models", "models", "openai-davinci")
-make_catalogue("hardware", "devices", "a100-sxm-80gb")
+make_catalogue("models", "models", "openai-davinci", "bloom")
+make_catalogue("hardware", "devices", "a100-sxm-80gb", "h100-sxm-80gb")
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from calibration.delay_model import NoiseLaw
-from calibration.denoise import denoise, fit_both, name_times, pose_problem, summarise
+from calibration.delay_model import MOST_ROUNDS, NoiseLaw, draw_posterior
+from calibration.denoise import STEPS, denoise, fit_as_paper, name_times, pose_problem, summarise
 from calibration.planted import DELAYS, Delay, Truth, plant_traces
 
 
@@ -47,10 +47,12 @@ def fit(delay: Delay, law: NoiseLaw, seed: int, options: argparse.Namespace) -> 
     """The paper's times, the one-sided estimates, the law of delays that was chosen and the winner."""
     traces, names = plant_traces(delay, law, seed, options.trials), list(Truth().named())
     if not options.known_law:
-        one = denoise(traces, seed=seed)[0]
-        return [one.paper[name] for name in names], [one.one_sided[name] for name in names], one.noise_law, one.winner
+        (one,), _ = denoise(traces, seed=seed)
+        paper_s = one.paper or dict.fromkeys(names, float("nan"))
+        return [paper_s[name] for name in names], [one.one_sided[name] for name in names], one.noise_law, one.winner
     problem = pose_problem(traces, "each")
-    start, draws = fit_both(problem, law, seed)
+    draws = draw_posterior(problem.design, problem.measured, law, seed, *STEPS, rounds=MOST_ROUNDS)
+    start = fit_as_paper(problem)
     paper, drawn = (name_times(part, problem, problem.knots) for part in (start[None], draws.coefficients))
     return [paper[name] for name in names], [summarise(drawn[name]) for name in names], law, "one-sided"
 

@@ -145,7 +145,6 @@ def build_request_case(
 ) -> RequestCase:
     """Resolve one group of rows of requests."""
     first = rows[indices[0]]
-    deployment = Deployment(first.tp, first.pp, first.activation_dtype, first.weight_dtype, first.kv_dtype)
     members = [rows[index] for index in indices]
     # A generation from an empty context starts with one token, and a prefill gives one.
     workload = Workload(
@@ -154,6 +153,13 @@ def build_request_case(
         np.array([row.batch_size for row in members], dtype=np.float64),
     )
     try:
+        deployment = Deployment(
+            first.tp,
+            first.pp,
+            dtype=first.activation_dtype,
+            weight_dtype=first.weight_dtype,
+            kv_dtype=first.kv_dtype,
+        )
         question = resolve(first.model, hardware or first.hardware, calibration, stack, deployment, workload)
     except InputError as error:
         raise InputError(f"rows of {first.model} on {first.hardware}: {error}") from None
@@ -177,7 +183,7 @@ def build_operator_case(
     try:
         device = hardware or load_hardware(first.hardware)
         software = stack or load_stack(first.stack if profile is None else profile.stack)
-        deployment = Deployment(first.tp, first.pp, first.activation_dtype)
+        deployment = Deployment(first.tp, first.pp, dtype=first.activation_dtype)
         machine = describe_machine(device, software, deployment, None)
     except InputError as error:
         raise InputError(f"rows of {kind} on {first.hardware}: {error}") from None

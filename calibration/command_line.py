@@ -81,9 +81,13 @@ def selection_options(command: Command) -> Command:
 @click.option("--out", required=True, type=FILE, help="Profile to write.")
 @reader_option
 @click.option(
+    "--requests", type=click.IntRange(1), help="Fit so many rows of requests, those that tell the most.  [default: all]"
+)
+@click.option(
     "--operators", type=click.IntRange(2), default=200, show_default=True, help="Most rows of a kind of operator."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of operators.")
+@click.option("--preferred", is_flag=True, help="The profile stands for its device where no stack is named.")
 @selection_options
 @output_option
 def fit(
@@ -92,8 +96,10 @@ def fit(
     stack: str,
     out: Path,
     reader: str,
+    requests: int | None,
     operators: int,
     seed: int,
+    preferred: bool,
     output: OutputForm,
     **chosen: Any,
 ) -> None:
@@ -106,7 +112,22 @@ def fit(
     """
     from calibration.commands import run_fit
 
-    click.echo(run_fit(table, reader, hardware, stack, out, chosen, operators, seed, output, describe_command()))
+    click.echo(
+        run_fit(
+            table,
+            reader,
+            hardware,
+            stack,
+            out,
+            chosen,
+            requests,
+            operators,
+            seed,
+            preferred,
+            output,
+            describe_command(),
+        )
+    )
 
 
 @calibrate.command()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from calibration.cross_validate import leave_one_model_out
-from calibration.design import screen_rows, split_rows
+from calibration.design import screen_rows, spare_requests, split_rows
 from calibration.fit import fit_profile
 from calibration.measurements import HELD_OUT, Measurement, read_table
-from calibration.profile_file import add_check, add_operator_checks, make_profile, write_profile
+from calibration.profile_file import add_check, add_operator_checks, check_unfitted, make_profile, write_profile
 from calibration.readers import READERS
 from calibration.report import report_fit
 from calibration.selection import Selection, select_rows
@@ -20,7 +21,16 @@ from calibration.show import draw_validation, report_profile
 from calibration.validate import Validation, validate_profile
 from simulator.errors import CheckFailed, InputError, unknown_name
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file, load_hardware, load_stack
+from simulator.inputs.library import (
+    HARDWARE_FOLDER,
+    PROFILE_FOLDER,
+    STACK_FOLDER,
+    find_by_name,
+    find_file,
+    index_names,
+    load_hardware,
+    load_stack,
+)
 from simulator.inputs.stack import Stack
 from simulator.report.output import OutputForm
 from simulator.timing.efficiency import Profile, load_profile
@@ -38,14 +48,17 @@ def run_fit(
     stack: str,
     out: Path,
     chosen: dict[str, Any],
+    requests: int | None,
     operators: int,
     seed: int,
+    preferred: bool,
     form: OutputForm,
     command: str,
 ) -> str:
-    """Read, choose, fit, check on the operators that were not chosen, write the profile, and return the report.
+    """Read, choose, fit, check on the rows that were not chosen, write the profile, and return the report.
 
-    At most ``operators`` rows of each kind of operator are fitted, chosen at random from the ``seed``.
+    At most ``requests`` rows of requests are fitted, those that tell the most (None: all), and at most ``operators``
+    rows of each kind of operator, chosen at random from the ``seed``.
 
     Raises:
         InputError: from any of these steps; the profile is written only when all went well.
@@ -54,7 +67,7 @@ def run_fit(
     check_folder(out)
     rows = read_rows(table, reader, device.id, software.id)
     rows = select_rows(rows, Selection(**chosen, hardware=[device.id], stack=[software.id]))
-    return fit_rows(rows, table, device, software, out, operators, seed, form, command)
+    return fit_rows(rows, table, device, software, out, requests, operators, seed, preferred, form, command)
 
 
 def fit_rows(
@@ -63,8 +76,10 @@ def fit_rows(
     device: Hardware,
     software: Stack,
     out: Path,
+    requests: int | None,
     operators: int,
     seed: int,
+    preferred: bool,
     form: OutputForm,
     command: str,
 ) -> str:
@@ -75,8 +90,11 @@ def fit_rows(
     """
     screened = screen_rows(rows, device, software)
     fitted, others = split_rows(screened.rows, operators, seed)
+    if requests is not None:
+        fitted, spared = spare_requests(fitted, requests, device, software)
+        others = others + spared
     fit = fit_profile(fitted, device, software)
-    profile = make_profile(fit, out.stem, device.id, software.id, table, command)
+    profile = replace(make_profile(fit, out.stem, device.id, software.id, table, command), preferred=preferred)
     checks = [[row for row in others if bool(row.operator) == of_operators] for of_operators in (True, False)]
     by_operator, by_request = [validate_profile(part, profile, device, software) if part else None for part in checks]
     if by_operator is not None:
@@ -130,7 +148,7 @@ def run_benchmarks(
     fitted = [row for row in rows if not row.notes.startswith(HELD_OUT)]
     if not any(row.model for row in fitted) or not any(row.phase == "linear" for row in fitted):
         raise InputError(f"{table}: no product or no decoder to fit yet; --resume goes on, with a longer --time-budget")
-    report = fit_rows(rows, table, described, software, out, MOST_OPERATORS, seed, form, command)
+    report = fit_rows(rows, table, described, software, out, None, MOST_OPERATORS, seed, False, form, command)
     named = session.paths.hardware if session.described_here else hardware or described.id
     dtype = next(row.activation_dtype for row in fitted if row.model)
     say(f"use it: roofcast predict -m pythia-160m -H {named} -c {out} -s {stack} --dtype {dtype}")
@@ -242,6 +260,7 @@ def run_validation(
     validation = validate_profile(kept, profile, device, software, transfer)
     if record:
         path = find_file(calibration) or find_by_name("profile", calibration, PROFILE_FOLDER)
+        check_unfitted(profile, validation)
         write_profile(path, add_check(profile, table, validation))
     return validation
 
@@ -254,7 +273,18 @@ def read_rows(table: Path, reader: str, hardware: str, stack: str) -> list[Measu
     """
     if reader not in READERS:
         raise unknown_name("reader", reader, READERS)
-    return READERS[reader](table, hardware, stack)
+    return name_by_id(READERS[reader](table, hardware, stack))
+
+
+def name_by_id(rows: list[Measurement]) -> list[Measurement]:
+    """Put the ids of shipped devices and stacks for the aliases that rows name them by."""
+    devices, stacks = (index_names(folder) for folder in (HARDWARE_FOLDER, STACK_FOLDER))
+
+    def find_id(names: dict[str, Path], name: str) -> str:
+        path = names.get(name.lower())
+        return name if path is None else path.stem
+
+    return [replace(row, hardware=find_id(devices, row.hardware), stack=find_id(stacks, row.stack)) for row in rows]
 
 
 def check_mape(validation: Validation, max_mape_percent: float | None) -> None:

@@ -9,25 +9,26 @@ the times down. For one exponential this is the asymmetric Laplace law, whose li
 (Koenker and Machado 1999, doi:10.1080/01621459.1999.10473882) with the quantile estimated.
 
 Where a density jumps at its end, the best fit is biased and the bootstrap fails, but the flat-prior posterior gives
-intervals that cover (Chernozhukov and Hong 2004, doi:10.1111/j.1468-0262.2004.00540.x). It is drawn from with the
-affine-invariant ensemble of Goodman and Weare 2010 (doi:10.2140/camcos.2010.5.65).
+intervals that cover (Chernozhukov and Hong 2004, doi:10.1111/j.1468-0262.2004.00540.x). ``ensemble`` draws from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from calibration.ensemble import GROUPS, IMPOSSIBLE, Array, Ensemble, find_r_hat
+
 NoiseLaw = Literal["additive", "proportional"]
 NOISE_PARAMETERS = 4
 LEAST_LOG_EARLY = -7.0  # least scale below zero, of that above: a thousandth
 MOST_LOG_LONG = 7.0  # longest exponential, of the shorter
-STRETCH = 2.0  # Goodman and Weare's a
-LEAST_TIME_SHARE = 1e-9  # of the mean: what no time may fall below
+LEAST_TIME_SHARE = 1e-9  # of the fastest request: what no time may fall below
+CONVERGED = 1.02  # R-hat up to which draws count as converged
+MOST_ROUNDS = 3  # of draws, each twice as long as the one before, until they converge
+LOW_QUANTILE = 0.2  # of the requests, that the start of the draws is fitted to
+START_ROUNDS = 200
 
 
 class Draws(NamedTuple):
@@ -35,6 +36,7 @@ class Draws(NamedTuple):
 
     coefficients: Array  # of the design's columns, seconds
     noise: Array  # (draws, 4), see ``unpack_noise``
+    r_hat: float  # how much wider all walkers spread than each of them, at its worst over the coefficients
 
 
 def unpack_noise(noise: Array) -> tuple[Array, Array, Array, Array]:
@@ -59,51 +61,91 @@ def log_density(measured: Array, times: Array, noise: Array, law: NoiseLaw) -> A
 
 
 def log_posterior(parameters: Array, design: Array, measured: Array, law: NoiseLaw, scale: float) -> Array:
-    """Log posterior of each row of parameters: coefficients, then noise. Flat in both, scales in their logarithm."""
+    """Log density of each request for each row of parameters: coefficients, then noise. Their sum is the log posterior.
+
+    The prior is flat in both, in scales in their logarithm; what it does not allow is ``IMPOSSIBLE``.
+    """
     columns = design.shape[1]
     coefficients, noise = parameters[:, :columns], parameters[:, columns:]
-    times = coefficients @ design.T
+    times, least = coefficients @ design.T, LEAST_TIME_SHARE * float(measured.min())
     log_short, log_early, log_long, share = noise.T
-    allowed = (times > LEAST_TIME_SHARE * scale).all(axis=1) & (coefficients[:, -1] > 0)
+    allowed = coefficients[:, -1] > 0
     allowed &= (log_early > LEAST_LOG_EARLY) & (log_early < 0) & (log_long > 0) & (log_long < MOST_LOG_LONG)
     allowed &= (share > 0) & (share < 1) & (np.abs(log_short - np.log(scale)) < 14)
-    result = np.full(len(parameters), -np.inf)
-    if allowed.any():
-        result[allowed] = log_density(measured, times[allowed], noise[allowed], law).sum(axis=1)
+    result = np.full(times.shape, IMPOSSIBLE)
+    found = log_density(measured, np.maximum(times[allowed], least), noise[allowed], law)
+    result[allowed] = np.where(times[allowed] > least, found, IMPOSSIBLE)
     return result
 
 
+def find_start(design: Array, measured: Array) -> Array:
+    """Positive coefficients under most of the requests: regression on a low quantile, crude but always there.
+
+    Weighted least squares with the weights of a quantile's loss, each step by the multiplication that keeps positive
+    coefficients positive (Lee and Seung 2001, "Algorithms for non-negative matrix factorization").
+    """
+    middle = float(np.median(measured))
+    found = np.full(design.shape[1], middle) / np.maximum(design.max(axis=0), 1.0) / 2
+    for _ in range(START_ROUNDS):
+        residual = measured - design @ found
+        weights = np.where(residual > 0, LOW_QUANTILE, 1 - LOW_QUANTILE) / np.maximum(np.abs(residual), 1e-3 * middle)
+        found = found * (design.T @ (weights * measured)) / (design.T @ (weights * (design @ found)))
+        found = np.maximum(found, 1e-9 * middle)
+    return np.asarray(found)
+
+
 def draw_posterior(
-    design: Array, measured: Array, start: Array, law: NoiseLaw, seed: int, burn_in: int = 600, kept: int = 600
+    design: Array,
+    measured: Array,
+    law: NoiseLaw,
+    seed: int,
+    burn_in: int = 600,
+    kept: int = 600,
+    rounds: int = 1,
 ) -> Draws:
     """Draw times and noise together.
+
+    The ensemble moves in the times at the mean output size of each prompt size, which the time per output token does
+    not turn; given that and the noise, each of these depends on the requests of its own size alone.
 
     Args:
         design: one row a request; times are ``design @ coefficients``, and the last column's coefficient is positive.
         measured: seconds.
-        start: coefficients to start around.
         law: how the delay acts.
         seed: of the draws.
         burn_in: steps that are thrown away.
         kept: steps after those, of every second of which all walkers are kept.
+        rounds: at most; each begins where the last one ended, with twice as many steps, until the draws converge.
     """
-    scale = 1.0 if law == "proportional" else float(np.median(measured))
-    lowered, noise = start_noise(design, measured, start, law)
+    weights, tokens = design[:, :-1], design[:, -1]
+    levels = weights.shape[1]
+    centre = (weights.T @ tokens) / weights.sum(axis=0)
     generator = np.random.default_rng(seed)
-    walkers = 2 * (2 * (design.shape[1] + NOISE_PARAMETERS) // 2 + 2)
-    spread = 0.02 * np.abs(lowered) + 1e-3 * float(np.median(measured)) / max(1, design.shape[1])
-    cloud = np.hstack(
-        [
-            np.abs(lowered + spread * generator.normal(size=(walkers, len(lowered)))),
-            noise + np.array([0.2, 0.2, 0.2, 0.02]) * generator.normal(size=(walkers, NOISE_PARAMETERS)),
-        ]
+    lowered, noise = start_noise(design, measured, find_start(design, measured), law)
+    scale = 1.0 if law == "proportional" else float(np.median(measured))
+
+    def to_parameters(cloud: Array) -> Array:
+        return np.hstack([cloud[..., :levels] - cloud[..., levels : levels + 1] * centre, cloud[..., levels:]])
+
+    walkers = 2 * GROUPS * (min(levels, 4) + NOISE_PARAMETERS + 2)
+    spread = 0.02 * lowered + 1e-3 * float(np.median(measured)) / design.shape[1]
+    start = np.abs(lowered + spread * generator.normal(size=(walkers, len(lowered))))
+    start[:, :-1] += start[:, -1:] * centre
+    scatter = np.array([0.2, 0.2, 0.2, 0.02]) * generator.normal(size=(walkers, NOISE_PARAMETERS))
+    alone = bool(np.all((weights == 0) | (weights == 1)))
+    ensemble = Ensemble(
+        lambda cloud: log_posterior(to_parameters(cloud), design, measured, law, scale),
+        np.hstack([start, noise + scatter]),
+        generator,
+        weights if alone else None,
     )
-
-    def law_of(parameters: Array) -> Array:
-        return log_posterior(parameters, design, measured, law, scale)
-
-    sample = run_ensemble(law_of, cloud, generator, burn_in, kept)
-    return Draws(sample[:, : design.shape[1]], sample[:, design.shape[1] :])
+    for number in range(rounds):
+        chains = ensemble.run(burn_in * 2**number, kept * 2**number)
+        r_hat = find_r_hat(chains[..., : levels + 1])
+        if r_hat <= CONVERGED:
+            break
+    sample = to_parameters(chains.reshape(-1, chains.shape[-1]))
+    return Draws(sample[:, : levels + 1], sample[:, levels + 1 :], r_hat)
 
 
 def draw_noise(times: Array, measured: Array, law: NoiseLaw, seed: int, burn_in: int = 200, kept: int = 200) -> Array:
@@ -111,13 +153,15 @@ def draw_noise(times: Array, measured: Array, law: NoiseLaw, seed: int, burn_in:
     scale = 1.0 if law == "proportional" else float(np.median(measured))
     _, noise = start_noise(times[:, None], measured, np.ones(1), law)
     generator = np.random.default_rng(seed)
-    cloud = noise + np.array([0.2, 0.2, 0.2, 0.02]) * generator.normal(size=(12, NOISE_PARAMETERS))
+    cloud = noise + np.array([0.2, 0.2, 0.2, 0.02]) * generator.normal(
+        size=(2 * GROUPS * (NOISE_PARAMETERS + 2), NOISE_PARAMETERS)
+    )
 
     def law_of(parameters: Array) -> Array:
         scaled = np.hstack([np.ones((len(parameters), 1)), parameters])
         return log_posterior(scaled, times[:, None], measured, law, scale)
 
-    return run_ensemble(law_of, cloud, generator, burn_in, kept)
+    return Ensemble(law_of, cloud, generator).run(burn_in, kept).reshape(-1, NOISE_PARAMETERS)
 
 
 def start_noise(design: Array, measured: Array, start: Array, law: NoiseLaw) -> tuple[Array, Array]:
@@ -128,33 +172,3 @@ def start_noise(design: Array, measured: Array, start: Array, law: NoiseLaw) -> 
     delay = np.maximum(measured - times, 0.0) / (times if law == "proportional" else 1.0)
     short = max(float(np.median(delay)), 1e-4 * (1.0 if law == "proportional" else float(np.median(measured))))
     return lowered, np.array([np.log(short), -2.0, 1.0, 0.2])
-
-
-def run_ensemble(
-    log_probability: Callable[[Array], Array], cloud: Array, generator: np.random.Generator, burn_in: int, kept: int
-) -> Array:
-    """Move the two halves of the walkers in turn along lines through the other half; every second step is kept."""
-    walkers, dimensions = cloud.shape
-    half = walkers // 2
-    current = log_probability(cloud)
-    # A walker that starts outside what is allowed joins one that starts inside.
-    inside = np.flatnonzero(np.isfinite(current))
-    lost = np.flatnonzero(~np.isfinite(current))
-    if len(inside):
-        taken = generator.choice(inside, size=len(lost))
-        cloud[lost] = cloud[taken] * (1 + 1e-4 * generator.normal(size=(len(lost), dimensions)))
-        current = log_probability(cloud)
-    sample = []
-    for step in range(burn_in + kept):
-        for moved, fixed in ((slice(0, half), slice(half, walkers)), (slice(half, walkers), slice(0, half))):
-            others = cloud[fixed][generator.integers(half, size=half)]
-            stretch = ((STRETCH - 1) * generator.random(half) + 1) ** 2 / STRETCH
-            proposed = others + stretch[:, None] * (cloud[moved] - others)
-            found = log_probability(proposed)
-            gain = (dimensions - 1) * np.log(stretch) + found - current[moved]
-            accepted = np.log(generator.random(half)) < gain
-            cloud[moved] = np.where(accepted[:, None], proposed, cloud[moved])
-            current[moved] = np.where(accepted, found, current[moved])
-        if step >= burn_in and step % 2 == 0:
-            sample.append(cloud.copy())
-    return np.concatenate(sample)

@@ -10,23 +10,26 @@ better is told by the likelihood of requests that neither was fitted to.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from calibration.delay_model import (
+    LEAST_TIME_SHARE,
+    MOST_ROUNDS,
     NOISE_PARAMETERS,
-    Array,
     Draws,
     NoiseLaw,
     draw_noise,
     draw_posterior,
     log_density,
 )
-from calibration.paper_fit import Runtime, fit_runtimes
-from calibration.traces import Trace, group_traces
+from calibration.ensemble import Array
+from calibration.traces import Trace, drop_repeated, group_traces
 from simulator.errors import InputError
+from simulator.metrics.helm_runtimes import Runtime, fit_runtimes
 
 PromptLaw = Literal["each", "line"]
 NOISE_LAWS: tuple[NoiseLaw, ...] = ("additive", "proportional")
@@ -38,8 +41,10 @@ SHOWN_SIZES = 5  # prompt sizes that are reported where all lie on a line
 MOST_DRAWS = 1000  # that a held-out density is averaged over
 PER_TOKEN = "output token"  # name of its time
 INTERVAL = (0.05, 0.95)
-STEPS = (800, 1600)  # of the walkers: thrown away, and kept
-HELD_OUT_STEPS = (500, 150)
+STEPS = (300, 600)  # of the walkers: thrown away, and kept
+HELD_OUT_STEPS = (150, 100)
+CONSTANT = 1e-6  # spread of the times, over their mean, up to which they are all the same
+FLAT = 0.1  # low end of the time per output token over its median, below which it is not told from zero
 
 
 class Estimate(NamedTuple):
@@ -52,24 +57,46 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Denoised:
-    """The times of one model behind one API, seconds. ``held_out`` is the mean log density of a held-out request."""
+    """The times of one model behind one API, seconds. ``held_out`` is the mean log density of a held-out request.
+
+    ``paper`` and its ``held_out`` are None where the paper's regression cannot be done; ``paper_problem`` says why.
+    ``gain`` is how much likelier the one-sided model makes a held-out request, with its standard error.
+    ``repeated`` counts rows that stand in the file again, trial and time included, and are left out.
+    """
 
     api: str
     model: str
     requests: int
     cut_short: int
+    repeated: int
     prompt_law: PromptLaw
     noise_law: NoiseLaw
     sizes: tuple[int, ...]
-    paper: dict[str, float]
+    paper: dict[str, float] | None
+    paper_problem: str | None
     one_sided: dict[str, Estimate]
-    held_out: dict[str, float]
+    held_out: dict[str, float | None]
+    gain: float | None
+    gain_error: float | None
     raw_over_denoised: float
+    r_hat: float
 
     @property
     def winner(self) -> str:
         """``paper`` or ``one-sided``, whichever makes held-out requests likelier."""
-        return max(self.held_out, key=lambda name: self.held_out[name])
+        return "paper" if self.gain is not None and self.gain < 0 else "one-sided"
+
+    @property
+    def label(self) -> str:
+        """API and model, as HELM writes them."""
+        return f"{self.api}/{self.model}" if self.api else self.model
+
+
+class HeldOut(NamedTuple):
+    """Log density of each request by fits that did not see it; None where the paper's regression fails."""
+
+    paper: Array | None
+    one_sided: Array
 
 
 class Problem(NamedTuple):
@@ -96,7 +123,9 @@ def weigh_knots(prompts: Array, knots: tuple[int, ...]) -> Array:
     return np.column_stack([np.interp(prompts, knots, row) for row in np.eye(len(knots))])
 
 
-def denoise(traces: list[Trace], prompt_law: PromptLaw | None = None, seed: int = 0) -> list[Denoised]:
+def denoise(
+    traces: list[Trace], prompt_law: PromptLaw | None = None, seed: int = 0
+) -> tuple[list[Denoised], list[str]]:
     """Fit every model behind every API.
 
     Args:
@@ -104,48 +133,103 @@ def denoise(traces: list[Trace], prompt_law: PromptLaw | None = None, seed: int 
         prompt_law: ``each`` prompt size has its own time, or all lie on a ``line``; None: the first where it can be.
         seed: of the random draws.
 
+    Returns:
+        What was fitted, and what is wrong with the requests of those models that were not.
+
     Raises:
-        InputError: too few requests, or sizes that cannot tell the times apart; naming API and model.
+        InputError: there are no requests.
     """
     if not traces:
         raise InputError("no requests to fit")
-    return [denoise_group(group, prompt_law, seed) for group in group_traces(traces).values()]
+    found, problems = [], []
+    for group in group_traces(traces).values():
+        try:
+            found.append(denoise_group(group, prompt_law, seed))
+        except InputError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 def denoise_group(group: list[Trace], prompt_law: PromptLaw | None, seed: int) -> Denoised:
-    """Fit one model behind one API."""
+    """Fit one model behind one API.
+
+    Raises:
+        InputError: too few requests, or requests that cannot tell the times apart; naming API and model.
+    """
+    single = drop_repeated(group)
     kept = sorted(
-        (trace for trace in group if not trace.cut_short),
+        (trace for trace in single if not trace.cut_short),
         key=lambda trace: (trace.prompt_tokens, trace.output_tokens, trace.trial),
     )
-    label, cut_short = group[0].label, len(group) - len(kept)
+    label, cut_short, paper_problem = group[0].label, len(single) - len(kept), None
     try:
         problem = pose_problem(kept, prompt_law)
-        held_out = {
-            (name, law): value
-            for law in NOISE_LAWS
-            for name, value in zip(("paper", "one-sided"), score_held_out(problem, law, seed), strict=True)
-        }
-        noise_law = max(NOISE_LAWS, key=lambda law: held_out["one-sided", law])
-        start, draws = fit_both(problem, noise_law, seed)
+        scores = {law: score_held_out(problem, law, seed) for law in NOISE_LAWS}
+        noise_law = choose_law(scores)
+        draws = draw_posterior(problem.design, problem.measured, noise_law, seed, *STEPS, rounds=MOST_ROUNDS)
+        check_growth(draws)
     except InputError as error:
         left = f" ({cut_short} cut short and left out)" if cut_short else ""
         raise InputError(f"{label}, {len(kept)} requests{left}: {error}") from None
     sizes = choose_sizes(problem)
+    paper = None
+    try:
+        coefficients = fit_as_paper(problem)
+        paper = {name: float(value) for name, value in name_times(coefficients[None], problem, sizes).items()}
+    except InputError as error:
+        paper_problem = str(error)
+    gain, gain_error = compare_held_out(scores, noise_law)
     fitted = np.median(draws.coefficients, axis=0)
     return Denoised(
         group[0].api,
         group[0].model,
         len(kept),
         cut_short,
+        len(group) - len(single),
         problem.law,
         noise_law,
         sizes,
-        {name: float(value) for name, value in name_times(start[None], problem, sizes).items()},
+        paper,
+        paper_problem,
         {name: summarise(values) for name, values in name_times(draws.coefficients, problem, sizes).items()},
-        {name: max(held_out[name, law] for law in NOISE_LAWS) for name in ("paper", "one-sided")},
+        {"paper": find_best_paper(scores), "one-sided": float(scores[noise_law].one_sided.mean())},
+        gain,
+        gain_error,
         float(problem.measured.mean() / (problem.design @ fitted).mean()),
+        draws.r_hat,
     )
+
+
+def choose_law(scores: Mapping[NoiseLaw, HeldOut]) -> NoiseLaw:
+    """The law of delays with which the one-sided model makes held-out requests likeliest."""
+    return max(scores, key=lambda law: float(scores[law].one_sided.mean()))
+
+
+def find_best_paper(scores: Mapping[NoiseLaw, HeldOut]) -> float | None:
+    """Mean log density of a held-out request by the paper's times, with the law that suits them best."""
+    means = [float(score.paper.mean()) for score in scores.values() if score.paper is not None]
+    return max(means, default=None)
+
+
+def compare_held_out(scores: Mapping[NoiseLaw, HeldOut], law: NoiseLaw) -> tuple[float | None, float | None]:
+    """How much likelier the one-sided model makes a request than the paper's times, each with the law that suits it
+    best, in log density; and the standard error of that mean."""
+    known = [score.paper for score in scores.values() if score.paper is not None]
+    if not known:
+        return None, None
+    gains = scores[law].one_sided - max(known, key=lambda logs: float(logs.mean()))
+    return float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
+def check_growth(draws: Draws) -> None:
+    """Refuse times that do not grow with the output.
+
+    Raises:
+        InputError: the time per output token is not told from zero.
+    """
+    low, middle = np.quantile(draws.coefficients[:, -1], (INTERVAL[0], 0.5))
+    if low < FLAT * middle:
+        raise InputError("times do not grow with output tokens; the time per output token is not told from zero")
 
 
 def pose_problem(traces: list[Trace], prompt_law: PromptLaw | None) -> Problem:
@@ -173,6 +257,8 @@ def pose_problem(traces: list[Trace], prompt_law: PromptLaw | None) -> Problem:
     knots = tuple(sizes) if law == "each" else (sizes[0], sizes[-1])
     requests = np.array([(trace.prompt_tokens, trace.output_tokens, trace.seconds) for trace in traces], dtype=float)
     problem = Problem(law, knots, *requests.T)
+    if np.ptp(problem.measured) <= CONSTANT * problem.measured.mean():
+        raise InputError("all take the same time; there is nothing to fit")
     needed = LEAST_A_PARAMETER * (len(knots) + 1 + NOISE_PARAMETERS)
     if len(traces) < needed:
         raise InputError(f"too few: {len(knots)} prompt times and their noise need at least {needed}")
@@ -211,45 +297,43 @@ def fit_as_paper(problem: Problem) -> Array:
         cells = problem._replace(prompts=pairs[:, 0], outputs=pairs[:, 1], measured=np.array(list(fastest.values())))
         check_rank(cells)
         coefficients = np.linalg.lstsq(cells.design, cells.measured, rcond=None)[0]
-    if not coefficients[-1] > 0:
-        raise InputError("times do not grow with output tokens; there is no time per output token in them")
+    if not coefficients[-1] > CONSTANT * problem.measured.mean():
+        raise InputError("the fastest trials do not grow with output tokens")
     if not (coefficients > 0).all():
         raise InputError("the regression gives a negative prompt time; too few or too noisy requests")
     return np.asarray(coefficients, dtype=float)
 
 
-def fit_both(problem: Problem, law: NoiseLaw, seed: int) -> tuple[Array, Draws]:
-    """Coefficients as the paper fits them, and draws of the one-sided model's.
-
-    Raises:
-        InputError: the paper's regression cannot be done.
-    """
-    start = fit_as_paper(problem)
-    return start, draw_posterior(problem.design, problem.measured, start, law, seed, *STEPS)
-
-
-def score_held_out(problem: Problem, law: NoiseLaw, seed: int) -> tuple[float, float]:
-    """Mean log density of requests that were left out: with the paper's times and with the one-sided model's.
+def score_held_out(problem: Problem, law: NoiseLaw, seed: int) -> HeldOut:
+    """Log density of each request by fits to the others: every fifth of the sorted list is left out in turn.
 
     The paper says nothing of its noise. Its times get the same law of noise, fitted around them, so that the times are
-    what is compared. Every fifth request of the sorted list is left out in turn.
+    what is compared.
 
     Raises:
-        InputError: what is left cannot be fitted.
+        InputError: what is left cannot tell the times apart.
     """
     fold = np.arange(len(problem.measured)) % FOLDS
-    totals = np.zeros(2)
+    papers: Array | None = np.zeros(len(fold))
+    one_sided = np.zeros(len(fold))
     for number in range(FOLDS):
         rest, left = problem.select(fold != number), problem.select(fold == number)
         check_rank(rest)
-        start = fit_as_paper(rest)
-        noise = thin_out(draw_noise(rest.design @ start, rest.measured, law, seed))
-        same = np.repeat((left.design @ start)[None], len(noise), axis=0)
-        totals[0] += average_density(log_density(left.measured, same, noise, law))
-        drawn = draw_posterior(rest.design, rest.measured, start, law, seed, *HELD_OUT_STEPS)
-        times = thin_out(drawn.coefficients) @ left.design.T
-        totals[1] += average_density(log_density(left.measured, times, thin_out(drawn.noise), law))
-    return float(totals[0] / len(fold)), float(totals[1] / len(fold))
+        drawn = draw_posterior(rest.design, rest.measured, law, seed, *HELD_OUT_STEPS)
+        least = LEAST_TIME_SHARE * float(rest.measured.min())  # a line may fall below zero past its ends
+        times = np.maximum(thin_out(drawn.coefficients) @ left.design.T, least)
+        one_sided[fold == number] = average_density(log_density(left.measured, times, thin_out(drawn.noise), law))
+        if papers is None:
+            continue
+        try:
+            coefficients = fit_as_paper(rest)
+        except InputError:  # without some requests it cannot be done
+            papers = None
+            continue
+        noise = thin_out(draw_noise(rest.design @ coefficients, rest.measured, law, seed))
+        same = np.repeat((left.design @ coefficients)[None], len(noise), axis=0)
+        papers[fold == number] = average_density(log_density(left.measured, same, noise, law))
+    return HeldOut(papers, one_sided)
 
 
 def thin_out(draws: Array) -> Array:
@@ -257,10 +341,10 @@ def thin_out(draws: Array) -> Array:
     return draws[:: max(1, len(draws) // MOST_DRAWS)]
 
 
-def average_density(logs: Array) -> float:
-    """Log of the mean density over draws, summed over requests."""
+def average_density(logs: Array) -> Array:
+    """Log of the mean density over draws, for each request."""
     most = logs.max(axis=0)
-    return float((most + np.log(np.exp(logs - most).mean(axis=0))).sum())
+    return np.asarray(most + np.log(np.exp(logs - most).mean(axis=0)))
 
 
 def choose_sizes(problem: Problem) -> tuple[int, ...]:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.cases import find_impossible
+from calibration.cases import build_cases, find_impossible, predict_rows
+from calibration.fit import find_sigma
 from calibration.measurements import HELD_OUT, Measurement
+from calibration.priors import choose_priors
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware
 from simulator.inputs.stack import Stack
+from simulator.timing.efficiency import Factors, find_log_slopes, perturb_factors
 
 CONFLICT = 3.0  # ratio of two measurements of one thing from which they are reported
 NAMED = 3  # conflicts that are named
@@ -72,12 +75,55 @@ def describe_conflicts(rows: list[Measurement]) -> list[str]:
     return [f"samples of {len(odd)} of {len(samples):,} things differ by {CONFLICT:g} times or more ({named})"]
 
 
-def split_rows(rows: list[Measurement], most: int, seed: int) -> tuple[list[Measurement], list[Measurement]]:
+def choose_requests(rows: list[Measurement], most: int, hardware: Hardware, stack: Stack) -> list[Measurement]:
+    """Choose the rows of requests whose measurement would tell the most about all of them, without a look at any value.
+
+    One after the other, the row that most lowers the summed variance of what the laws predict for all rows, from their
+    slopes at the priors (Cohn 1996, doi 10.1016/0893-6080(95)00137-9; in this form Seo et al. 2000, doi
+    10.1109/IJCNN.2000.861310, equation 12).
+
+    Raises:
+        InputError: rows the predictor cannot answer.
+    """
+    if most >= len(rows):
+        return rows
+    priors = choose_priors(hardware, stack)
+    typical = Factors(**{name: prior.value for name, prior in priors.items()})
+    values = predict_rows(build_cases(rows, "none", hardware, stack), perturb_factors(typical, 1))
+    slopes = find_log_slopes(values)
+    covariance = np.diag([prior.spread**2 for prior in priors.values()])
+    noise = find_sigma(rows, hardware) ** 2
+    chosen: list[int] = []
+    for _ in range(most):
+        shared = slopes.T @ covariance @ slopes
+        gain = np.sum(shared**2, axis=0) / (np.diag(shared) + noise)
+        gain[chosen] = -1.0
+        best = int(np.argmax(gain))
+        chosen.append(best)
+        told = covariance @ slopes[:, best]
+        covariance = covariance - np.outer(told, told) / (slopes[:, best] @ told + noise[best])
+    return [rows[place] for place in sorted(chosen)]
+
+
+def spare_requests(
+    rows: list[Measurement], most: int, hardware: Hardware, stack: Stack
+) -> tuple[list[Measurement], list[Measurement]]:
+    """Keep the ``most`` requests that tell the most, with all operators; the other requests come second.
+
+    Raises:
+        InputError: rows the predictor cannot answer.
+    """
+    kept = choose_requests([row for row in rows if not row.operator], most, hardware, stack)
+    spared = [row for row in rows if not row.operator and row not in kept]
+    return [row for row in rows if row not in spared], spared
+
+
+def split_rows(rows: list[Measurement], operators: int, seed: int) -> tuple[list[Measurement], list[Measurement]]:
     """Choose the rows to fit, and the others to check the fit on.
 
     Where rows are marked as held out, these are the others. Else all requests are fitted, and of each kind of operator
-    at most ``most`` and at most half, rounded up, at random: published tables are grids with logarithmic steps, which
-    that covers.
+    at most ``operators`` and at most half, rounded up, at random: published tables are grids with logarithmic steps,
+    which that covers.
     """
     marked = [row for row in rows if row.notes.startswith(HELD_OUT)]
     if marked:
@@ -89,6 +135,6 @@ def split_rows(rows: list[Measurement], most: int, seed: int) -> tuple[list[Meas
     chosen = set(places.pop("", []))
     for kind in sorted(places):
         order = rng.permutation(places[kind])
-        chosen.update(order[: min(most, (len(order) + 1) // 2)].tolist())
+        chosen.update(order[: min(operators, (len(order) + 1) // 2)].tolist())
     fitted = [row for place, row in enumerate(rows) if place in chosen]
     return fitted, [row for place, row in enumerate(rows) if place not in chosen]

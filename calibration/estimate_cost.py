@@ -13,35 +13,17 @@ through the API. Beside them:
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from calibration.helm_format import estimate_as_helm
 from calibration.measurements import Measurement
-from calibration.paper_fit import RuntimeFit
 from simulator.errors import InputError
-
-HOUR = 3600.0
-TOKENS_PRICED = 1000  # a price of tokens is for so many
-OUTPUT_NAMES = ("output_tokens", "num_output_tokens")
-PRICE = re.compile(r"^(\d+(?:\.\d+)?)\s*([A-Z]{3})$")
-# The requests that HELM's denoised runtimes were fitted to (helm/benchmark/scenarios/synthetic_efficiency_scenario.py);
-# these prompt sizes are those of the published file.
-API_PROMPTS = (1, 256, 512, 1024, 1536)
-API_OUTPUTS = (1, 2, 4, 8, 16, 32, 64)
-
-
-class Price(NamedTuple):
-    """An amount of money."""
-
-    amount: float
-    currency: str
+from simulator.inputs.queries import parse_real, read_csv
+from simulator.inputs.scores import find_output_column
+from simulator.metrics.helm_runtimes import API_OUTPUTS, API_PROMPTS, RuntimeFit, estimate_as_helm
+from simulator.metrics.rates import Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +37,17 @@ class Query:
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices of a device for an hour and of 1,000 tokens, all in one currency."""
+    """Prices of a device for a second and of one token, all in one currency."""
 
-    device_hour: Price
-    input_tokens: Price
-    output_tokens: Price
+    device_second: Money
+    input_token: Money
+    output_token: Money
 
     def __post_init__(self) -> None:
         """Refuse sums of different currencies."""
-        currencies = {price.currency for price in (self.device_hour, self.input_tokens, self.output_tokens)}
+        currencies = {price.currency for price in (self.device_second, self.input_token, self.output_token)}
         if len(currencies) > 1:
             raise InputError(f"prices in {' and '.join(sorted(currencies))}; give all in one currency")
-
-
-def parse_price(text: str) -> Price:
-    """Read ``5.12 USD``.
-
-    Raises:
-        InputError: no number, or no currency of three capital letters.
-    """
-    matched = PRICE.match(text.strip())
-    if matched is None:
-        raise InputError(f"the price '{text}' is not of the form '5.12 USD': an amount and its currency")
-    return Price(float(matched[1]), matched[2])
 
 
 def read_queries(path: Path, model: str | None, per_row: float) -> list[Query]:
@@ -91,32 +61,16 @@ def read_queries(path: Path, model: str | None, per_row: float) -> list[Query]:
     Raises:
         InputError: no such file or column, no row of the model, or a count that cannot be; with its line.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True)
-        lines = [(f"{path}:{reader.line_num}", row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot read the queries: {error}") from None
-    header = list(reader.fieldnames or ())
-    output = next((name for name in OUTPUT_NAMES if name in header), None)
-    missing = [
-        name for name, there in (("prompt_tokens", "prompt_tokens" in header), ("output_tokens", output)) if not there
-    ]
-    if model is not None and "model" not in header:
-        missing.append("model")
-    if missing or output is None:
-        raise InputError(f"{path}:1: missing column {', '.join(missing)}")
+    output = find_output_column(path)
     queries = []
-    for where, row in lines:
+    for where, row in read_csv(path, ("prompt_tokens", output, *(() if model is None else ("model",)))):
         if model is not None and row["model"] != model:
             continue
         if not row["prompt_tokens"] and not row[output]:
             continue  # HELM's table has scenarios without counts
-        count = row.get("count") or str(per_row)
-        prompt, generated, times = (
-            parse_amount(where, name, text)
-            for name, text in (("prompt_tokens", row["prompt_tokens"]), (output, row[output]), ("count", count))
-        )
-        queries.append(Query(prompt, generated, times))
+        prompt, generated = (parse_amount(where, name, row[name]) for name in ("prompt_tokens", output))
+        count = parse_amount(where, "count", row.get("count") or str(per_row))
+        queries.append(Query(prompt, generated, count))
     if not queries:
         raise InputError(f"{path}: no row {'with token counts' if model is None else f'of the model {model!r}'}")
     return queries
@@ -124,11 +78,8 @@ def read_queries(path: Path, model: str | None, per_row: float) -> list[Query]:
 
 def parse_amount(where: str, name: str, text: str) -> float:
     """A number of at least zero; means of token counts need not be whole."""
-    try:
-        number = float(text)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: {name} is '{text}'; it must be a number") from None
-    if not math.isfinite(number) or number < 0:
+    number = parse_real(where, name, text)
+    if number < 0:
         raise InputError(f"{where}: {name} is {text}; it must be at least 0")
     return number
 
@@ -137,15 +88,14 @@ def price_tokens(queries: Iterable[Query], prices: Prices) -> float:
     """Price of one pass of the queries through the API."""
     return sum(
         query.count
-        * (prices.input_tokens.amount * query.prompt_tokens + prices.output_tokens.amount * query.output_tokens)
-        / TOKENS_PRICED
+        * (prices.input_token.amount * query.prompt_tokens + prices.output_token.amount * query.output_tokens)
         for query in queries
     )
 
 
 def price_runs(device_seconds: float, trials: int, prices: Prices) -> float:
     """Price of running something so many times."""
-    return device_seconds * trials * prices.device_hour.amount / HOUR
+    return device_seconds * trials * prices.device_second.amount
 
 
 def count_device_seconds(rows: Iterable[Measurement]) -> float:
@@ -186,27 +136,27 @@ def estimate_costs(
     seconds = sum(
         query.count * estimate_as_helm(fit, query.prompt_tokens, query.output_tokens) * devices for query in queries
     )
-    every_run = answers + price_runs(seconds, trials, prices)
+    every_run = price_runs(seconds, trials, prices)
     synthetic = [Query(prompt, output, api_trials) for prompt in API_PROMPTS for output in API_OUTPUTS]
+    # How the answers' own pass counts: beside the runs on devices, or as one of the trials through the API.
     ways = [
-        ("idealized", every_run, answers + price_runs(count_device_seconds(profiled), trials, prices)),
-        ("denoised", answers * api_trials, answers + price_tokens(synthetic, prices)),
+        ("idealized", answers + every_run, price_runs(count_device_seconds(profiled), trials, prices)),
+        ("denoised", answers * api_trials, price_tokens(synthetic, prices)),
     ]
     if calibrated is not None:
-        ways.append(
-            ("idealized, predicted", every_run, answers + price_runs(count_device_seconds(calibrated), trials, prices))
-        )
-    currency = prices.device_hour.currency
+        predicted = price_runs(count_device_seconds(calibrated), trials, prices)
+        ways.append(("idealized, predicted", answers + every_run, predicted))
     return [
         {
             "runtime": name,
             "queries": round(sum(query.count for query in queries)),
-            "currency": currency,
+            "devices": devices,
+            "currency": prices.device_second.currency,
             "every_query": every,
-            "estimated": estimated,
-            "cheaper": every / estimated,
+            "estimated": answers + measuring,
+            "cheaper": every / (answers + measuring) if answers + measuring > 0 else None,
             "answers": answers,
-            "measuring": estimated - answers,
+            "measuring": measuring,
         }
-        for name, every, estimated in ways
+        for name, every, measuring in ways
     ]

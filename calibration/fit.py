@@ -34,7 +34,7 @@ CPU_SCATTER = {"prefill": 0.07, "decode": 0.07, "request": 0.07, "linear": 0.15,
 CPU_OPERATOR_SCATTER = 0.2  # of the other kinds
 SOFT_L1_SCALE = 1.5  # residuals past this many standard deviations count linearly
 RESOLUTION_S = 0.0005  # times are printed to a millisecond: half a step
-FEWEST_ROWS = 5  # of a phase, to estimate a scatter from
+FEWEST_ROWS = 10  # below which the scatter of a phase is not taken to be less than the one assumed
 FEWEST_FOR_TAILS = 16  # of a phase or kind, to estimate its scatter from the 90% quantile
 MEDIAN_TO_DEVIATION = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
 LEAST_FREEDOM = 0.1  # a row that alone decides a factor shows little of its scatter
@@ -106,7 +106,7 @@ def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fi
     if not rows:
         raise InputError("no rows to fit")
     cases = build_cases(rows, "none", hardware, stack)
-    priors = choose_priors(hardware)
+    priors = choose_priors(hardware, stack)
     sigma = find_sigma(rows, hardware)
     factors, covariance = solve(cases, rows, priors, sigma)
     predicted = predict_rows(cases, factors)
@@ -114,9 +114,7 @@ def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fi
     return Fit(rows, priors, factors, covariance, predicted, find_discrepancy(rows, predicted, sigma, freedom))
 
 
-def solve(
-    cases: list[Case], rows: list[Measurement], priors: dict[str, Prior], sigma: Array
-) -> tuple[Factors, Array]:
+def solve(cases: list[Case], rows: list[Measurement], priors: dict[str, Prior], sigma: Array) -> tuple[Factors, Array]:
     """Return the factors of least cost, and the covariance of their logarithms."""
     try:
         from scipy.optimize import least_squares

@@ -209,15 +209,20 @@ def match_measurement(path: Path, prediction: Prediction) -> dict[str, Any]:
 
 
 def write_table(path: Path, rows: Iterable[Measurement]) -> None:
-    """Write a tidy CSV table, whole or not at all; columns of operators and sensors only where a row has them.
+    """Write a tidy CSV table, whole or not at all.
 
     Raises:
         InputError: the folder is missing or not writable.
     """
+    write_whole(path, print_table(rows))
+
+
+def print_table(rows: Iterable[Measurement]) -> str:
+    """The text of a tidy CSV table; columns of operators and sensors only where a row has them."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     kept = list(rows)
     used = [name not in ADDED or any(getattr(row, name) not in (None, "") for row in kept) for name in COLUMNS]
     writer.writerow(compress(COLUMNS, used))
     writer.writerows(["" if cell is None else cell for cell in compress(astuple(row), used)] for row in kept)
-    write_whole(path, text.getvalue())
+    return text.getvalue()

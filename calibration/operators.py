@@ -84,7 +84,7 @@ def is_library_reduce(text: str) -> bool:
     return kind == "all_reduce" and not sizes[KINDS[kind].index("direct")]
 
 
-def build_operator(kind: str, sizes: Mapping[str, Number], element_bytes: int, stack: Stack) -> Operator:
+def build_operator(kind: str, sizes: Mapping[str, Number], element_bytes: float, stack: Stack) -> Operator:
     """The work of an operator; sizes are numbers or arrays. ``kind`` is one of ``name_kind``."""
     s = sizes
     if kind == "linear":
@@ -109,7 +109,7 @@ def build_operator(kind: str, sizes: Mapping[str, Number], element_bytes: int, s
     return Operator(kind, "elementwise", launches=s["launches"])
 
 
-def classify_size(text: str, element_bytes: int) -> str:
+def classify_size(text: str, element_bytes: float) -> str:
     """Size class of an operator, for tables of errors."""
     kind = name_kind(text)
     name, values = parse_operator(text)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from calibration.readers.op_table import DTYPES, MILLISECOND, read_cells
 from simulator.errors import InputError
-from simulator.inputs.deployment import BYTES_PER_ELEMENT
+from simulator.inputs.formats import element_bytes
 from simulator.inputs.hardware import Hardware
 from simulator.metrics.power import PowerShares, cap_load, find_load
 from simulator.report.output import OutputForm, format_json, format_rows, format_table
@@ -97,7 +97,7 @@ def parse_power(path: Path, where: str, cells: dict[str, str], hardware: Hardwar
     if not all(0 < value < float("inf") for value in (m, n, k, latency, power, limit)):
         raise InputError(f"{where}: dimensions, latency, power and its limit must be finite and above zero")
     seconds = latency * MILLISECOND
-    moved = BYTES_PER_ELEMENT[dtype] * (m * k + k * n + m * n)
+    moved = element_bytes(dtype) * (m * k + k * n + m * n)
     compute = 2 * m * n * k / (seconds * hardware.peak_flops_per_s(dtype))
     memory = moved / (seconds * hardware.memory.bandwidth)
     return [(compute, memory, seconds, moved / hardware.memory.l2_capacity, power / limit)]

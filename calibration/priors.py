@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.stack import Stack
 from simulator.timing.efficiency import Factors
 
 
@@ -29,6 +30,9 @@ PRIORS: dict[str, Prior] = {
     "split_latency_cycles": Prior(3500.0, 0.4, "about a kernel's latency"),
     "split_traffic": Prior(0.5, 0.5, "some of the partial sums stay in the cache"),
     "misaligned_slowdown": Prior(3.0, 0.2, "two-byte instead of sixteen-byte loads; about 3 in half precision"),
+    "widening_cycles": Prior(3.0, 0.6, "a conversion and a scale or two a weight, on 64 lanes of a multiprocessor"),
+    "grouped_slowdown": Prior(1.6, 0.25, "prompts of AIConfigurator's table of mixtures of experts on A100"),
+    "vector_product_cycles": Prior(20.0, 0.4, "some 16 warps a multiprocessor with one load of 600 cycles in flight"),
     "packing_passes": Prior(2.0, 0.3, "packed weights are written and read once more, in part from the caches"),
     "unpacked_efficiency": Prior(0.25, 0.4, "weights that are not packed feed the multipliers more slowly"),
     "kernel_latency_cycles": Prior(
@@ -41,8 +45,10 @@ PRIORS: dict[str, Prior] = {
     "attention_operand_passes": Prior(2.5, 0.3, "rotation, cache write and the kernel itself"),
     "attention_tail_share": Prior(0.6, 0.3, "blocks end at random within the longest"),
     "attention_block_cycles": Prior(6000.0, 0.4, "a few memory latencies of about 700 cycles, and barriers"),
-    "grouped_token_cycles": Prior(20.0, 0.4, "512 bytes of a head of 128 at some 25 bytes a cycle"),
-    "head_token_cycles": Prior(36.0, 0.4, "as above, without matrix units"),
+    "grouped_token_cycles": Prior(
+        35.0, 0.6, "512 bytes of a head of 128: 20 in kernels that stream at full speed, 60 with paged caches"
+    ),
+    "head_token_cycles": Prior(30.0, 0.5, "as above, without matrix units; 36 in AIConfigurator's A100 table"),
     "score_cycles": Prior(3.0, 0.6, "some tens of vector instructions for sixteen scores"),
     "cache_bandwidth_ratio": Prior(2.0, 0.3, "the L2 of A100 reads at some 5 TB/s, the memory at 2"),
     "link_efficiency": Prior(0.7, 0.2, "NCCL rings of large messages on NVLink"),
@@ -56,6 +62,7 @@ PRIORS: dict[str, Prior] = {
     "layer_host_s": Prior(400e-6, 0.7, "a few hundred Python calls of about 1 us"),
     "collective_host_s": Prior(40e-6, 0.7, "torch.distributed call plus stream events"),
     "step_host_s": Prior(1.5e-3, 0.7, "sampling is 20 to 30 small kernels and a few synchronisations"),
+    "sequence_host_s": Prior(5e-6, 1.5, "between nothing, where all runs on the device, and some 100 lines of Python"),
     "layer_setup_s": Prior(60e-6, 1.0, "two allocations of about 30 us"),
     "prompt_token_host_s": Prior(10e-6, 0.3, "Python byte-pair encoding: order of 100,000 tokens a second"),
     "parallel_overlap": Prior(4.0, 0.4, "hosts of several devices jitter by some 20% against each other"),
@@ -73,12 +80,38 @@ CPU_PRIORS: dict[str, Prior] = PRIORS | {
     "launch_s": Prior(2e-7, 0.3, "a kernel's dispatch is in its latency already"),
     "layer_host_s": Prior(80e-6, 0.7, "some dozen Python calls"),
     "step_host_s": Prior(50e-6, 1.0, "tokens in, a token out"),
+    "sequence_host_s": Prior(1e-8, 0.3, "a batch is one array"),
     "layer_setup_s": Prior(1e-6, 1.0, "the cache is allocated once"),
     "prompt_token_host_s": Prior(1e-8, 0.3, "the prompt comes as numbers"),
 }
 
 
-def choose_priors(hardware: Hardware) -> dict[str, Prior]:
-    """The priors of a kind of device, in the order of ``Factors``."""
-    priors = CPU_PRIORS if hardware.kind == "cpu" else PRIORS
-    return {name: priors[name] for name in Factors._fields}
+# What is known otherwise of stacks whose host code is compiled, and of those with matrix kernels of their own.
+NATIVE_PRIORS: dict[str, Prior] = {
+    "launch_s": Prior(3e-6, 0.4, "a launch from C++ is 2 to 5 us"),
+    "layer_host_s": Prior(5e-6, 1.0, "compiled code between launches"),
+    "collective_host_s": Prior(10e-6, 0.7, "a launch and its events"),
+    "step_host_s": Prior(1e-3, 0.7, "some ten sampling kernels, a copy to the host and a synchronisation"),
+    "sequence_host_s": Prior(2e-6, 1.5, "compiled code"),
+}
+COMPILED_PRIORS: dict[str, Prior] = {
+    "step_host_s": Prior(200e-6, 0.7, "the launch of one graph and the Python loop around it"),
+    "sequence_host_s": Prior(2e-6, 1.5, "the graph holds the sampling"),
+}
+OWN_PRODUCT_PRIORS: dict[str, Prior] = {
+    "matrix_bandwidth_efficiency": Prior(0.65, 0.3, "hand-written kernels of one row stream between 0.4 and 0.9"),
+    "cache_bandwidth_ratio": Prior(1.2, 0.5, "hand-written kernels over the cache are far from what it can do"),
+}
+
+
+HOST_PRIORS = {"native": NATIVE_PRIORS, "compiled": COMPILED_PRIORS}
+
+
+def choose_priors(hardware: Hardware, stack: Stack) -> dict[str, Prior]:
+    """The priors of a kind of device and stack, in the order of ``Factors``."""
+    if hardware.kind == "cpu":
+        return {name: CPU_PRIORS[name] for name in Factors._fields}
+    known = PRIORS | HOST_PRIORS.get(stack.host, {})
+    if stack.own_products:
+        known = known | OWN_PRODUCT_PRIORS
+    return {name: known[name] for name in Factors._fields}

@@ -91,18 +91,27 @@ def make_correlation(fit: Fit) -> dict[str, list[float]]:
     return {name: [round(float(cell), 3) for cell in row] for name, row in rows}
 
 
+def check_unfitted(profile: Profile, validation: Validation) -> None:
+    """Refuse rows of models that were fitted as a check of the profile.
+
+    Raises:
+        InputError: with their names.
+    """
+    models = {row.model for row in validation.rows}
+    fitted = models & set(profile.provenance.models if profile.provenance else ())
+    if fitted:
+        raise InputError(f"--record: {', '.join(sorted(fitted))} was fitted; leave it out with --exclude-models")
+
+
 def add_check(profile: Profile, table: Path, validation: Validation) -> Profile:
     """Return the profile with the errors on requests that it was not fitted to, so that predictions can quote them.
 
     Raises:
-        InputError: rows of another device or of models that were fitted, or a file that cannot be written.
+        InputError: rows of another device.
     """
     models = sorted({row.model for row in validation.rows})
     if {row.hardware for row in validation.rows} != {profile.hardware}:
         raise InputError(f"--record: the rows must all be of {profile.hardware}, the device of the profile")
-    fitted = set(models) & set(profile.provenance.models if profile.provenance else ())
-    if fitted:
-        raise InputError(f"--record: {', '.join(sorted(fitted))} was fitted; leave it out with --exclude-models")
     summary = validation.summarise()
     errors = {name: round_digits(summary[name]) for name in ("mape", "median_ape", "p90_ape", "bias", "coverage_90")}
     return replace(profile, check=Check(today(), table.name, summary["rows"], models, **errors))

@@ -21,17 +21,30 @@ def list_factors(fit: Fit) -> list[dict[str, Any]]:
         prior = fit.priors[name]
         rows.append(
             {
-                "factor": name,
-                "value": value,
-                "unit": FACTORS[name].unit,
-                "standard_error": f"{100 * fit.standard_errors[place]:.0f}%",
-                "prior": prior.value,
-                "prior_error": f"{100 * prior.spread:.0f}%",
+                **describe_factor(name, value, fit.standard_errors[place], prior.value, prior.spread),
                 "moved": f"{np.log(value / prior.value) / prior.spread:+.1f} sd",
                 "note": "at its bound" if name in at_bound else "",
             }
         )
     return rows
+
+
+def describe_factor(name: str, value: float, error: float, prior: float, prior_error: float) -> dict[str, Any]:
+    """What every list of factors says of one: value and prior, each with its relative standard error."""
+    return {
+        "factor": name,
+        "value": value,
+        "unit": FACTORS[name].unit,
+        "standard_error": f"{100 * error:.0f}%",
+        "prior": prior,
+        "prior_error": f"{100 * prior_error:.0f}%",
+    }
+
+
+def describe_correlations(pairs: list[tuple[str, str, float]]) -> str:
+    """The pairs of factors that the rows can hardly tell apart, in a line."""
+    named = "; ".join(f"{a} and {b} ({r:+.2f})" for a, b, r in pairs) or "none"
+    return f"correlations past {HIGH_CORRELATION}: {named}"
 
 
 def list_residuals(fit: Fit) -> list[dict[str, Any]]:
@@ -63,11 +76,8 @@ def format_fit(fit: Fit, held_out: list[Validation], notes: list[str]) -> str:
         "",
         f"scatter about the law: prefill {100 * spread.prefill:.1f}%, decode {100 * spread.decode:.1f}%",
     ]
-    high = fit.high_correlations()
-    pairs = "; ".join(f"{a} and {b} ({r:+.2f})" for a, b, r in high) or "none"
-    lines.append(f"correlations past {HIGH_CORRELATION}: {pairs}")
-    bound = fit.factors_at_bound()
-    lines += [f"factors at a bound: {', '.join(bound) or 'none'}", *notes]
+    lines.append(describe_correlations(fit.high_correlations()))
+    lines += [f"factors at a bound: {', '.join(fit.factors_at_bound()) or 'none'}", *notes]
     for validation in held_out:
         document = validation.to_dict()
         what = "Operators" if validation.rows[0].operator else "Requests"

@@ -151,9 +151,7 @@ def find_shipped(bench: Bench) -> Hardware:
     return fitting[0]
 
 
-def measure(
-    session: Session, rows: list[Measurement], budget_s: float, say: Say, tick: Callable[[int], None]
-) -> int:
+def measure(session: Session, rows: list[Measurement], budget_s: float, say: Say, tick: Callable[[int], None]) -> int:
     """Measure what ``rows`` do not have yet, writing the table anew with every sample; returns the cases left over.
 
     ``tick`` is called with the number of cases done.

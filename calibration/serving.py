@@ -6,17 +6,15 @@ denoised / idealized    what the provider's hardware and software do to the mode
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration.helm_format import estimate_as_helm
-from calibration.paper_fit import RuntimeFit
 from simulator.errors import InputError
+from simulator.inputs.queries import parse_real, read_csv
+from simulator.metrics.helm_runtimes import RuntimeFit, estimate_as_helm
+from simulator.metrics.names import find_helm_model, find_profiled
 
 COLUMNS = ("scenario", "model", "raw_runtime_s", "prompt_tokens", "num_output_tokens")
 
@@ -39,14 +37,7 @@ def read_scenarios(path: Path) -> tuple[list[Scenario], int]:
     Raises:
         InputError: no such file, a missing column, or a value that cannot be; with its line.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True)
-        lines = [(f"{path}:{reader.line_num}", row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot read the scenarios: {error}") from None
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(f"{path}:1: missing column {', '.join(missing)}")
+    lines = list(read_csv(path, COLUMNS))
     kept = [(where, row) for where, row in lines if all(row[name] for name in COLUMNS)]
     if not kept:
         raise InputError(f"{path}: no row with a model and token counts")
@@ -57,13 +48,10 @@ def parse_scenario(where: str, row: Mapping[str, str]) -> Scenario:
     """One line."""
     numbers = []
     for name in ("raw_runtime_s", "prompt_tokens", "num_output_tokens", "idealized_runtime_s"):
-        text = row.get(name) or ""
-        try:
-            number = float(text) if text else None
-        except ValueError:
-            raise InputError(f"{where}: {name} is '{text}'; it must be a number") from None
+        text = row.get(name)
+        number = parse_real(where, name, text) if text else None
         least = 0.0 if name == "num_output_tokens" else 1e-9
-        if number is not None and not (math.isfinite(number) and number >= least):
+        if number is not None and number < least:
             raise InputError(f"{where}: {name} is {text}; it must be {'above zero' if least else 'at least 0'}")
         numbers.append(number)
     raw, prompt, output, idealized = numbers
@@ -74,19 +62,23 @@ def parse_scenario(where: str, row: Mapping[str, str]) -> Scenario:
 
 
 def compare_serving(
-    scenarios: list[Scenario], denoised: Mapping[str, RuntimeFit], idealized: Mapping[str, RuntimeFit]
+    scenarios: list[Scenario], denoised: Mapping[str, RuntimeFit], idealized: Mapping[str, RuntimeFit] | None
 ) -> list[dict[str, Any]]:
-    """One row a model and API: mean runtimes over the scenarios that have them, seconds, and the ratios of those means.
+    """One row a model and API: mean runtimes over its scenarios, seconds, and the ratios of those means.
 
-    Denoised times are HELM's estimate at the mean token counts of a scenario. Idealized times are the table's own, and
-    where it has none, the same estimate.
+    Denoised times are HELM's estimate at the mean token counts of a scenario. So are idealized times where a file of
+    them is given, under a name of the model or of the one that was profiled for it; else they are the table's own.
+    A model with a scenario that lacks a time has no mean of it.
     """
     rows = []
     for model in dict.fromkeys(scenario.model for scenario in scenarios):
         of_model = [scenario for scenario in scenarios if scenario.model == model]
-        fits = (denoised.get(model), idealized.get(model))
-        times = [time_scenario(scenario, *fits) for scenario in of_model]
-        raw, quiet, ideal = (mean_of(column) for column in zip(*times, strict=True))
+        raw = mean_of([scenario.raw_s for scenario in of_model])
+        quiet = mean_of(estimate_all(of_model, denoised.get(model)))
+        if idealized is None:
+            ideal = mean_of([scenario.idealized_s for scenario in of_model])
+        else:
+            ideal = mean_of(estimate_all(of_model, find_profile(idealized, model)))
         rows.append(
             {
                 "api": model.partition("/")[0],
@@ -95,6 +87,7 @@ def compare_serving(
                 "raw_s": raw,
                 "denoised_s": quiet,
                 "idealized_s": ideal,
+                "idealized_from": None if ideal is None else "table" if idealized is None else "file",
                 "raw_over_denoised": divide(raw, quiet),
                 "denoised_over_idealized": divide(quiet, ideal),
                 "raw_over_idealized": divide(raw, ideal),
@@ -103,19 +96,22 @@ def compare_serving(
     return rows
 
 
-def time_scenario(
-    scenario: Scenario, denoised: RuntimeFit | None, idealized: RuntimeFit | None
-) -> tuple[float, float | None, float | None]:
-    """Raw, denoised and idealized time of the mean request, seconds."""
-    sizes = (scenario.prompt_tokens, scenario.output_tokens)
-    quiet = None if denoised is None else estimate_as_helm(denoised, *sizes)
-    ideal = scenario.idealized_s
-    if ideal is None and idealized is not None:
-        ideal = estimate_as_helm(idealized, *sizes)
-    return scenario.raw_s, quiet, ideal
+def find_profile(fits: Mapping[str, RuntimeFit], model: str) -> RuntimeFit | None:
+    """The runtimes of a name, or of another name of the model that was profiled for it; None where there are none."""
+    profiled = find_profiled(model)
+    names = (model, *(find_helm_model(profiled).published if profiled else ()))
+    return next((fits[name] for name in names if name in fits), None)
 
 
-def mean_of(times: tuple[float | None, ...]) -> float | None:
+def estimate_all(scenarios: list[Scenario], fit: RuntimeFit | None) -> list[float | None]:
+    """HELM's estimate of the mean request of each scenario, seconds."""
+    return [
+        None if fit is None else estimate_as_helm(fit, scenario.prompt_tokens, scenario.output_tokens)
+        for scenario in scenarios
+    ]
+
+
+def mean_of(times: Sequence[float | None]) -> float | None:
     """The mean; None where one is missing, since a ratio of means over different scenarios says nothing."""
     known = [time for time in times if time is not None]
     return sum(known) / len(known) if known and len(known) == len(times) else None

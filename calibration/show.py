@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from calibration.fit import HIGH_CORRELATION, list_high_correlations
+from calibration.fit import list_high_correlations
+from calibration.report import describe_correlations, describe_factor
 from calibration.validate import Validation
 from simulator.errors import InputError
 from simulator.report.output import OutputForm, format_rows, format_table
@@ -35,12 +36,7 @@ def list_factors(profile: Profile) -> list[dict[str, Any]]:
         measured = factor.standard_error < 0.95 * factor.prior_standard_error
         rows.append(
             {
-                "factor": name,
-                "value": factor.value,
-                "unit": factor.unit,
-                "standard_error": f"{100 * factor.standard_error:.0f}%",
-                "prior": factor.prior,
-                "prior_error": f"{100 * factor.prior_standard_error:.0f}%",
+                **describe_factor(name, factor.value, factor.standard_error, factor.prior, factor.prior_standard_error),
                 "known_from": "measurement" if measured else "prior",
                 "meaning": FACTORS[name].meaning,
             }
@@ -68,9 +64,7 @@ def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
         ]
     table = [{key: value for key, value in row.items() if key != "meaning"} for row in rows]
     lines += ["", format_table(table, "Factors (errors are relative)")]
-    pairs = list_high_correlations(profile.correlation_matrix())
-    named = "; ".join(f"{a} and {b} ({r:+.2f})" for a, b, r in pairs) or "none"
-    lines.append(f"correlations past {HIGH_CORRELATION}: {named}")
+    lines.append(describe_correlations(list_high_correlations(profile.correlation_matrix())))
     if profile.check is not None:
         check = asdict(profile.check)
         lines += ["", format_table([{**check, "models": ", ".join(check["models"])}], "Requests that were not fitted")]

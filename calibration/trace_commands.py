@@ -7,23 +7,21 @@ from typing import Any
 
 import click
 
-from simulator.report.options import FILE, Command, count_option, deliver, name_option, out_option, output_option, warn
+from simulator.errors import CheckFailed, InputError
+from simulator.metrics.commands import make_setting, place_options
+from simulator.report.options import (
+    FILE,
+    count_option,
+    deliver,
+    name_option,
+    out_option,
+    output_option,
+    warn,
+    warn_of_bound,
+)
 from simulator.report.output import OutputForm
 
 TABLE = click.Path(path_type=Path)
-
-
-def setting_options(command: Command) -> Command:
-    """Options that say where a model is to run."""
-    for option in (
-        click.option("--dtype", default="fp16", show_default=True, help="Arithmetic: fp16, bf16 or fp32."),
-        click.option("--tp", type=click.IntRange(1), help="Tensor-parallel devices.  [default: see above]"),
-        click.option("-s", "--stack", help="Software stack: name or YAML.  [default: the profile's]"),
-        click.option("-c", "--calibration", help="Profile: name, YAML, or 'none'.  [default: the device's own]"),
-        click.option("-H", "--hardware", default="a100-sxm-80gb", show_default=True, help="Device: name or YAML."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -54,7 +52,14 @@ def denoise(output: OutputForm, out: Path | None, **arguments: Any) -> None:
     """
     from calibration.trace_report import report_denoised
 
-    deliver(report_denoised(path=arguments.pop("traces"), form=output, **arguments), out)
+    text, files, notes, problems = report_denoised(path=arguments.pop("traces"), form=output, **arguments)
+    for note in notes:
+        warn(note)
+    if problems:  # a file is written where all of it is right
+        if text:
+            click.echo(text)
+        raise InputError("; ".join(problems))
+    deliver(text, out, files)
 
 
 @click.group()
@@ -63,34 +68,39 @@ def helm() -> None:
 
 
 @helm.command()
-@click.option("-m", "--model", "models", multiple=True, required=True, help="Model, or HELM_NAME=MODEL; repeated.")
-@setting_options
+@name_option("-m", "--model", "models", text="Models, or HELM_NAME=MODEL.")
+@place_options("a100-sxm-80gb")
 @count_option("-p", "--prompt-tokens", text="Prompt sizes.  [default: the 27 of the paper]")
 @count_option("-n", "--output-tokens", text="Output sizes to fit to.  [default: the 10 of the paper]")
 @click.option("--out", type=FILE, help="Write to a file, whole or not at all.")
 def export(
-    models: tuple[str, ...], prompt_tokens: list[int], output_tokens: list[int], out: Path | None, **setting: Any
+    models: list[str], prompt_tokens: list[int], output_tokens: list[int], out: Path | None, **place: Any
 ) -> None:
     """Predict inference_idealized_runtimes.json for any models and device, without a GPU.
 
-    Predicted requests are fitted as the paper fits measured ones. Without --tp, a model runs on the fewest devices that
-    fit: 1, 2, 4 or 8.
+    Predicted requests are fitted as the paper fits measured ones. The file has no place for what it rests on, which is
+    said on stderr.
 
     \b
     Example:
       roofcast helm export -m gptj-6b -m ai21-j1-large -p 1,512,1024
     """
-    from calibration.helm import OUTPUT_TOKENS, PROMPT_TOKENS, Setting
     from calibration.trace_report import report_export
+    from simulator.metrics.helm_runtimes import PROFILED_OUTPUTS, PROFILED_PROMPTS
 
-    sizes = (prompt_tokens or PROMPT_TOKENS, output_tokens or OUTPUT_TOKENS)
-    deliver(report_export(models, Setting(**setting), *sizes), out)
+    if not models:
+        raise InputError("helm export needs a model: -m NAME, as often as you like")
+    sizes = (prompt_tokens or PROFILED_PROMPTS, output_tokens or PROFILED_OUTPUTS)
+    text, note, basis = report_export(models, make_setting(**place), *sizes)
+    deliver(text, out)
+    warn(note)
+    warn_of_bound(basis, place["calibration"], place["hardware"])
 
 
 @helm.command("import")
 @click.argument("runtimes", type=TABLE)
 @name_option("-m", "--model", text="Only these names of the file.")
-@setting_options
+@place_options("a100-sxm-80gb")
 @click.option("--all-sizes", is_flag=True, help="Print all prompt sizes.  [default: 1, 256, 512, 1024 and 1536]")
 @click.option("--table", type=FILE, help="Write the prompt times as a table for 'roofcast validate'.")
 @output_option
@@ -102,18 +112,19 @@ def import_runtimes(
     table: Path | None,
     output: OutputForm,
     out: Path | None,
-    **setting: Any,
+    **place: Any,
 ) -> None:
-    """Print the runtimes of such a file beside Roofcast's prediction. Without --tp, on the paper's devices.
+    """Print the runtimes of such a file beside Roofcast's prediction, HELM's names on the paper's devices.
 
     \b
     Example:
       roofcast helm import calibration/examples/idealized.json
     """
-    from calibration.helm import Setting
     from calibration.trace_report import report_import
 
-    deliver(report_import(runtimes, model, Setting(**setting), all_sizes, table, output), out)
+    text, files, basis = report_import(runtimes, model, make_setting(**place), all_sizes, table, output)
+    deliver(text, out, files)
+    warn_of_bound(basis, place["calibration"], place["hardware"])
 
 
 @helm.command()
@@ -131,16 +142,19 @@ def fit(table: Path, against: Path | None, helm_file: Path | None, output: Outpu
     """
     from calibration.trace_report import report_paper_fit
 
-    deliver(report_paper_fit(table, against, helm_file, output), out)
+    text, files, problem = report_paper_fit(table, against, helm_file, output)
+    deliver(text, out, {} if problem else files)
+    if problem:
+        raise CheckFailed(problem)
 
 
 @click.command()
 @click.argument("scenarios", type=TABLE)
 @click.option("--denoised", type=TABLE, required=True, help="HELM's file of denoised runtimes.")
-@click.option("--idealized", type=TABLE, required=True, help="HELM's file of idealized runtimes.")
+@click.option("--idealized", type=TABLE, help="HELM's file of idealized runtimes.  [default: the table's column]")
 @output_option
 @out_option
-def serving(scenarios: Path, denoised: Path, idealized: Path, output: OutputForm, out: Path | None) -> None:
+def serving(scenarios: Path, denoised: Path, idealized: Path | None, output: OutputForm, out: Path | None) -> None:
     """Say how much of an API's speed is the model and how much its serving: raw, denoised, idealized runtime.
 
     \b
@@ -164,9 +178,10 @@ def serving(scenarios: Path, denoised: Path, idealized: Path, output: OutputForm
 @click.option("--per-row", type=float, default=1.0, show_default=True, help="Queries a row without a count stands for.")
 @click.option("--profiled", type=TABLE, required=True, help="Tidy table with the model's profile.")
 @click.option("--calibrated", type=TABLE, help="Tidy table that calibrated the device; adds the price of predicting.")
-@click.option("--device-price", required=True, help="Of one device for an hour, such as '5.12 USD'.")
-@click.option("--input-price", required=True, help="Of 1,000 prompt tokens through the API.")
-@click.option("--output-price", required=True, help="Of 1,000 output tokens through the API.")
+@click.option("--devices", type=click.IntRange(1), help="Of the model.  [default: as the paper ran it]")
+@click.option("--device-price", required=True, help="Of one device: '5.12 USD/h'.")
+@click.option("--input-price", required=True, help="Of prompt tokens through the API: '1.50 USD/1M tokens'.")
+@click.option("--output-price", required=True, help="Of output tokens through the API: '0.002 USD/1000 tokens'.")
 @click.option("--trials", type=click.IntRange(1), default=50, show_default=True, help="Runs of a request on devices.")
 @click.option("--api-trials", type=click.IntRange(1), default=10, show_default=True, help="Of a request, by the API.")
 @output_option
@@ -181,7 +196,7 @@ def estimate_cost(
       roofcast estimate-cost calibration/examples/scenarios.csv --query-model ai21_j1-large --per-row 1000 \\
         --runtimes calibration/examples/idealized.json --model ai21/j1-large \\
         --profiled calibration/tables/narayanan-2023-a100-30-rows.csv \\
-        --device-price "5.12 USD" --input-price "0.0015 USD" --output-price "0.002 USD"
+        --device-price "5.12 USD/h" --input-price "1.50 USD/1M tokens" --output-price "2 USD/1M tokens"
     """
     from calibration.trace_report import report_costs
 

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from calibration.delay_model import CONVERGED
 from calibration.denoise import PER_TOKEN, Denoised, denoise, name_prompt
-from calibration.estimate_cost import Prices, estimate_costs, parse_price, read_queries
+from calibration.estimate_cost import Prices, estimate_costs, read_queries
 from calibration.helm import (
-    Setting,
     check_paper_fit,
     compare_runtimes,
     export_runtimes,
+    list_prefills,
     show_main,
     summarise_errors,
-    write_tidy,
 )
-from calibration.helm_format import STANDS, format_helm, read_helm
-from calibration.measurements import read_table
-from calibration.paper_fit import MILLISECONDS, RuntimeFit
+from calibration.measurements import print_table, read_table
+from calibration.paper_fit import MILLISECONDS
 from calibration.readers.traces import read_traces
 from calibration.selection import Selection, select_rows
 from calibration.serving import compare_serving, read_scenarios
-from simulator.errors import CheckFailed, InputError, unknown_name
-from simulator.prediction import choose_profile
-from simulator.report.output import OutputForm, format_rows, format_table
-from simulator.specfile import write_whole
-from simulator.timing.efficiency import Profile
+from simulator.errors import InputError, unknown_name
+from simulator.metrics.helm_runtimes import RuntimeFit, format_helm, read_helm
+from simulator.metrics.names import (
+    PAPER_LAYOUT,
+    find_layout,
+    find_profiled,
+    list_published,
+    read_helm_models,
+    resolve_named,
+)
+from simulator.metrics.rates import PER_SECOND, TOKENS, parse_rate
+from simulator.report.ideal import Setting, describe_setting, frame, name_basis
+from simulator.report.output import OutputForm, format_json, format_markdown, format_rows, format_table
+
+Files = dict[Path, str | bytes]
 
 
 def report_denoised(
@@ -40,19 +48,41 @@ def report_denoised(
     seed: int,
     helm_file: Path | None,
     form: OutputForm,
-) -> str:
-    """Read, fit, and return the report; with ``helm_file``, write the runtimes in HELM's format.
+) -> tuple[str, Files, list[str], list[str]]:
+    """Read, fit, and return the report, the file in HELM's format, notes, and which models could not be fitted.
 
     Raises:
-        InputError: from any of these steps.
+        InputError: from reading.
     """
-    found = denoise(read_traces(path, reader, model, requested_tokens), prompt_law, seed)
-    if helm_file is not None:
-        write_whole(helm_file, format_helm(to_helm(found), MILLISECONDS) + "\n")
+    found, problems = denoise(read_traces(path, reader, model, requested_tokens), prompt_law, seed)
+    if not found:
+        return "", {}, [], problems
+    files: Files = {} if helm_file is None else {helm_file: format_helm(to_helm(found), MILLISECONDS) + "\n"}
     fits, times = list_fits(found), list_times(found)
-    if form == "table":
-        return format_table(fits, "Requests and models") + "\n\n" + format_table(times, "Times (90% intervals)")
-    return format_rows(times, form, {"schema": "roofcast/denoised/1", "fits": fits, "times": times})
+    if form == "json":
+        text = format_json({"schema": "roofcast/denoised/1", "fits": fits, "times": times})
+    elif form == "csv":
+        by_model = {(fit["api"], fit["model"]): fit for fit in fits}
+        text = format_rows([row | by_model[row["api"], row["model"]] for row in times], form, {})
+    elif form == "md":
+        text = format_markdown(fits) + "\n\n" + format_markdown(times)
+    else:
+        text = format_table(fits, "Requests and models") + "\n\n" + format_table(times, "Times (90% intervals)")
+    return text, files, [note for one in found for note in list_notes(one)], problems
+
+
+def list_notes(one: Denoised) -> list[str]:
+    """What is to be known about a fit beside its numbers."""
+    notes = []
+    if one.repeated:
+        notes.append(f"{one.label}: {one.repeated} rows stand in the file again, trial and time included: left out")
+    if one.paper is None:
+        notes.append(f"{one.label}: the paper's fit cannot be done: {one.paper_problem}")
+    if one.r_hat > CONVERGED:
+        notes.append(
+            f"{one.label}: the draws have not converged (R-hat {one.r_hat:.2f}): the ends of the intervals are rough"
+        )
+    return notes
 
 
 def list_fits(found: Sequence[Denoised]) -> list[dict[str, Any]]:
@@ -63,12 +93,16 @@ def list_fits(found: Sequence[Denoised]) -> list[dict[str, Any]]:
             "model": one.model,
             "requests": one.requests,
             "cut_short": one.cut_short,
+            "repeated": one.repeated,
             "prompt_law": one.prompt_law,
             "noise": one.noise_law,
             "held_out_paper": one.held_out["paper"],
             "held_out_one_sided": one.held_out["one-sided"],
+            "gain": one.gain,
+            "gain_error": one.gain_error,
             "winner": one.winner,
             "raw_over_denoised": one.raw_over_denoised,
+            "r_hat": one.r_hat,
         }
         for one in found
     ]
@@ -81,7 +115,7 @@ def list_times(found: Sequence[Denoised]) -> list[dict[str, Any]]:
             "api": one.api,
             "model": one.model,
             "parameter": name,
-            "paper_s": one.paper[name],
+            "paper_s": None if one.paper is None else one.paper[name],
             "one_sided_s": estimate.value_s,
             "one_sided_s_low": estimate.low_s,
             "one_sided_s_high": estimate.high_s,
@@ -101,85 +135,85 @@ def to_helm(found: Sequence[Denoised]) -> dict[str, RuntimeFit]:
     fits: dict[str, RuntimeFit] = {}
     for one in found:
         times = {name: max(estimate.value_s, least) for name, estimate in one.one_sided.items()}
-        name = f"{one.api}/{one.model}" if one.api else one.model
-        if name in fits:
-            raise InputError(f"{name} is there twice")
+        if one.label in fits:
+            raise InputError(f"{one.label} is there twice")
         prompts = {size: times[name_prompt(size)] for size in one.sizes}
-        fits[name] = RuntimeFit(prompts, times[PER_TOKEN], times["overhead"])
+        fits[one.label] = RuntimeFit(prompts, times[PER_TOKEN], times["overhead"])
     return fits
 
 
 def report_export(
     models: Sequence[str], setting: Setting, prompt_tokens: Sequence[int], output_tokens: Sequence[int]
-) -> str:
-    """The text of ``inference_idealized_runtimes.json`` for predicted runtimes.
+) -> tuple[str, str, str]:
+    """The text of ``inference_idealized_runtimes.json`` for predicted runtimes, what it rests on, and its basis.
 
     Raises:
         InputError, ImpossibleError: from the prediction.
     """
-    return format_helm(export_runtimes(models, choose(setting), prompt_tokens, output_tokens))
-
-
-def choose(setting: Setting) -> Setting:
-    """The setting with the profile that goes with its device, where none is named."""
-    if isinstance(setting.calibration, Profile):
-        return setting
-    return replace(setting, calibration=choose_profile(setting.hardware, setting.stack, setting.calibration))
+    fits, predictions = export_runtimes(models, setting, prompt_tokens, output_tokens)
+    devices = ", ".join(f"{one.question.model.id} on {one.devices}" for one in predictions)
+    where, basis = describe_setting(predictions[0]).splitlines()
+    return format_helm(fits), f"{devices} {where.removeprefix('on ')}; {basis}", predictions[0].basis
 
 
 def report_import(
     path: Path, models: Sequence[str], setting: Setting, all_sizes: bool, table: Path | None, form: OutputForm
-) -> str:
-    """HELM's runtimes beside predictions; with ``table``, also as a tidy table for ``roofcast validate``.
+) -> tuple[str, Files, str]:
+    """HELM's runtimes beside predictions; with ``table``, also as a tidy table for ``roofcast validate``; the basis.
 
     Raises:
-        InputError: from reading or prediction.
+        InputError, ImpossibleError: from reading or prediction.
     """
-    chosen = choose(setting)
-    rows = compare_runtimes(path, chosen, models)
-    if table is not None:
-        write_tidy(table, path, rows, chosen.hardware)
-    errors = summarise_errors(rows)
+    rows, predictions = compare_runtimes(path, setting, models)
+    basis, errors = name_basis(predictions[0]), summarise_errors(rows)
+    files: Files = {} if table is None else {table: print_table(list_prefills(path, rows, setting.hardware.id))}
     shown = rows if all_sizes else show_main(rows)
-    if form == "table":
+    if form == "json":
+        text = format_json({"schema": "roofcast/helm-runtimes/1", "setting": basis, "mape": errors, "rows": shown})
+    elif form == "csv":
+        text = format_rows([row | basis for row in shown], form, {})
+    else:
         parts = ", ".join(f"{100 * error:.1f}% ({name})" for name, error in errors.items())
-        return format_table(shown) + f"\nmean absolute error, each model once, all prompt sizes: {parts}"
-    return format_rows(shown, form, {"schema": "roofcast/helm-runtimes/1", "mape": errors, "rows": shown})
+        note = f"mean absolute error, each model once, all prompt sizes: {parts}"
+        text = frame(f"HELM's against predicted {describe_setting(predictions[0])}", shown, [note], form)
+    return text, files, str(basis["basis"])
 
 
-def report_paper_fit(table: Path, against: Path | None, helm_file: Path | None, form: OutputForm) -> str:
-    """The paper's fit of each model of a table; with ``against``, how many parameters are those of a published file.
+def report_paper_fit(
+    table: Path, against: Path | None, helm_file: Path | None, form: OutputForm
+) -> tuple[str, Files, str | None]:
+    """The paper's fit of each model of a table; with ``against``, how many parameters are those of a published file,
+    and what is wrong where not all are.
 
     Raises:
         InputError: from reading or fitting.
-        CheckFailed: a parameter differs, or no model of the table is in the file.
     """
     fits, rows = check_paper_fit(table, against)
-    if helm_file is not None:
-        named = {name: fits[stand.model] for name, stand in STANDS.items() if stand.model in fits}
-        known = {stand.model for stand in STANDS.values()}
-        named |= {model: fit for model, fit in fits.items() if model not in known}
-        write_whole(helm_file, format_helm(named, MILLISECONDS) + "\n")
+    models = [model for model in dict.fromkeys([*read_helm_models(), *fits]) if model in fits]  # HELM's order
+    named = {name: fits[model] for model in models for name in list_published(model) or [model]}
+    files: Files = {} if helm_file is None else {helm_file: format_helm(named, MILLISECONDS) + "\n"}
     text = format_rows(rows, form, {"schema": "roofcast/paper-fit/1", "rows": rows})
     if against is None:
-        return text
+        return text, files, None
     compared, same = (sum(row[name] for row in rows) for name in ("parameters", "same"))
-    if compared != same or not compared:
-        raise CheckFailed(f"{compared - same} of {compared} parameters differ from {against}")
-    if form != "table":
-        return text
+    if not compared:
+        return text, files, f"{against} has no model of {table}: nothing was compared"
+    if compared != same:
+        return text, files, f"{compared - same} of {compared} parameters differ from {against}"
     distinct = sum(row["parameters"] > 0 for row in rows)
-    return f"{text}\n{same} of {compared} parameters of {distinct} models are the published ones, to the millisecond"
+    if form == "table":
+        text += f"\n{same} of {compared} parameters of {distinct} models are the published ones, to the millisecond"
+    return text, files, None
 
 
-def report_serving(scenarios: Path, denoised: Path, idealized: Path, form: OutputForm) -> tuple[str, int]:
+def report_serving(scenarios: Path, denoised: Path, idealized: Path | None, form: OutputForm) -> tuple[str, int]:
     """Raw, denoised and idealized runtime of each model and API, and how many rows say nothing.
 
     Raises:
         InputError: from reading.
     """
     kept, left_out = read_scenarios(scenarios)
-    rows = compare_serving(kept, read_helm(denoised), read_helm(idealized))
+    rows = compare_serving(kept, read_helm(denoised), None if idealized is None else read_helm(idealized))
     return format_rows(rows, form, {"schema": "roofcast/serving/1", "left_out": left_out, "rows": rows}), left_out
 
 
@@ -191,7 +225,8 @@ def report_costs(
     name: str,
     profiled: Path,
     calibrated: Path | None,
-    prices: dict[str, str],
+    devices: int | None,
+    prices: Mapping[str, str],
     trials: int,
     api_trials: int,
     form: OutputForm,
@@ -199,22 +234,35 @@ def report_costs(
     """Price of estimating the runtimes of a query set, against measuring every query.
 
     Raises:
-        InputError: from any of the files, or a price without a currency.
+        InputError: from any of the files, a price without a currency or unit, or a model whose devices are not known.
     """
     fits = read_helm(runtimes)
     if name not in fits:
         raise unknown_name("model of the file", name, fits)
-    if name not in STANDS:
-        raise unknown_name("model with a known layout", name, STANDS)
-    stand = STANDS[name]
+    whole = resolve_named(runtimes, name).id
     rows = estimate_costs(
         read_queries(queries, query_model, per_row),
         fits[name],
-        stand.tp,
-        select_rows(read_table(profiled), Selection(models=[stand.model])),
+        devices or count_devices(whole),
+        select_rows(read_table(profiled), Selection(models=[find_profiled(name) or whole])),
         None if calibrated is None else read_table(calibrated),
-        Prices(*(parse_price(prices[key]) for key in ("device", "input", "output"))),
+        Prices(
+            parse_rate(prices["device"], PER_SECOND, "5.12 USD/h"),
+            *(parse_rate(prices[key], TOKENS, "1.50 USD/1M tokens") for key in ("input", "output")),
+        ),
         trials,
         api_trials,
     )
     return format_rows(rows, form, {"schema": "roofcast/estimate-cost/1", "rows": rows})
+
+
+def count_devices(model: str) -> int:
+    """Devices on which the paper ran a model.
+
+    Raises:
+        InputError: it did not.
+    """
+    layout = find_layout(PAPER_LAYOUT)
+    if model not in layout:
+        raise InputError(f"the paper did not run {model}: say on how many devices it runs with --devices")
+    return layout[model].tp * layout[model].pp

@@ -73,3 +73,15 @@ def group_traces(traces: Iterable[Trace]) -> dict[tuple[str, str], list[Trace]]:
     for trace in traces:
         groups.setdefault((trace.api, trace.model), []).append(trace)
     return groups
+
+
+def drop_repeated(traces: Iterable[Trace]) -> list[Trace]:
+    """The requests without rows that stand there again, trial and time included; without a trial none is the same."""
+    seen: set[Trace] = set()
+    kept = []
+    for trace in traces:
+        if trace.trial and not trace.cut_short and trace in seen:
+            continue
+        seen.add(trace)
+        kept.append(trace)
+    return kept

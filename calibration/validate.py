@@ -13,7 +13,7 @@ from calibration.design import screen_rows
 from calibration.measurements import Measurement
 from calibration.operators import classify_size
 from simulator.errors import InputError
-from simulator.inputs.deployment import BYTES_PER_ELEMENT
+from simulator.inputs.formats import element_bytes
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_stack
 from simulator.inputs.stack import Stack
@@ -97,7 +97,7 @@ class Validation:
 
 def find_size_class(row: Measurement) -> str:
     """Size class of an operator; empty for a request."""
-    return classify_size(row.operator, BYTES_PER_ELEMENT[row.activation_dtype]) if row.operator else ""
+    return classify_size(row.operator, element_bytes(row.activation_dtype)) if row.operator else ""
 
 
 def validate_profile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -20,10 +20,11 @@ from simulator.inputs.library import load_hardware, load_model, load_stack
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
+from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.utilisation import find_mbu, find_mfu
 from simulator.timing.device import describe_device
 from simulator.timing.efficiency import Factors, Profile, find_profile, load_profile
-from simulator.timing.request import RequestTime, Times, Work, combine_times, find_throughput, time_request
+from simulator.timing.request import RequestTime, Times, Work, combine_times, count_parts, find_throughput, time_request
 from simulator.timing.step import Machine, find_bound
 from simulator.timing.uncertainty import Intervals, find_intervals
 
@@ -131,8 +132,8 @@ class Prediction:
 
     @property
     def fits(self) -> Number:
-        """Whether weights, KV cache and activations fit each device."""
-        fits = self.footprint.device_bytes <= self.question.hardware.memory.capacity
+        """Whether weights, KV cache, activations and the runtime fit in what the stack uses of each device."""
+        fits = self.footprint.device_bytes <= find_usable_bytes(self.question.hardware, self.question.work.stack)
         return fits if isinstance(fits, np.ndarray) else bool(fits)
 
     @property
@@ -165,7 +166,8 @@ class Prediction:
     def mbu(self) -> Number:
         """Model bandwidth utilisation of decode; NaN where there is one output token."""
         work, machine = self.question.work, self.question.machine
-        return find_mbu(self.request.decode_step, self.tpot_s, machine.device, work.deployment.pp)
+        parts = count_parts(work.deployment, work.workload.batch_size)
+        return find_mbu(self.request.decode_step, self.tpot_s, machine.device, work.deployment.pp, parts)
 
     @property
     def basis(self) -> str:
@@ -220,6 +222,9 @@ def predict(
     stack: str | Path | Stack | None = None,
     tp: int = 1,
     pp: int = 1,
+    dp: int = 1,
+    ep: int = 1,
+    micro_batches: int = 1,
     dtype: str = "fp16",
     weight_dtype: str | None = None,
     kv_dtype: str | None = None,
@@ -238,9 +243,12 @@ def predict(
         stack: name, YAML or object. None: the profile's stack, or the ideal one for a bound.
         tp: tensor-parallel size, devices that share every layer.
         pp: pipeline-parallel size, groups of devices that hold consecutive layers.
-        dtype: data type of the arithmetic.
-        weight_dtype: data type of weights; None: ``dtype``.
-        kv_dtype: data type of the KV cache; None: ``dtype``.
+        dp: copies of the model, which share the batch.
+        ep: devices that experts are spread over, of one copy or of several.
+        micro_batches: parts in which the batch goes through the pipeline.
+        dtype: format of matrix products with weights and of their inputs; all else is of 16 bits at least.
+        weight_dtype: format of weights; None: ``dtype``.
+        kv_dtype: format of the KV cache; None: ``dtype``, of 16 bits at least.
         prompt_tokens: tokens of the prompt; a number or an array.
         output_tokens: tokens to generate, the first included; a number or an array.
         batch_size: requests that run together; a number or an array. The three broadcast.
@@ -249,7 +257,7 @@ def predict(
     Raises:
         InputError: a name, file, layout or count that is wrong.
     """
-    deployment = Deployment(tp, pp, dtype, weight_dtype, kv_dtype)
+    deployment = Deployment(tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
     workload = Workload(prompt_tokens, output_tokens, batch_size)
     return answer(resolve(model, hardware, calibration, stack, deployment, workload, changes or {}))
 
@@ -300,11 +308,18 @@ def resolve(
     architecture = chosen.build(spec.architecture, spec.id)
     if changes:
         architecture = change_architecture(architecture, changes)
+    deployment = store_weights(deployment, chosen)
     check_deployment(deployment, architecture, device)
     learned = architecture.position_embedding == "learned"
     workload = check_workload(workload, architecture.max_position_embeddings, learned)
     machine = describe_machine(device, chosen, deployment, profile)
     return Question(spec, device, profile, Work(architecture, deployment, chosen, workload), machine, changes)
+
+
+def store_weights(deployment: Deployment, stack: Stack) -> Deployment:
+    """Put in the format in which a stack stores weights of the named one."""
+    stored = (stack.stores_as or {}).get(deployment.weight_dtype or deployment.dtype)
+    return deployment if stored is None else replace(deployment, weight_dtype=stored)
 
 
 def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, profile: Profile | None) -> Machine:
@@ -313,14 +328,30 @@ def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, p
     Raises:
         InputError: the data sheet lacks a peak for the data type, or a link that the layout needs.
     """
+    d = deployment
     return Machine(
-        describe_device(hardware, deployment.dtype, stack),
-        hardware.node_link().bandwidth_each_way if deployment.devices > 1 else float("inf"),
+        describe_device(hardware, deployment, stack),
+        find_bandwidth(hardware, d.tp),
+        find_bandwidth(hardware, d.ep if d.expert_copies > 1 else 1),
+        find_bandwidth(hardware, d.tp * d.pp if d.pp > 1 else 1),
         int(stack.direct_reduce_bytes or 0),
-        deployment.tp,
-        stack.execution == "eager",
+        d.tp,
+        d.ep,
+        stack.is_eager(decoding=False),
+        stack.is_eager(decoding=True),
+        stack.encodes_text,
+        stack.allocates_cache,
         None if profile is None else profile.values,
     )
+
+
+def find_bandwidth(hardware: Hardware, devices: int) -> float:
+    """Bytes per second and direction that link a group of devices; no limit for a single one.
+
+    Raises:
+        InputError: the data sheet lacks the link.
+    """
+    return hardware.find_link(devices).bandwidth_each_way if devices > 1 else float("inf")
 
 
 def choose_profile(hardware: str, stack: str | None, calibration: str | None) -> str | Profile | None:

@@ -28,7 +28,17 @@ from pydantic_core import ErrorDetails
 
 from simulator.errors import InputError, nearest, suggest, unknown_name
 
-__all__ = ["KeyPath", "Spec", "build", "nearest", "read_spec", "spec_dataclass", "unknown_name", "write_whole"]
+__all__ = [
+    "KeyPath",
+    "Spec",
+    "build",
+    "check_target",
+    "nearest",
+    "read_spec",
+    "spec_dataclass",
+    "unknown_name",
+    "write_whole",
+]
 
 KeyPath = tuple[str | int, ...]
 T = TypeVar("T")
@@ -320,21 +330,34 @@ def _allowed_keys(kind: Any, at: KeyPath) -> list[str]:
     return _allowed_keys(inside[-1], at if is_union else at[1:]) if inside else []
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file entirely or not at all: into a temporary file beside it, then renamed.
+def check_target(path: Path) -> Path:
+    """Return where a path leads, a link followed, where a file can be written there.
 
     Raises:
-        InputError: the folder is missing or not writable, the disk is full, or ``path`` is no regular file.
+        InputError: the folder is missing, or ``path`` is no regular file.
     """
     target = path.resolve()  # what a link points at, not the link
-    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         if not target.parent.is_dir():
             raise InputError(f"{path}: cannot be written: there is no folder {path.parent}")
         if target.exists() and not target.is_file():  # renaming over /dev/null would destroy it
             raise InputError(f"{path}: cannot be written: is not a regular file")
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    return target
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file entirely or not at all: into a temporary file beside it, then renamed.
+
+    Raises:
+        InputError: the folder is missing or not writable, the disk is full, or ``path`` is no regular file.
+    """
+    target = check_target(path)
+    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

@@ -9,9 +9,9 @@ from calibration.benchmarks import attention, decoder, device, elementwise, gemm
 from calibration.benchmarks.bench import Bench, Case, Sample, Timing
 from calibration.benchmarks.torch_model import count_pool
 from simulator.errors import InputError
-from simulator.inputs.architecture import count_parameters
 from simulator.inputs.hardware import Compute, Hardware, Memory
 from simulator.inputs.library import load_model
+from simulator.inputs.parameters import count_parameters
 
 CPU = torch.device("cpu")
 DTYPES = ["fp32", "bf16"]

@@ -193,7 +193,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*SMALL, "-b", "8-1+1"), "--batch-size: range '8-1+1' must start at 1 or more, go up"),
     ((*SMALL, "-p", "4096"), "the request reaches 4223 tokens, past the 2048 positions of the model"),
     ((*SMALL, "--tp", "3"), "tp 3 does not divide num_attention_heads 16"),
-    ((*SMALL, "--dtype", "fp17"), "unknown dtype 'fp17' (allowed: fp32, fp16, bf16)"),
+    ((*SMALL, "--dtype", "fp17"), "unknown dtype 'fp17'; did you mean 'fp16'? (allowed: fp32, tf32, fp16, bf16, fp8"),
     ((*SMALL, "-c", "a100"), "unknown profile 'a100'"),
     ((*SMALL, "-o", "xml"), "Invalid value for '-o' / '--output': 'xml' is not one of"),
     ((*SMALL, "--out", "none/answer.txt"), "none/answer.txt: cannot be written: there is no folder none"),

@@ -20,9 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from simulator.costs.footprint import count_weights, measure_footprint
 from simulator.costs.layers import padded_vocabulary
 from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens, sum_cost
-from simulator.inputs.architecture import Architecture, count_parameters
+from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_model, load_stack
+from simulator.inputs.parameters import count_parameters
 from simulator.inputs.stack import Stack
 
 sum_flops = partial(sum_cost, cost="flops")
@@ -59,6 +60,9 @@ class Layer(nn.Module):
         self.out = nn.Linear(query, h, bias=a.attention_output_bias)
         self.into = nn.ModuleList(nn.Linear(h, f, bias=a.mlp_bias) for _ in range(a.mlp_matrices - 1))
         self.down = nn.Linear(f, h, bias=a.mlp_bias)
+        widths = {"none": (), "head": (self.size, self.size), "projection": (query, both // 2)}[a.qk_norm]
+        self.qk_norms = nn.ModuleList(Norm(width, False) for width in widths)
+        self.sinks = nn.Parameter(torch.empty(self.heads)) if a.attention_sinks else None
 
     def forward(self, x: torch.Tensor, cached: int) -> torch.Tensor:
         b, q, _ = x.shape
@@ -153,6 +157,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
         embedding_size=draw(st.none() | st.integers(1, 24)),
         position_embedding=draw(st.sampled_from(("learned", "rotary", "alibi", "none"))),
         norms_per_layer=draw(st.integers(1, 2)),
+        qk_norm=draw(st.sampled_from(("none", "head", "projection"))),
         **{field.name: draw(st.booleans()) for field in fields(Architecture) if isinstance(field.default, bool)},
     )
 
@@ -267,7 +272,7 @@ class TestInvariants:
         thin, deep = (build_step(model, ONE, stack, prefill_tokens(p, b)) for model in (a, double))
         assert thin.head == deep.head
         for total in (sum_flops, partial(sum_cost, cost="bytes_moved")):
-            assert total(deep) - total(thin) == total(thin) - total(thin._replace(layers=0))
+            assert total(deep) - total(thin) == total(thin) - total(thin._replace(layers=[], attention=[]))
 
     @given(a=architectures(), p=counts, b=st.integers(1, 9))
     def test_one_device_sends_no_message_and_two_do(self, stack: Stack, a: Architecture, p: int, b: int) -> None:

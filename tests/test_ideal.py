@@ -20,7 +20,7 @@ from simulator.inputs.queries import combine_queries, read_queries
 from simulator.metrics.commands import ideal
 from simulator.metrics.layout import choose_layout, divides, find_device_bytes
 from simulator.metrics.names import find_layout, resolve_model
-from simulator.metrics.rates import Grids, Prices, Sites, find_grid, find_price, find_site, read_rates
+from simulator.metrics.rates import find_grid, find_price, find_site, read_rates
 from simulator.report.ideal import Setting, count_flops, predict_queries, summarise
 
 A100 = load_hardware("a100-sxm-80gb")
@@ -33,7 +33,11 @@ def run(*arguments: str) -> Result:
 
 
 def run_row(*arguments: str) -> dict[str, Any]:
-    done = run("-m", "gptj-6b", "-H", "a100-sxm-80gb", "-p", "512", "-n", "32", "-o", "json", *arguments)
+    return run_model("gptj-6b", *arguments)
+
+
+def run_model(model: str, *arguments: str) -> dict[str, Any]:
+    done = run("-m", model, "-H", "a100-sxm-80gb", "-p", "512", "-n", "32", "-o", "json", *arguments)
     assert done.exit_code == 0, done.output
     (row,) = json.loads(done.stdout)["models"]
     return dict(row)
@@ -59,15 +63,16 @@ def test_the_times_are_those_of_predict_query_by_query(tmp_path: Path) -> None:
 def test_cost_is_linear_in_the_price_and_is_time_times_devices_times_price(dollars: float) -> None:
     row = run_row("--tp", "2", "--pp", "2", "--price", f"{dollars:.6f} USD/h")
     assert row["devices"] == 4
-    assert row["cost_usd"] == pytest.approx(row["total_s"] * 4 * float(f"{dollars:.6f}") / 3600)
+    assert row["total_cost_usd"] == pytest.approx(row["total_s"] * 4 * float(f"{dollars:.6f}") / 3600)
 
 
 def test_energy_is_linear_in_the_pue_and_carbon_in_the_intensity() -> None:
-    base, site, grid = run_row("--pue", "1"), run_row("--pue", "1.5"), run_row("--pue", "1", "--grid", "962 g/kWh")
-    assert base["energy_j"] == base["board_energy_j"]
-    assert site["energy_j"] == pytest.approx(1.5 * base["energy_j"])
-    assert base["carbon_kg"] == pytest.approx(base["energy_j"] / 3.6e6 * 0.481)
-    assert grid["carbon_kg"] == pytest.approx(2 * base["carbon_kg"])
+    base, site, grid = run_row("--pue", "1"), run_row("--pue", "1.5"), run_row("--pue", "2", "--grid", "962 g/kWh")
+    assert base["total_energy_j"] == base["total_board_energy_j"]
+    assert site["total_energy_j"] == pytest.approx(1.5 * base["total_energy_j"])
+    assert base["total_carbon_kg"] == pytest.approx(base["total_energy_j"] / 3.6e6 * 0.481)
+    assert grid["total_carbon_kg"] == pytest.approx(4 * base["total_carbon_kg"])  # twice the PUE, twice the intensity
+    assert grid["grid_g_co2e_per_kwh"] == 962
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -75,7 +80,7 @@ def test_the_fewest_devices_are_really_the_fewest(model: str) -> None:
     stack = load_stack("megatron-lm-2022")
     architecture = stack.build(read_shipped_model(model).architecture, model)
     tokens = (np.array([512.0, 1536.0]), np.array([64.0, 1.0]))
-    chosen = choose_layout(model, architecture, A100, stack, "fp16", *tokens)
+    chosen = choose_layout(model, architecture, A100, stack, Deployment(), *tokens)
 
     def holds(tp: int, pp: int) -> bool:
         d = Deployment(tp, pp)
@@ -104,20 +109,35 @@ def test_what_fits_nowhere_is_impossible() -> None:
 
 
 def test_flops_are_those_of_a_loop_over_the_tokens() -> None:
-    answer = predict_queries(resolve_model("gptj-6b"), combine_queries([100], [9]), Setting(A100, PROFILE))
-    one_by_one = [
+    """By hand: 2 FLOPs a weight and token, of the logits only for the last prompt token, and 4 width a score."""
+    prompt, output, layers, width, vocabulary = 100, 9, 28, 4096, 50400
+    answer = predict_queries(resolve_model("gptj-6b"), combine_queries([prompt], [output]), Setting(A100, PROFILE))
+    a = answer.question.work.architecture
+    assert (a.num_hidden_layers, a.hidden_size) == (layers, width)
+    weights = layers * (4 * width**2 + 8 * width**2)
+    scores = layers * 4 * width
+    prefill = 2 * weights * prompt + scores * prompt * (prompt + 1) / 2 + 2 * vocabulary * width
+    decode = sum(2 * (weights + vocabulary * width) + scores * (prompt + done) for done in range(1, output))
+    assert float(np.sum(count_flops(answer))) == pytest.approx(prefill + decode, rel=2e-3)
+    grown = [
         float(
             np.sum(
-                count_flops(
-                    predict_queries(resolve_model("gptj-6b"), combine_queries([p], [o]), Setting(A100, PROFILE))
-                )
+                count_flops(predict_queries(answer.question.model, combine_queries([100], [o]), Setting(A100, PROFILE)))
             )
         )
-        for p, o in [(100, 1), *((100, o) for o in range(2, 10))]
+        for o in range(1, 10)
     ]
-    grown = np.diff(one_by_one)
-    assert float(np.sum(count_flops(answer))) == pytest.approx(one_by_one[0] + np.sum(grown))
-    assert np.diff(grown) == pytest.approx(4 * 28 * 4096, rel=1e-6)  # a longer context by one: 4 width FLOPs a layer
+    first = 2 * (weights + vocabulary * width) + scores * (prompt + 1)
+    assert np.diff(grown)[0] == pytest.approx(first, rel=2e-3)
+    assert np.diff(grown, 2) == pytest.approx(scores, rel=1e-6)  # a context that is longer by one
+
+
+def test_flops_over_all_devices_do_not_depend_on_how_many_there_are() -> None:
+    one, eight = (
+        predict_queries(resolve_model("gptj-6b"), combine_queries([512], [32]), Setting(A100, PROFILE, tp=tp))
+        for tp in (1, 8)
+    )
+    assert count_flops(one) == pytest.approx(count_flops(eight), rel=1e-3)
 
 
 def test_more_devices_are_not_cheaper_where_the_host_decides() -> None:
@@ -125,7 +145,7 @@ def test_more_devices_are_not_cheaper_where_the_host_decides() -> None:
         summarise(predict_queries(resolve_model("gptj-6b"), combine_queries([64], [32]), setting), setting)
         for setting in (Setting(A100, PROFILE, tp=tp, price=find_price(A100.id, None)) for tp in (1, 2, 4))
     ]
-    assert rows[0]["cost_usd"] < rows[1]["cost_usd"] < rows[2]["cost_usd"]
+    assert rows[0]["total_cost_usd"] < rows[1]["total_cost_usd"] < rows[2]["total_cost_usd"]
 
 
 def test_the_papers_price_and_device_counts_ship() -> None:
@@ -137,29 +157,35 @@ def test_the_papers_price_and_device_counts_ship() -> None:
     assert all(resolve_model(model).id == model for model in layout)
 
 
+def test_where_none_is_named_the_worlds_grid_and_an_average_site_are_taken() -> None:
+    assert (find_grid(None).id, find_site(None).id) == ("world", "average")
+
+
 def test_every_number_has_a_date_and_a_title() -> None:
-    parts = [
-        *read_rates("prices.yaml", Prices).prices,
-        *read_rates("grids.yaml", Grids).grids,
-        *read_rates("sites.yaml", Sites).sites,
-    ]
+    rates = read_rates()
+    parts = [*rates.prices, *rates.grids, *rates.sites]
     assert all(part.date[:2] == "20" and part.title and part.url for part in parts)
-    for price in read_rates("prices.yaml", Prices).prices:
+    for price in rates.prices:
         assert all(load_hardware(device).id == device for device in price.hardware)
 
 
 @pytest.mark.parametrize(
     ("read", "text", "said"),
     [
-        (lambda text: find_price("a100-sxm-80gb", text), "4.096", "no currency"),
-        (lambda text: find_price("a100-sxm-80gb", text), "4.096/h", "no currency"),
-        (lambda text: find_price("a100-sxm-80gb", text), "4 EUR/h", "did you mean 'USD/h'"),
-        (lambda text: find_price("a100-sxm-80gb", text), "-4 USD/h", "more than zero"),
+        (lambda text: find_price("a100-sxm-80gb", text), "4.096", "'4.096' is not of the form '4.096 USD/h'"),
+        (lambda text: find_price("a100-sxm-80gb", text), "4.096/h", "not of the form '4.096 USD/h'"),
+        (lambda text: find_price("a100-sxm-80gb", text), "4 EUR/h", "not in US dollars"),
+        (lambda text: find_price("a100-sxm-80gb", text), "-4 USD/h", "not of the form"),
+        (lambda text: find_price("a100-sxm-80gb", text), "0 USD/h", "more than zero"),
+        (lambda text: find_price("a100-sxm-80gb", text), "4 USD", "needs its unit"),
         (lambda text: find_price("a100-sxm-80gb", text), "paper", "unknown price"),
         (find_grid, "400", "needs the unit"),
+        (find_grid, "1e400 g/kWh", "not finite"),
         (find_grid, "germani", "did you mean 'germany'"),
-        (find_site, "0.9", "1 or more"),
+        (find_site, "0.9", "from 1 to 100"),
+        (find_site, "1e9", "from 1 to 100"),
         (find_site, "gogle", "did you mean 'google'"),
+        (find_layout, "narayanan", "did you mean 'narayanan-2023'"),
     ],
 )
 def test_a_rate_that_cannot_be_is_one_line(read: Callable[[str], object], text: str, said: str) -> None:
@@ -191,3 +217,48 @@ def test_queries_come_from_a_table_or_from_options_but_not_both(tmp_path: Path) 
     for arguments in ([], ["-p", "5"], ["--queries", str(tmp_path / "a.csv"), "-n", "5"]):
         done = run("-m", "gptj-6b", "-H", "a100-sxm-80gb", *arguments)
         assert isinstance(done.exception, InputError)
+
+
+def test_every_form_names_what_it_rests_on(tmp_path: Path) -> None:
+    common = ("-m", "gptj-6b", "-p", "5", "-n", "5", "-H", "h100-sxm-80gb", "--grid", "france")
+    for form in ("table", "md", "csv", "json"):
+        done = run(*common, "-o", form)
+        assert "bound" in done.stdout
+        assert "H100" in done.stdout or "h100-sxm-80gb" in done.stdout
+        assert "56" in done.stdout  # grams of France
+        assert "12.29" in done.stdout  # dollars an hour
+        assert "the answer is the bound" in done.stderr
+    assert "the answer is the bound" not in run(*common, "-c", "none").stderr
+
+
+def test_a_device_without_a_design_power_has_times_and_costs_and_no_energy(tmp_path: Path) -> None:
+    recorded = Path(__file__).resolve().parents[1] / "calibration" / "recorded"
+    device = ("-H", str(recorded / "xeon-2-threads.hardware.yaml"), "-c", str(recorded / "xeon-2-threads.yaml"))
+    asked = ("-m", "pythia-160m", *device, "--dtype", "fp32", "-p", "5", "-n", "5", "--price", "1 USD/h")
+    (row,) = json.loads(run(*asked, "-o", "json").stdout)["models"]
+    assert row["total_cost_usd"] == pytest.approx(row["total_s"] / 3600)
+    for field in ("total_energy_j", "total_board_energy_j", "total_carbon_kg", "prefill_power_w", "decode_power_w"):
+        assert row[field] is None
+    assert "energy  not known" in run(*asked).stdout
+
+
+def test_a_layout_is_given_in_one_way() -> None:
+    done = run("-m", "gptj-6b", "-H", "a100-sxm-80gb", "-p", "5", "-n", "5", "--layouts", "narayanan-2023", "--tp", "4")
+    assert isinstance(done.exception, InputError)
+
+
+def test_a_layout_file_may_name_models_as_people_do(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    text = "layouts: [{id: mine, hardware: a100-sxm-80gb, date: '2026', title: Mine, devices: {%s: {tp: 8}}}]"
+    file.write_text(text % "openai/davinci")
+    assert run_model("openai-davinci", "--layouts", str(file))["devices"] == 8
+    file.write_text(text % "openai/davinc")
+    with pytest.raises(InputError, match=r"mine.yaml: no architecture matches model 'openai/davinc'"):
+        find_layout(str(file))
+
+
+def test_a_model_that_is_named_twice_is_listed_once_and_one_that_cannot_answer_is_named() -> None:
+    done = run("-m", "gptj-6b", "-m", "together/gpt-j-6b", "-H", "a100-sxm-80gb", "-p", "5", "-n", "5", "-o", "json")
+    assert len(json.loads(done.stdout)["models"]) == 1
+    long = run("-m", "gptj-6b,openai-davinci", "-H", "a100-sxm-80gb", "-p", "3000", "-n", "5")
+    assert str(long.exception).startswith("gptj-6b: the request reaches 3004 tokens")

@@ -10,17 +10,17 @@ from calibration.readers.megatron_log import read_megatron_log
 from simulator.errors import InputError
 
 HARDWARE, STACK = "a100-sxm-80gb", "megatron-lm-2022"
-DAVINCI = {
-    "num_layers": 96,
-    "hidden_size": 12288,
-    "num_attention_heads": 96,
-    "ffn_hidden_size": 49152,
+MT_NLG = {
+    "num_layers": 105,
+    "hidden_size": 20480,
+    "num_attention_heads": 128,
+    "ffn_hidden_size": 81920,
     "tensor_model_parallel_size": 8,
     "pipeline_model_parallel_size": 1,
     "micro_batch_size": 1,
     "params_dtype": "torch.float16",
 }
-LARGE = DAVINCI | {
+LARGE = MT_NLG | {
     "num_layers": 32,
     "hidden_size": 4096,
     "num_attention_heads": 32,
@@ -51,7 +51,7 @@ def print_row(prompt_tokens: int, output_tokens: int, seconds: str = "0.087", st
     return f"Runtime for {request}: {seconds} seconds +- {std}"
 
 
-FIRST_ROW = len(print_arguments(DAVINCI)) + 1  # its line in a log of one run
+FIRST_ROW = len(print_arguments(MT_NLG)) + 1  # its line in a log of one run
 
 
 def write_log(folder: Path, *lines: str, name: str = "run.log") -> Path:
@@ -92,11 +92,11 @@ def test_a_raw_log_reads_to_the_rows_of_the_published_table(data_folder: Path, m
 def test_a_row_belongs_to_the_run_it_follows(tmp_path: Path) -> None:
     path = write_log(
         tmp_path,
-        *print_arguments(DAVINCI | {"tensor_model_parallel_size": 4}),
+        *print_arguments(MT_NLG | {"tensor_model_parallel_size": 4}),
         print_row(1, 1, "0.110"),
         print_row(128, 1, "0.220"),
         *CRASH,
-        *print_arguments(DAVINCI | {"params_dtype": "torch.bfloat16", "micro_batch_size": 2}),
+        *print_arguments(MT_NLG | {"params_dtype": "torch.bfloat16", "micro_batch_size": 2}),
         print_row(1, 1),
     )
     rows = read(path)
@@ -105,12 +105,12 @@ def test_a_row_belongs_to_the_run_it_follows(tmp_path: Path) -> None:
         (4, 1, "fp16", 128, 0.220),
         (8, 2, "bf16", 1, 0.087),
     ]
-    assert {row.model for row in rows} == {"openai-davinci"}
+    assert {row.model for row in rows} == {"mt-nlg-530b"}
 
 
 def test_an_argument_that_a_restart_does_not_print_is_not_taken_from_the_run_before(tmp_path: Path) -> None:
-    again = {name: value for name, value in DAVINCI.items() if name != "tensor_model_parallel_size"}
-    log = [*print_arguments(DAVINCI), print_row(1, 1), *CRASH, *print_arguments(again), print_row(1, 1)]
+    again = {name: value for name, value in MT_NLG.items() if name != "tensor_model_parallel_size"}
+    log = [*print_arguments(MT_NLG), print_row(1, 1), *CRASH, *print_arguments(again), print_row(1, 1)]
     expected = "the arguments above print no whole number for tensor_model_parallel_size"
     assert find_error(write_log(tmp_path, *log)) == f"run.log:{len(log)}: {expected}"
 
@@ -148,22 +148,22 @@ def test_dimensions_that_no_model_has_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_last_row_that_was_cut_off_is_named_with_its_line(tmp_path: Path, cut: str) -> None:
-    path = write_log(tmp_path, *print_arguments(DAVINCI), print_row(1, 1), cut)
+    path = write_log(tmp_path, *print_arguments(MT_NLG), print_row(1, 1), cut)
     assert find_error(path) == f"run.log:{FIRST_ROW + 1}: row cut off or not as expected: '{cut}'"
 
 
 def test_a_row_before_any_arguments_is_refused(tmp_path: Path) -> None:
-    path = write_log(tmp_path, "> initializing torch distributed ...", print_row(1, 1), *print_arguments(DAVINCI))
+    path = write_log(tmp_path, "> initializing torch distributed ...", print_row(1, 1), *print_arguments(MT_NLG))
     assert find_error(path) == "run.log:2: a row before any block of arguments"
 
 
 def test_an_unknown_number_format_is_refused(tmp_path: Path) -> None:
-    path = write_log(tmp_path, *print_arguments(DAVINCI | {"params_dtype": "torch.int8"}), print_row(1, 1))
+    path = write_log(tmp_path, *print_arguments(MT_NLG | {"params_dtype": "torch.int8"}), print_row(1, 1))
     known = "torch.float16, torch.bfloat16, torch.float32"
     assert find_error(path) == f"run.log:{FIRST_ROW}: params_dtype is 'torch.int8'; known are {known}"
 
 
-@pytest.mark.parametrize("lines", [[], ["hello"], print_arguments(DAVINCI)])
+@pytest.mark.parametrize("lines", [[], ["hello"], print_arguments(MT_NLG)])
 def test_a_file_without_a_single_row_is_no_profiling_log(tmp_path: Path, lines: list[str]) -> None:
     path = write_log(tmp_path, *lines)
     assert find_error(path) == "run.log: no line that starts with 'Runtime for'; is this a profiling log?"

@@ -24,10 +24,11 @@ from simulator.timing.efficiency import FACTORS, Discrepancy, Factors, as_log_ar
 
 DEVICE = load_hardware("a100-sxm-80gb")
 STACK = load_stack("tensorrt-llm-1.0")
-PRIOR = np.log([prior.value for prior in choose_priors(DEVICE).values()])
-SPREAD = np.array([prior.spread for prior in choose_priors(DEVICE).values()])
+PRIOR = np.log([prior.value for prior in choose_priors(DEVICE, STACK).values()])
+SPREAD = np.array([prior.spread for prior in choose_priors(DEVICE, STACK).values()])
 LOW, HIGH = (np.log([getattr(FACTORS[name], end) for name in Factors._fields]) for end in ("low", "high"))
 SEEDS = range(200)
+MOST_ERROR = 0.2  # of a well measured factor: past it the laws are too crooked for a standard error
 LONGEST_STEP = 1.5  # of a planted factor, in spreads of its prior
 KINDS = ("linear", PREFILL, DECODE, "all_reduce")
 
@@ -99,7 +100,7 @@ def test_well_measured_factors_are_recovered_within_two_standard_errors() -> Non
     for seed in SEEDS:
         fit = recover(seed)
         moved = (as_log_array(fit.factors) - as_log_array(plant(seed))) / fit.standard_errors
-        for place in np.flatnonzero(fit.standard_errors < 0.5 * SPREAD):
+        for place in np.flatnonzero(fit.standard_errors < np.minimum(0.5 * SPREAD, MOST_ERROR)):
             distances.setdefault(Factors._fields[place], []).append(abs(moved[place]))
     together = np.concatenate(list(distances.values()))
     assert len(together) > 12 * len(SEEDS)

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from simulator import Prediction, predict
 from simulator.costs.model import build_step, decode_tokens
 from simulator.costs.operators import Operator, attention, linear
+from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_hardware, load_model, load_stack
 from simulator.timing.attention import time_decode_attention
 from simulator.timing.collectives import bound_collective, time_collective
 from simulator.timing.device import Device, describe_device
 from simulator.timing.efficiency import FACTORS, Factors, load_profile
-from simulator.timing.matrix import MISALIGNED_TILES, time_linear, time_tiled
+from simulator.timing.matrix import MISALIGNED_TILES, time_linear, time_menu
 from simulator.timing.request import time_decode_pass
 from simulator.timing.step import time_fixed
 
@@ -27,7 +28,6 @@ A100 = load_hardware("a100-sxm-80gb")
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
 MEGATRON, IDEAL, TENSORRT = "megatron-lm-2022", "ideal", "tensorrt-llm-1.3"
 ROUNDING = 1 + 1e-12
-
 
 
 def takes_all_layouts(name: str) -> bool:
@@ -68,13 +68,19 @@ def questions(draw: st.DrawFn, calibrations: st.SearchStrategy[str] = calibratio
 
 def change(hardware: Hardware, **by: float) -> Hardware:
     """Multiply facts of a data sheet."""
-    compute, memory, node = hardware.compute, hardware.memory, hardware.node_link()
+    compute, memory, links = hardware.compute, hardware.memory, hardware.links
+    assert links is not None
+    assert links.node is not None
+    assert links.network is not None
+    node, network = (
+        replace(link, bandwidth=link.bandwidth * by.get("link", 1)) for link in (links.node, links.network)
+    )
     peaks = {dtype: peak * by.get("peak", 1) for dtype, peak in compute.matrix_peak.items()}
     return replace(
         hardware,
         compute=replace(compute, matrix_peak=peaks),
         memory=replace(memory, bandwidth=memory.bandwidth * by.get("bandwidth", 1)),
-        links=replace(hardware.links, node=replace(node, bandwidth=node.bandwidth * by.get("link", 1))),
+        links=replace(links, node=node, network=network),
     )
 
 
@@ -182,9 +188,9 @@ def test_no_device_is_used_beyond_what_it_can_do(question: dict[str, Any]) -> No
 def sum_passes(answer: Prediction) -> float:
     """The decode passes one by one."""
     (a, d, stack, request), machine = answer.question.work, answer.question.machine
-    p, o = int(request.prompt_tokens), int(request.output_tokens)
-    fixed = time_fixed(build_step(a, d, stack, decode_tokens(p, request.batch_size)), machine, None)
-    return sum(time_decode_pass(answer.question.work, machine, fixed, float(p + i)) for i in range(1, o))
+    p, o, b = int(request.prompt_tokens), int(request.output_tokens), request.batch_size
+    fixed = time_fixed(build_step(a, d, stack, decode_tokens(p, b)), machine, b, None)
+    return sum(time_decode_pass(answer.question.work, machine, fixed, float(p + i), b) for i in range(1, o))
 
 
 @given(questions(), st.sampled_from(["a100-sxm-80gb", "h100-sxm-80gb", "v100-sxm-32gb"]))
@@ -258,7 +264,7 @@ def test_a_misaligned_ffn_is_slower_than_a_wider_aligned_one(prompt: int) -> Non
     assert misaligned > 1.2 * aligned
 
 
-DEVICE = describe_device(A100, "fp16", load_stack(MEGATRON))._replace(bandwidth_bytes_per_s=1e30)
+DEVICE = describe_device(A100, Deployment(), load_stack(MEGATRON))._replace(bandwidth_bytes_per_s=1e30)
 # Efficiencies of one, operands that load at once, and latencies too small to see.
 LATENCIES = ("s", "cycles")
 PERFECT = Factors(**{name: 1e-30 if f.unit in LATENCIES else 1.0 for name, f in FACTORS.items()})
@@ -272,7 +278,7 @@ def time_product(m: int, n: int, k: int, device: Device = DEVICE, f: Factors = P
 def test_one_more_tile_than_fills_the_waves_costs_a_whole_wave(waves: int, steps: int) -> None:
     units, k = int(DEVICE.units), 32 * steps
     full, one_more, next_full = (
-        time_tiled(Operator("product", "linear", m=128 * tiles, n=128, k=k), ((128, 128),), DEVICE, PERFECT, 1.0)
+        time_menu(Operator("product", "linear", m=128 * tiles, n=128, k=k), ((128, 128),), DEVICE, PERFECT, 1.0)
         for tiles in (waves * units, waves * units + 1, (waves + 1) * units)
     )
     assert one_more == next_full == pytest.approx(full * (waves + 1) / waves)
@@ -286,9 +292,9 @@ def test_one_token_more_than_fills_the_waves_costs_a_product_a_whole_wave() -> N
 
 
 def test_a_deep_product_of_few_tiles_is_split_and_fills_the_device() -> None:
-    """One tile of 64 x 64 keeps one unit of 108 busy; 32 parts keep 32."""
+    """One tile of 16 x 64 keeps one unit of 108 busy; 32 parts keep 32."""
     splitting = DEVICE._replace(splits_k=True)
-    whole, split = time_product(64, 64, 32 * 1024), time_product(64, 64, 32 * 1024, splitting)
+    whole, split = time_product(16, 64, 32 * 1024), time_product(16, 64, 32 * 1024, splitting)
     assert split == pytest.approx(whole / 32)
     assert time_product(12 * 256, 9 * 128, 4096, splitting) == time_product(12 * 256, 9 * 128, 4096)
 

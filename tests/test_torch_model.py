@@ -18,9 +18,10 @@ from calibration.benchmarks.torch_model import (
 )
 from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens, sum_cost
 from simulator.errors import InputError
-from simulator.inputs.architecture import Architecture, count_parameters
+from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_stack
+from simulator.inputs.parameters import count_parameters
 
 SMALL = {
     "hidden_size": 48,

@@ -149,6 +149,34 @@ def test_a_record_that_cannot_be_is_refused_with_its_line(tmp_path: Path, text: 
     assert problem in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"itls": [None, [], []]}, "request 0: itls is None; it must be a list of numbers"),
+        ({"itls": [0.5, [], []]}, "request 0: itls is 0.5; it must be a list of numbers"),
+        ({"itls": [["x"], [], []]}, "request 0: itls is 'x'; it must be a number"),
+        ({"input_lens": [float("nan"), 100, 7]}, "request 0: input_lens is nan; it must be a number"),
+    ],
+)
+def test_a_vllm_request_that_cannot_be_is_refused_with_its_number(
+    tmp_path: Path, change: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        read_traces(write(tmp_path / "r.json", json.dumps(VLLM | change)))
+    assert problem in str(error.value)
+
+
+def test_a_vllm_request_that_failed_has_no_numbers_to_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.json", json.dumps(VLLM | {"input_lens": [512, 100, float("nan")]}))
+    assert [trace.cut_short for trace in read_traces(path)] == [False, False, True]
+
+
+def test_a_unit_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", json.dumps(AIPERF).replace('"ms"', '["ms"]'))
+    with pytest.raises(InputError, match=r"p.jsonl: request_latency in \['ms'\]"):
+        read_traces(path)
+
+
 def test_an_unknown_reader_or_ending_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "t.txt", "x")
     with pytest.raises(InputError, match="name one with --reader: csv, vllm, aiperf"):

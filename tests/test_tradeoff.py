@@ -16,10 +16,13 @@ import simulator
 from simulator.errors import CheckFailed, InputError
 from simulator.inputs.scores import Score, read_scores
 from simulator.metrics.commands import reproduce, tradeoff
-from simulator.metrics.helm_runtimes import read_runtimes
+from simulator.metrics.helm_runtimes import estimate_by_interpolation, read_helm
 from simulator.metrics.names import resolve_model
 from simulator.metrics.pareto import dominates, find_dominators, find_frontier, find_kendall_tau, rank
-from simulator.report.tradeoff import average_cost
+from simulator.report.reproduction import read_entries
+from simulator.report.tradeoff import Point, Tradeoff, average_cost, list_corners
+from simulator.report.tradeoff_plot import choose_ticks, make_figure
+from simulator.report.tradeoff_views import list_points, list_scenarios
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 SCORES = EXAMPLES / "scores.csv"
@@ -77,9 +80,9 @@ def make_score(prompt: float, output: float) -> Score:
 
 @given(st.floats(1, 2000), st.floats(1, 100))
 def test_a_cost_that_is_linear_in_the_tokens_is_met_exactly_at_mean_counts(prompt: float, output: float) -> None:
-    found = average_cost(
-        [make_score(prompt, output)], lambda queries: 3 + 2 * queries.prompt_tokens + 5 * queries.output_tokens
-    )
+    scores = [make_score(prompt, output)]
+    queries = list_corners(scores)
+    found = average_cost(scores, 3 + 2 * queries.prompt_tokens + 5 * queries.output_tokens)
     assert found == pytest.approx(3 + 2 * prompt + 5 * output)
 
 
@@ -127,6 +130,120 @@ def test_rankings_that_agree_less_than_asked_fail() -> None:
     assert isinstance(failed.exception, CheckFailed)
 
 
+def make_points(*rows: tuple[str, float, float, float]) -> list[Point]:
+    """Points of one scenario: model, accuracy, cost, the other cost."""
+    return [
+        Point(Score("here", "s", model, accuracy, 5, 5, {}), model, cost, compared)
+        for model, accuracy, cost, compared in rows
+    ]
+
+
+def test_the_ratio_that_ranks_is_accuracy_over_cost_and_the_largest_is_first() -> None:
+    # Accuracy over cost 5, 2 and 1; over the other cost 5, 1 and 2.
+    found = make_points(("a", 0.5, 0.1, 0.1), ("b", 0.8, 0.4, 0.8), ("c", 0.9, 0.9, 0.45))
+    assert [row["ratio_rank"] for row in list_points(found, "x", None)] == [1, 2, 3]
+    (row,) = list_scenarios(found, "y")
+    assert row["tau_ratio"] == pytest.approx(1 / 3)  # one pair of three is swapped
+    assert row["tau_cost"] == pytest.approx(1 / 3)
+    assert row["swapped"] == ["b / c (50.0%)"]
+
+
+def test_energy_is_that_of_the_boards_times_the_pue() -> None:
+    common = (str(SCORES), "--against", "energy", "--scenario", "boolq")
+    one, two = (run_json(tradeoff, *common, "--pue", pue)["rows"] for pue in ("1", "2"))
+    assert [row["idealized_energy_j"] for row in two] == pytest.approx([2 * row["idealized_energy_j"] for row in one])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--compare", "measured_s", "--min-models", "50"),
+        ("--compare", str(EXAMPLES / "runtimes.json"), "--min-models", "9"),
+    ],
+)
+def test_a_check_of_no_scenario_fails(arguments: tuple[str, ...]) -> None:
+    done = run(tradeoff, str(SCORES), "--min-tau", "0.5", *arguments)
+    assert isinstance(done.exception, CheckFailed)
+    assert "no scenario has" in str(done.exception)
+    assert "boolq" in done.stdout  # the answer itself is printed
+
+
+def test_a_threshold_of_zero_is_a_threshold_and_all_failing_rankings_are_named() -> None:
+    common = (str(SCORES), "--compare", "measured_s", "--layouts", "narayanan-2023")
+    assert "tau_at_least_0 " in run(tradeoff, *common, "--by", "agreement", "--min-tau", "0").stdout
+    failed = str(run(tradeoff, *common, "--against", "parameters", "--min-tau", "1").exception)
+    assert "by cost on" in failed
+    assert "by accuracy over cost on" in failed
+
+
+@pytest.mark.parametrize("form", ["table", "md", "csv", "json"])
+@pytest.mark.parametrize("command", [tradeoff, reproduce])
+def test_every_form_names_basis_device_and_profile(command: Any, form: str) -> None:
+    table = str(SCORES if command is tradeoff else EXAMPLES / "runtimes.json")
+    done = run(command, table, "-o", form)
+    assert "calibrated" in done.stdout
+    assert "a100-sxm-80gb--megatron-lm-2022" in done.stdout
+    bound = run(command, table, "-H", "h100-sxm-80gb", "-o", form)
+    assert "bound" in bound.stdout
+    assert "H100" in bound.stdout or "h100-sxm-80gb" in bound.stdout
+    assert "no profile ships for h100-sxm-80gb" in bound.stderr
+
+
+def test_what_is_counted_or_published_is_not_called_a_prediction() -> None:
+    assert run_json(tradeoff, str(SCORES), "--against", "parameters")["setting"]["basis"] == "counted"
+    runtimes = str(EXAMPLES / "runtimes.json")
+    done = run(tradeoff, str(SCORES), "--runtimes", runtimes, "-o", "json")
+    assert json.loads(done.stdout)["setting"]["basis"] == "published"
+    assert "has no runtime of openai_curie" in done.stderr
+
+
+def test_a_scenario_is_chosen_by_its_name_and_others_by_how_they_begin(tmp_path: Path) -> None:
+    table = tmp_path / "scores.csv"
+    table.write_text(HEADER + "".join(f"{name},gptj-6b,0.5,5,5\n" for name in ("boolq", "boolq:x", "mmlu:a", "mmlu:b")))
+    for wanted, found in (("boolq", ["boolq"]), ("mmlu", ["mmlu:a", "mmlu:b"]), ("boolq:", ["boolq:x"])):
+        assert [row["scenario"] for row in run_json(tradeoff, str(table), "--scenario", wanted)["rows"]] == found
+    done = run(tradeoff, str(table), "--scenario", "boolq", "--scenario", "zzz")
+    assert "no scenario begins with 'zzz'" in str(done.exception)
+
+
+@pytest.mark.parametrize("cell", ["inf", "0", "-1", "x"])
+def test_a_cost_to_compare_with_is_a_number_above_zero(tmp_path: Path, cell: str) -> None:
+    table = tmp_path / "scores.csv"
+    table.write_text(HEADER.replace("\n", ",other\n") + f"a,gptj-6b,0.5,5,5,1\na,bloom,0.5,5,5,{cell}\n")
+    done = run(tradeoff, str(table), "--compare", "other")
+    assert isinstance(done.exception, InputError)
+    assert "scores.csv:3: other is" in str(done.exception)
+
+
+def test_published_runtimes_of_no_model_of_the_table_are_refused(tmp_path: Path) -> None:
+    table = tmp_path / "scores.csv"
+    table.write_text(HEADER + "a,bloom,0.5,5,5\n")
+    done = run(tradeoff, str(table), "--runtimes", str(EXAMPLES / "runtimes.json"), "--plot", str(tmp_path / "x.svg"))
+    assert "has no runtime of a model of the table" in str(done.exception)
+
+
+def test_published_times_are_priced_on_the_devices_they_were_measured_on() -> None:
+    common = (str(EXAMPLES / "runtimes.json"), "-m", "openai/davinci", "-p", "512", "-n", "32", "--price", "3.6 USD/h")
+    for arguments, devices in (((), 8), (("--tp", "6"), 6)):
+        done = run(reproduce, *common, *arguments, "-o", "json")
+        (row,) = json.loads(done.stdout)["rows"]
+        assert (row["published_devices"], row["devices"]) == (8, devices)
+        assert row["published_usd"] == pytest.approx(row["published_s"] * 8 * 1e-3)
+        assert row["predicted_usd"] == pytest.approx(row["predicted_s"] * devices * 1e-3)
+        assert ("measured on another number of devices" in done.stderr) == (devices != 8)
+
+
+def test_the_models_of_the_fit_are_those_of_the_profile() -> None:
+    summary = run_json(reproduce, str(EXAMPLES / "runtimes.json"))["summary"]
+    assert {part["rows"]: part["models"] for part in summary} == {
+        "all": 3,
+        "fitted to other models": 2,
+        "fitted to some rows of the model": 1,
+    }
+    bound = run_json(reproduce, str(EXAMPLES / "runtimes.json"), "-c", "none")["summary"]
+    assert [part["rows"] for part in bound] == ["all"]
+
+
 @pytest.mark.parametrize("ending", ["svg", "png"])
 def test_a_plot_is_a_picture_and_the_same_each_time(tmp_path: Path, ending: str) -> None:
     one, two = tmp_path / f"one.{ending}", tmp_path / f"two.{ending}"
@@ -135,6 +252,82 @@ def test_a_plot_is_a_picture_and_the_same_each_time(tmp_path: Path, ending: str)
     assert one.read_bytes() == two.read_bytes()
     if ending == "svg":
         assert one.read_text().count('id="axes_') == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("x.pdf", "must end in .svg or .png"), ("none/x.svg", "no folder"), ("x", "must end in")],
+)
+def test_a_picture_that_cannot_be_drawn_leaves_nothing_behind(tmp_path: Path, place: str, said: str) -> None:
+    out = tmp_path / "out.txt"
+    done = run(tradeoff, str(SCORES), "--plot", str(tmp_path / place), "--out", str(out))
+    assert said in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+    assert done.stdout == ""
+
+
+def test_too_many_panels_leave_nothing_behind(tmp_path: Path) -> None:
+    table, out = tmp_path / "scores.csv", tmp_path / "out.txt"
+    table.write_text(HEADER + "".join(f"s{number},gptj-6b,0.5,5,5\n" for number in range(17)))
+    done = run(tradeoff, str(table), "--plot", str(tmp_path / "x.svg"), "--out", str(out))
+    assert "too many panels" in str(done.exception)
+    assert not out.exists()
+
+
+def make_tradeoff(models: int, scenarios: int, spread: float) -> Tradeoff:
+    """Points of made-up models with long names, dollars in them, over so many decades of cost."""
+    points = [
+        Point(
+            Score(
+                "here",
+                f"a$_{{x scenario:with=a,long={name},name=true",
+                f"organisation_model-${number}_{{",
+                0.1 + number / models,
+                5,
+                5,
+                {},
+            ),
+            "m",
+            0.07 * 10 ** (spread * number / models),
+            1.0,
+        )
+        for name in range(scenarios)
+        for number in range(models)
+    ]
+    return Tradeoff(points, "cost", None, {}, "cost on a device\nbasis: none", [])
+
+
+@pytest.mark.parametrize(("models", "scenarios"), [(3, 1), (9, 2), (48, 1), (20, 6)])
+@pytest.mark.parametrize("spread", [0.05, 0.7, 1.5, 5.0])
+def test_texts_of_a_picture_keep_clear_of_each_other_and_inside(models: int, scenarios: int, spread: float) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = make_figure(make_tradeoff(models, scenarios, spread), "f1")
+    FigureCanvasAgg(figure).draw()
+    texts = [figure.legends[0].get_texts(), [figure._suptitle]]  # type: ignore[attr-defined]
+    for panel in figure.axes[:scenarios]:
+        low, high = panel.get_xlim()
+        shown = [
+            label
+            for label, tick in zip(panel.get_xticklabels(), panel.get_xticks(), strict=True)
+            if low <= tick <= high
+        ]
+        assert len(shown) >= 2
+        assert panel.get_ylabel() == "f1"
+        texts.append([*shown, panel.xaxis.label, panel.title])
+    boxes = [text.get_window_extent() for group in texts for text in group]
+    assert len(texts[0]) == models + 3
+    assert all(one.x0 >= -1 and one.y0 >= -1 for one in boxes)
+    assert all(one.x1 <= figure.bbox.width + 1 and one.y1 <= figure.bbox.height + 1 for one in boxes)
+    assert not [1 for number, one in enumerate(boxes) for other in boxes[:number] if one.overlaps(other)]
+
+
+@given(st.floats(1e-6, 1e15), st.floats(1.44, 1e6))
+def test_an_axis_has_at_least_two_labels_inside(low: float, ratio: float) -> None:
+    ticks = choose_ticks(low, low * ratio)
+    assert len(ticks) >= 2
+    assert all(low <= tick <= low * ratio for tick in ticks)
+    assert ticks == sorted(set(ticks))
 
 
 @pytest.mark.parametrize(
@@ -188,15 +381,22 @@ def test_helms_names_stand_for_architectures() -> None:
 def test_a_published_runtime_is_read_between_its_sizes(tmp_path: Path) -> None:
     path = tmp_path / "runtimes.json"
     entry = {"runtime_per_output_token": 0.1, "runtime_for_prompt_tokens": {"512": 3.0, "1": 1.0}, "overhead": 0.5}
-    path.write_text(json.dumps({"a/b": entry, "c/d": entry}))
-    (fitted,) = read_runtimes(path)
-    assert fitted.names == ("a/b", "c/d")
-    assert fitted.find_runtime(1, 1) == pytest.approx(1.5)
-    assert fitted.find_runtime(256.5, 3) == pytest.approx(0.5 + 2.0 + 0.2)
-    assert fitted.find_runtime(1024, 1) == pytest.approx(0.5 + 6.0)
-    path.write_text(json.dumps({"a/b": entry | {"runtime_per_output_token": -0.1}}))
-    with pytest.raises(InputError, match="none below zero"):
-        read_runtimes(path)
+    path.write_text(json.dumps({"a/b": entry}))
+    fit = read_helm(path)["a/b"]
+    assert estimate_by_interpolation(fit, 1, 1) == pytest.approx(1.5)
+    assert estimate_by_interpolation(fit, 256.5, 3) == pytest.approx(0.5 + 2.0 + 0.2)
+    assert estimate_by_interpolation(fit, 1024, 1) == pytest.approx(0.5 + 6.0)
+
+
+def test_names_that_share_all_numbers_are_one_entry_of_the_first_that_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.json"
+    entry = {"runtime_per_output_token": 0.1, "runtime_for_prompt_tokens": {"1": 1.0}}
+    path.write_text(json.dumps({"a/b": entry, "ai21/j1-jumbo": entry | {"overhead": 0.5}, "openai/davinci": entry}))
+    found = read_entries(path, ["ai21-j1-jumbo", "openai_davinci"])
+    assert [(one.spec.id, one.names) for one in found] == [
+        ("openai-davinci", ("a/b", "openai/davinci")),
+        ("ai21-j1-jumbo", ("ai21/j1-jumbo",)),
+    ]
 
 
 def test_the_published_runtimes_are_predicted_within_six_percent(data_folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import samples
 
 from calibration.measurements import METRICS, Measurement, read_table, write_table
-from calibration.profile_file import add_check, write_profile
+from calibration.profile_file import add_check, check_unfitted, write_profile
 from calibration.selection import Selection, select_rows
 from calibration.validate import Validation, validate_profile
 from simulator.errors import InputError
@@ -236,6 +236,12 @@ def test_an_error_that_is_not_the_profiles_is_not_recorded(
     write_profile(path, load_profile(SHIPPED))
     write_table(table, [ROW])
     before = path.read_bytes()
+    profile, validation = load_profile(path), validate([replace(ROW, **changes)], transfer=True)
+
+    def record() -> None:
+        check_unfitted(profile, validation)
+        add_check(profile, table, validation)
+
     with pytest.raises(InputError, match=problem):
-        add_check(load_profile(path), table, validate([replace(ROW, **changes)], transfer=True))
+        record()
     assert path.read_bytes() == before

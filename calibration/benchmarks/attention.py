@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from calibration.benchmarks.bench import Bench, Case, Suite, kernel_case
-from simulator.inputs.deployment import BYTES_PER_ELEMENT
+from simulator.inputs.formats import element_bytes
 
 
 class Shape(NamedTuple):
@@ -81,7 +81,7 @@ def attention_case(shape: Shape, dtype: str) -> Case:
 
         return call
 
-    needed = 2 * BYTES_PER_ELEMENT[dtype] * 2 * s * size * (q * heads + c * kv_heads)
+    needed = 2 * element_bytes(dtype) * 2 * s * size * (q * heads + c * kv_heads)
     text = " ".join(f"{name}={value}" for name, value in shape._asdict().items())
     return kernel_case("attention", f"attention {text}", dtype, needed, prepare)
 
@@ -98,5 +98,5 @@ def batched_case(batch: int, m: int, n: int, k: int, dtype: str) -> Case:
 
         return call
 
-    needed = 2 * BYTES_PER_ELEMENT[dtype] * batch * (m * k + n * k + m * n)
+    needed = 2 * element_bytes(dtype) * batch * (m * k + n * k + m * n)
     return kernel_case("attention", f"batched batch={batch} m={m} n={n} k={k}", dtype, needed, prepare)

@@ -13,7 +13,7 @@ import torch
 
 from calibration.benchmarks.bench import Bench, Case, Suite
 from calibration.benchmarks.torch_model import Decoder, count_pool
-from simulator.inputs.deployment import BYTES_PER_ELEMENT
+from simulator.inputs.formats import element_bytes
 from simulator.inputs.library import load_model
 
 QUICK_OUTPUT, FULL_OUTPUT = 5, 33  # output tokens; one fewer are timed
@@ -155,7 +155,7 @@ def count_bytes(run: Run, output_tokens: int) -> float:
     tokens = run.batch_size * (run.prompt_tokens + output_tokens)
     cache = 2 * a.num_hidden_layers * a.kv_width * tokens
     activations = tokens * (8 * a.hidden_size + 4 * a.intermediate_size) + 2 * run.batch_size * a.vocab_size
-    return float(BYTES_PER_ELEMENT[run.dtype] * (count_pool(a) + cache + activations))
+    return float(element_bytes(run.dtype) * (count_pool(a) + cache + activations))
 
 
 def build(run: Run, bench: Bench, max_tokens: int) -> Decoder:

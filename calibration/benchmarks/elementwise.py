@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from calibration.benchmarks.bench import Bench, Case, Suite, kernel_case
-from simulator.inputs.deployment import BYTES_PER_ELEMENT
+from simulator.inputs.formats import element_bytes
 
 
 class Kernel(NamedTuple):
@@ -48,6 +48,6 @@ def elementwise_case(name: str, tokens: int, width: int, dtype: str) -> Case:
         operands = bench.rotate(dtype, *[(tokens, width)] * kernel.operands)
         return lambda: kernel.run(*next(operands))
 
-    moved = kernel.passes * tokens * width * BYTES_PER_ELEMENT[dtype]
+    moved = kernel.passes * tokens * width * element_bytes(dtype)
     text = f"elementwise bytes={moved} launches={kernel.launches}"
     return kernel_case("elementwise", text, dtype, 2 * moved, prepare, name)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch.nn import functional as F
 
 from calibration.benchmarks.bench import Bench, Case, Suite, kernel_case
-from simulator.inputs.deployment import BYTES_PER_ELEMENT
+from simulator.inputs.formats import element_bytes
 
 # (n, k) of weights and the rows m that pass through them. Few rows wait for memory, many for arithmetic, the rows in
 # between show the knee; the second weight is wide as an FFN, the third deep, the fourth misaligned.
@@ -53,5 +53,5 @@ def linear_case(m: int, n: int, k: int, dtype: str) -> Case:
 
         return call
 
-    needed = 2 * BYTES_PER_ELEMENT[dtype] * (n * k + m * (n + k))
+    needed = 2 * element_bytes(dtype) * (n * k + m * (n + k))
     return kernel_case("gemm", f"linear m={m} n={n} k={k}", dtype, needed, prepare)

@@ -59,6 +59,6 @@ def read_metric(where: str, metrics: dict[str, Any], name: str) -> float:
     value, unit = require_number(where, name, metric.get("value")), metric.get("unit")
     if name != "request_latency":
         return value
-    if unit not in SECONDS:
+    if not isinstance(unit, str) or unit not in SECONDS:
         raise InputError(f"{where}: {name} in {unit!r}; known units are {', '.join(SECONDS)}")
     return value * SECONDS[unit]

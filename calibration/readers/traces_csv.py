@@ -6,12 +6,11 @@ HELM: ``date, model, prompt_tokens, requested_output_tokens, output_tokens, runt
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from calibration.measurements import parse_number, parse_positive
 from calibration.traces import Trace, make_trace
+from simulator.csvfile import read_text, split_csv
 from simulator.errors import InputError, suggest
 
 OWN = ("model", "api", "prompt_tokens", "output_tokens", "seconds")
@@ -25,27 +24,18 @@ def read_traces_csv(path: Path) -> list[Trace]:
     Raises:
         InputError: no such file, a column missing or unknown, a row cut off, or a value that cannot be; with its line.
     """
-    try:
-        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True)
-        header = next(reader, [])
-        lines = [(f"{path}:{reader.line_num}", cells) for cells in reader if cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot read the traces: {error}") from None
+    header, rows = split_csv(path, read_text(path))
     of_helm = "runtime_s" in header
     check_columns(path, header, HELM if of_helm else OWN, () if of_helm else OWN_OPTIONAL)
-    if not lines:
+    parse = parse_helm_row if of_helm else parse_own_row
+    traces = [parse(where, row) for where, row in rows]
+    if not traces:
         raise InputError(f"{path}: no rows below the header")
-    traces = []
-    for where, cells in lines:
-        if len(cells) != len(header):
-            raise InputError(f"{where}: {len(cells)} cells where the header has {len(header)}; is the row cut off?")
-        row = dict(zip(header, cells, strict=True))
-        traces.append(parse_helm_row(where, row) if of_helm else parse_own_row(where, row))
     return traces
 
 
 def check_columns(path: Path, header: list[str], needed: tuple[str, ...], optional: tuple[str, ...]) -> None:
-    """Refuse missing, unknown and repeated columns."""
+    """Refuse missing and unknown columns."""
     missing = [name for name in needed if name not in header]
     if missing:
         raise InputError(f"{path}:1: missing column {', '.join(missing)}")
@@ -53,8 +43,6 @@ def check_columns(path: Path, header: list[str], needed: tuple[str, ...], option
     for name in header:
         if name not in allowed:
             raise InputError(suggest(f"{path}:1: unknown column '{name}'", name, allowed))
-    if len(set(header)) != len(header):
-        raise InputError(f"{path}:1: a column is named twice")
 
 
 def parse_own_row(where: str, row: dict[str, str]) -> Trace:

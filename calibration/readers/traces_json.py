@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,11 @@ def parse_line(path: Path, number: int, line: str) -> Any:
 
 
 def require_number(where: str, name: str, value: Any) -> float:
-    """A JSON number; true is none.
+    """A finite JSON number; true is none.
 
     Raises:
         InputError: missing, or something else.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise InputError(f"{where}: {name} is {'missing' if value is None else repr(value)}; it must be a number")
     return float(value)

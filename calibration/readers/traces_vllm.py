@@ -48,13 +48,15 @@ def parse_run(where: str, result: dict[str, Any]) -> list[Trace]:
 
 
 def parse_request(where: str, row: dict[str, Any], model: str, api: str, trial: str) -> Trace:
-    """One request of a run."""
-    prompt = require_number(where, "input_lens", row["input_lens"])
+    """One request of a run. One that failed has no numbers that mean anything."""
     if row["errors"]:
-        return Trace(model, api, int(prompt), 0, 0.0, trial)
+        return Trace(model, api, 0, 0, 0.0, trial)
     seconds = row.get("latencies")
     if seconds is None:
+        if not isinstance(row["itls"], list):
+            raise InputError(f"{where}: itls is {row['itls']!r}; it must be a list of numbers")
         gaps = [require_number(where, "itls", gap) for gap in row["itls"]]
         seconds = require_number(where, "ttfts", row["ttfts"]) + sum(gaps)
+    prompt = require_number(where, "input_lens", row["input_lens"])
     output = require_number(where, "output_lens", row["output_lens"])
     return make_trace(where, model, api, prompt, output, require_number(where, "latencies", seconds), trial)

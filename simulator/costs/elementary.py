@@ -138,6 +138,14 @@ def square_root(value: Number) -> Number:
     return np.sqrt(value)
 
 
+def power(base: Number, exponent: Number) -> Number:
+    """``base ** exponent`` by NumPy where they are numbers, so that a float and an array give the same bits."""
+    if is_symbolic(base, exponent):
+        return base**exponent
+    result = np.power(np.float64(base), exponent)
+    return float(result) if isinstance(exponent, PLAIN) and isinstance(base, PLAIN) else result
+
+
 def round_corner(a: Number, b: Number) -> Number:
     """``smooth_maximum`` of sharpness 4, of values whose fourth powers a float can hold, in a quarter of the time."""
     a2, b2 = a * a, b * b

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from simulator.costs.elementary import Number, maximum
-from simulator.costs.layers import padded_vocabulary
-from simulator.inputs.architecture import Architecture, count_parameters
+from simulator.costs.attention import local_kv_heads
+from simulator.costs.elementary import Number, ceil, maximum, minimum
+from simulator.costs.layers import count_expert_width, head_weight_bytes, padded_vocabulary
+from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
+from simulator.inputs.parameters import count_embedding_parameters, count_mlp, count_parameters
 from simulator.inputs.stack import Stack
 
 
@@ -25,33 +27,72 @@ def measure_footprint(
     """Weights, KV cache at the end of the request, and the widest activations of the prefill.
 
     Activations: the largest of the hidden state with the FFN's inner one, the attention scores of one layer where they
-    are written to memory, and the logits where they are kept for every position.
+    are written to memory, and the logits where they are kept for every position. Weights over all devices count every
+    copy of the model, on one device its share of one.
     """
-    weights = count_weights(a, d, stack) * d.weight_bytes
-    cache = batch_size * (prompt_tokens + output_tokens - 1) * count_kv_numbers(a) * d.kv_bytes
-    activations = count_activations(a, d, stack, prompt_tokens, batch_size) * d.activation_bytes
-    return Footprint(weights, cache, (weights + cache) / d.devices + activations)
+    batch = ceil(batch_size / d.dp)
+    weights = count_weight_bytes(a, d, stack)
+    cache = batch * count_kv_bytes(a, d, prompt_tokens + output_tokens - 1)
+    activations = count_activations(a, d, stack, prompt_tokens, ceil(batch / d.micro_batches)) * d.activation_bytes
+    devices = d.tp * d.pp
+    return Footprint(
+        weights * devices * d.dp, cache * devices * d.dp, weights + cache + activations + stack.reserved_bytes
+    )
 
 
 def count_weights(a: Architecture, d: Deployment, stack: Stack) -> Number:
-    """Parameters over all devices, the vocabulary padded as the stack pads it; replicated ones count once."""
+    """Parameters of one copy of the model, the vocabulary padded as the stack pads it; replicated ones count once."""
+    return count_parameters(a) + count_padding(a, d, stack)
+
+
+def count_padding(a: Architecture, d: Deployment, stack: Stack) -> Number:
+    """Parameters that pad the vocabulary."""
     padding = padded_vocabulary(a, d, stack) - a.vocab_size
-    return count_parameters(a) + padding * a.embedding_width * (1 if a.tie_word_embeddings else 2)
+    return padding * a.embedding_width * (1 if a.tie_word_embeddings else 2)
 
 
-def count_kv_numbers(a: Architecture) -> Number:
-    """Numbers that one token keeps in the cache, over all layers."""
-    return 2 * a.num_hidden_layers * a.kv_width
+def count_weight_bytes(a: Architecture, d: Deployment, stack: Stack) -> Number:
+    """Bytes of weights on one device: an even share of a copy of the model, and of the experts that copies share."""
+    head = (count_embedding_parameters(a) + count_padding(a, d, stack)) * head_weight_bytes(d, stack)
+    layers = (count_parameters(a) - count_embedding_parameters(a)) * d.weight_bytes
+    shared = d.tp * d.pp
+    if a.num_experts is None:
+        return share_head(head, a, d, stack) + layers / shared
+    experts = a.expert_layers * a.experts * count_mlp(a, a.expert_width) * d.weight_bytes
+    return share_head(head, a, d, stack) + (layers - experts) / shared + experts / (shared * d.expert_copies)
+
+
+def share_head(head: Number, a: Architecture, d: Deployment, stack: Stack) -> Number:
+    """Bytes of tables and head on one device: an even share, or all of them where each device has the whole head."""
+    return head / d.pp / (d.tp if stack.shards_head else 1)
+
+
+def count_kv_numbers(a: Architecture, d: Deployment, context: Number) -> Number:
+    """Numbers that a request of so many tokens keeps on each device of a layer's group, over all layers."""
+    if a.is_latent:
+        return a.num_hidden_layers * a.latent_width * context
+    kept = 2 * local_kv_heads(a, d) * a.head_size
+    if a.sliding_window is None:
+        return a.num_hidden_layers * kept * context
+    windowed = a.num_hidden_layers - a.full_layers
+    return kept * (a.full_layers * context + windowed * minimum(context, a.sliding_window))
+
+
+def count_kv_bytes(a: Architecture, d: Deployment, context: Number) -> Number:
+    """Bytes of the KV cache of one request on one device, an even share of the stages."""
+    return count_kv_numbers(a, d, context) * d.kv_bytes / d.pp
 
 
 def count_activations(
     a: Architecture, d: Deployment, stack: Stack, prompt_tokens: Number, batch_size: Number
 ) -> Number:
     """Numbers alive on one device at the widest point of the prefill."""
-    m = prompt_tokens * batch_size
-    alive = m * (2 * a.hidden_size + a.intermediate_size / d.tp)
+    together = prompt_tokens if stack.prefill_chunk is None else minimum(prompt_tokens, stack.prefill_chunk)
+    m = together * batch_size
+    inner = a.intermediate_size if a.num_experts is None else count_expert_width(a)
+    alive = m * (2 * a.hidden_size + inner / d.tp)
     if stack.attention == "unfused":
-        scores = 2 * batch_size * a.num_attention_heads / d.tp * prompt_tokens * prompt_tokens
+        scores = 2 * batch_size * a.num_attention_heads / d.tp * together * prompt_tokens
         alive = maximum(alive, m * 2 * a.hidden_size + scores)
     rows = m if stack.logits == "all" else batch_size
     return maximum(alive, m * a.hidden_size + rows * a.vocab_size)

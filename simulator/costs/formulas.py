@@ -51,6 +51,11 @@ class SymbolicDeployment(Deployment):
         return self.sizes[1]
 
     @property
+    def input_bytes(self) -> Any:
+        """Bytes of one number that a matrix product with weights reads."""
+        return self.sizes[1]
+
+    @property
     def kv_bytes(self) -> Any:
         """Bytes of one number in the KV cache."""
         return self.sizes[2]

@@ -1,115 +1,100 @@
-"""The operators of one Transformer layer, and of the rest of a forward pass, on one device.
+"""The operators of Transformer layers, and of the rest of a forward pass, on one device.
 
-Dimensions: ``m`` tokens pass through the linear layers (batch times new tokens); each of ``sequences`` requests adds
-``queries`` new tokens to a context that then holds ``context`` tokens. Tensor parallelism splits heads and FFN columns
-as in Shoeybi et al. 2019 (arXiv 1909.08053, section 3), with one all-reduce after attention and one after the FFN.
+``m`` tokens pass through the linear layers: batch times new tokens. Tensor parallelism splits heads and FFN columns as
+in Shoeybi et al. 2019 (arXiv 1909.08053, section 3), with one all-reduce after attention and one after the FFN.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from simulator.costs.elementary import Number, both, is_multiple, round_up, where
-from simulator.costs.operators import Operator, attention, linear
+from simulator.costs.attention import Tokens, count_bytes, local_kv_heads, local_qkv_width
+from simulator.costs.elementary import Number, maximum, round_up
+from simulator.costs.feed_forward import element_sizes, list_dispatch, list_experts, list_ffn
+from simulator.costs.operators import Operator, grouped, linear
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
-from simulator.inputs.stack import MemoryKernel, SoftmaxPasses, Stack, UnfusedAttention
+from simulator.inputs.stack import MemoryKernel, Stack
 
-FP32_BYTES = 4
-
-
-class Tokens(NamedTuple):
-    """Tokens of one forward pass; see the module docstring. ``decoding``: one new token after a cache."""
-
-    sequences: Number
-    queries: Number
-    context: Number
-    decoding: bool = False
-
-    @property
-    def m(self) -> Number:
-        """Rows of every linear layer."""
-        return self.sequences * self.queries
+Group = tuple[Number, list[Operator]]  # operators, and in how many layers they run
 
 
-def list_linear_operators(a: Architecture, d: Deployment, m: Number) -> list[Operator]:
-    """Weight matrices of one layer."""
-    size = {"weight_bytes": d.weight_bytes, "activation_bytes": d.activation_bytes}
-    h, f = a.hidden_size, a.intermediate_size / d.tp
-    into_ffn = (a.mlp_matrices - 1) * f
-    return [
-        linear("qkv projection", m, (a.query_width + 2 * a.kv_width) / d.tp, h, **size),
-        linear("output projection", m, h, a.query_width / d.tp, **size),
-        linear("ffn in", m, into_ffn, h, **size),
-        linear("ffn out", m, h, f, **size),
-    ]
+def list_layer_groups(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens) -> list[Group]:
+    """Everything in the layers that does not depend on the context."""
+    m = tokens.m
+    others = list_memory_kernels(stack.layer_kernels, a, d, stack, m)
+    if not a.parallel_residual:
+        others += list_sums("attention", a, d, m)
+    groups = [*list_products(a, d, tokens), (a.num_hidden_layers, others)]
+    if a.num_hidden_layers != a.expert_layers:
+        groups.append((a.num_hidden_layers - a.expert_layers, list_sums("ffn", a, d, m)))
+    if a.num_experts is not None:
+        exchange = list_dispatch(a, d, m) if d.expert_copies > 1 else list_sums("ffn", a, d, m)
+        if d.expert_copies > 1 and a.shared_expert_intermediate_size is not None:
+            exchange += list_sums("shared expert", a, d, m)
+        kernels = list_memory_kernels(stack.expert_kernels or [], a, d, stack, m)
+        groups.append((a.expert_layers, kernels + exchange))
+    return groups
 
 
-def list_attention_operators(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens) -> list[Operator]:
-    """Attention between the projections: the part of a layer whose work grows with the context."""
-    if stack.unfused_attention is not None:
-        return list_unfused_attention(a, d, stack.unfused_attention, tokens)
-    return [fused_attention(a, d, tokens, stack.count_attention_launches(tokens.decoding))]
+def list_products(a: Architecture, d: Deployment, tokens: Tokens) -> list[Group]:
+    """The weight matrices of the layers."""
+    groups: list[Group] = [(a.num_hidden_layers, list_projections(a, d, tokens))]
+    if a.num_hidden_layers != a.expert_layers:
+        dense = list_ffn("ffn", a, d, tokens.m, a.intermediate_size)
+        groups.append((a.num_hidden_layers - a.expert_layers, dense))
+    if a.num_experts is not None:
+        groups.append((a.expert_layers, list_experts(a, d, tokens.m)))
+    return groups
 
 
-def fused_attention(a: Architecture, d: Deployment, tokens: Tokens, launches: int = 1) -> Operator:
-    """Fused attention on one device."""
-    return attention(
-        tokens.sequences,
-        tokens.queries,
-        tokens.context,
-        a.num_attention_heads / d.tp,
-        a.kv_heads / d.tp,
-        a.head_size,
-        decoding=tokens.decoding,
-        launches=launches,
-        activation_bytes=d.activation_bytes,
-        kv_bytes=d.kv_bytes,
+def list_projections(a: Architecture, d: Deployment, tokens: Tokens) -> list[Operator]:
+    """Weight matrices around the attention of one layer."""
+    m, sizes = tokens.m, element_sizes(d)
+    inward = (
+        list_latent_projections(a, d, tokens)
+        if a.is_latent
+        else [linear("qkv projection", m, local_qkv_width(a, d), a.hidden_size, **sizes)]
     )
+    return [*inward, linear("output projection", m, a.hidden_size, a.context_width / d.tp, **sizes)]
 
 
-def list_unfused_attention(a: Architecture, d: Deployment, kind: UnfusedAttention, tokens: Tokens) -> list[Operator]:
-    """Attention as a batched product, a softmax over all scores in memory, and a second batched product.
+def list_latent_projections(a: Architecture, d: Deployment, tokens: Tokens) -> list[Operator]:
+    """Weight matrices before latent attention: down to the compressed vectors on every device, and up by head.
 
-    The whole square of scores is computed, the masked half included.
+    For one token the matrices that unpack keys and values work on queries and results instead, head by head.
     """
-    s, q, c, _ = tokens
-    batch = s * (a.num_attention_heads / d.tp)
-    size = a.head_size
-    flops = 2 * batch * q * c * size
-    vectors = batch * q * size * d.activation_bytes
-    scores = batch * q * c
-    cache = s * c * (a.kv_width / d.tp) * d.kv_bytes
-    score_bytes = scores * d.activation_bytes
+    m, sizes = tokens.m, element_sizes(d)
+    heads, rank = a.num_attention_heads / d.tp, a.latent_rank
+    if a.q_lora_rank is None:
+        down = [linear("query projection", m, a.query_width / d.tp, a.hidden_size, **sizes)]
+    else:
+        down = [
+            linear("query down", m, a.q_lora_rank, a.hidden_size, **sizes),
+            linear("query up", m, a.query_width / d.tp, a.q_lora_rank, **sizes),
+        ]
+    down.append(linear("latent down", m, a.latent_width, a.hidden_size, **sizes))
+    if not tokens.decoding:
+        both = a.unrotated_size + a.value_size
+        return [*down, linear("keys and values up", m, heads * both, rank, **sizes)]
     return [
-        Operator("scores", "batched", flops, 0.0, vectors + score_bytes, cache, m=q, n=c, k=size, batch=batch),
-        softmax(kind, batch, q, c, scores, d),
-        Operator("context", "batched", flops, 0.0, vectors + score_bytes, cache, m=q, n=size, k=c, batch=batch),
+        *down,
+        grouped("keys absorbed", heads, m, rank, a.unrotated_size, **sizes),
+        grouped("values absorbed", heads, m, a.value_size, rank, **sizes),
     ]
-
-
-def softmax(kind: UnfusedAttention, batch: Number, q: Number, c: Number, scores: Number, d: Deployment) -> Operator:
-    """The softmax between the two products: one fused kernel where its limits allow, else the fallback kernels."""
-    limits = kind.fused_softmax_limits
-    fits = both(is_multiple(batch, limits.local_heads_multiple_of), is_multiple(q, limits.query_tokens_multiple_of))
-    fused = both(fits, both(c > limits.context_above, c <= limits.context_at_most))
-    size = d.activation_bytes
-    passes = where(fused, count_bytes(kind.fused_softmax, size), count_bytes(kind.fallback_softmax, size))
-    launches = where(fused, kind.fused_softmax.launches, kind.fallback_softmax.launches)
-    return Operator("softmax", "elementwise", activation_bytes=scores * passes, launches=launches)
 
 
 def list_memory_kernels(
     kernels: list[MemoryKernel], a: Architecture, d: Deployment, stack: Stack, m: Number
 ) -> list[Operator]:
     """Kernels that only move numbers, from the stack's list."""
+    kept = a.latent_width if a.is_latent else 2 * local_kv_heads(a, d) * a.head_size
     widths: dict[str, Number] = {
         "hidden": a.hidden_size,
-        "qkv": (a.query_width + 2 * a.kv_width) / d.tp,
-        "qk": (a.query_width + a.kv_width) / d.tp,
-        "kv": 2 * a.kv_width / d.tp,
-        "heads": a.query_width / d.tp,
-        "ffn": a.intermediate_size / d.tp,
+        "qkv": a.query_width / d.tp + kept,
+        "qk": a.query_width / d.tp + kept / 2,
+        "kv": kept,
+        "heads": a.context_width / d.tp,
+        "ffn": (a.intermediate_size if a.num_experts is None else count_expert_width(a)) / d.tp,
+        "chosen": a.hidden_size * (a.chosen_experts or 1),
         "logits": padded_vocabulary(a, d, stack),
     }
     size = d.activation_bytes
@@ -122,34 +107,40 @@ def list_memory_kernels(
     return operators
 
 
-def count_bytes(passes: MemoryKernel | SoftmaxPasses, activation_bytes: Number) -> Number:
-    """Bytes that a kernel moves for each element of its tensor."""
-    four_byte_passes = passes.reads_fp32 + passes.writes_fp32
-    return (passes.reads + passes.writes) * activation_bytes + four_byte_passes * FP32_BYTES
+def count_expert_width(a: Architecture) -> Number:
+    """Width of all the experts together that one token meets."""
+    return a.chosen_experts * a.expert_width + (a.shared_expert_intermediate_size or 0)
 
 
-def list_layer_messages(a: Architecture, d: Deployment, m: Number) -> list[Operator]:
-    """All-reduces of one layer: after attention and after the FFN, or one where both run side by side."""
+def list_sums(name: str, a: Architecture, d: Deployment, m: Number) -> list[Operator]:
+    """The all-reduce after one block of a layer that ``tp`` devices share."""
     if d.tp == 1:
         return []
-    message = m * a.hidden_size * d.activation_bytes
-    sums = ["ffn all-reduce"] if a.parallel_residual else ["attention all-reduce", "ffn all-reduce"]
-    return [Operator(name, "all_reduce", message_bytes=message) for name in sums]
+    return [Operator(f"{name} all-reduce", "all_reduce", message_bytes=m * a.hidden_size * d.activation_bytes)]
 
 
 def list_head_operators(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens) -> list[Operator]:
     """What follows the last layer: final kernels, the product with the vocabulary, the logits' gathering."""
     m = tokens.m if stack.logits == "all" else tokens.sequences
     vocabulary = padded_vocabulary(a, d, stack)
-    size = {"weight_bytes": d.weight_bytes, "activation_bytes": d.activation_bytes}
+    size = {"weight_bytes": head_weight_bytes(d, stack), "activation_bytes": d.activation_bytes}
+    if stack.quantizes_head:
+        size["input_bytes"] = d.input_bytes
     operators = []
     if a.embedding_size is not None:
         operators.append(linear("head projection", m, a.embedding_width, a.hidden_size, **size))
-    operators.append(linear("lm head", m, vocabulary / d.tp, a.embedding_width, **size))
+    sharers = d.tp if stack.shards_head else 1
+    operators.append(linear("lm head", m, vocabulary / sharers, a.embedding_width, **size))
+    operators = [operator._replace(wide=not stack.quantizes_head) for operator in operators]
     if d.tp != 1 and stack.gathers_logits:
         message = m * vocabulary * d.activation_bytes
         operators.append(Operator("logits all-gather", "all_gather", message_bytes=message))
     return operators + list_memory_kernels(stack.head_kernels, a, d, stack, m)
+
+
+def head_weight_bytes(d: Deployment, stack: Stack) -> Number:
+    """Bytes of one number of the token table and the head, which most stacks leave as wide as activations."""
+    return d.weight_bytes if stack.quantizes_head else maximum(d.weight_bytes, d.activation_bytes)
 
 
 def padded_vocabulary(a: Architecture, d: Deployment, stack: Stack) -> Number:

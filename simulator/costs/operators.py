@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from simulator.costs.elementary import Number
+from simulator.costs.elementary import Number, maximum, minimum
 
 Kind = Literal[
     "linear",
+    "grouped",
     "batched",
     "prefill_attention",
     "decode_attention",
+    "latent_decode",
     "elementwise",
     "stream",
     "all_reduce",
     "all_gather",
+    "all_to_all",
     "send",
 ]
 
@@ -24,8 +27,9 @@ class Operator(NamedTuple):
 
     ``elementwise`` runs over activations, ``stream`` over memory that no cache holds. ``flops`` counts matrix products
     only, two a multiply-add, as MFU does. ``m, n, k`` are the dimensions of a product
-    ``y[m, n] = x[m, k] w[k, n]``: one of a ``linear`` operator, ``batch`` of them in a ``batched`` one. In attention
-    they are new tokens, context and width of a head, for ``batch`` pairs of sequence and query head, ``group`` of which
+    ``y[m, n] = x[m, k] w[k, n]``: one of a ``linear`` operator, ``batch`` of them in a ``grouped`` one (each with its
+    own weights and its own ``m`` tokens) and in a ``batched`` one (of activations alone). In attention they are new
+    tokens, the tokens they see and width of a head, for ``batch`` pairs of sequence and query head, ``group`` of which
     share their keys.
     """
 
@@ -42,6 +46,8 @@ class Operator(NamedTuple):
     k: Number = 0.0
     batch: Number = 1
     group: Number = 1
+    unseen: Number = 0.0  # tokens of the context before the first that the last query sees
+    wide: bool = False  # computes in the wide format whatever the deployment's
 
     @property
     def bytes_moved(self) -> Number:
@@ -49,17 +55,49 @@ class Operator(NamedTuple):
         return self.weight_bytes + self.activation_bytes + self.kv_bytes
 
 
-def linear(name: str, m: Number, n: Number, k: Number, *, weight_bytes: int, activation_bytes: int) -> Operator:
-    """A weight matrix applied to ``m`` tokens; the last two arguments are bytes of one element."""
+def linear(
+    name: str,
+    m: Number,
+    n: Number,
+    k: Number,
+    *,
+    weight_bytes: Number,
+    activation_bytes: Number,
+    input_bytes: Number | None = None,
+) -> Operator:
+    """A weight matrix applied to ``m`` tokens; the last arguments are bytes of one element (inputs as activations)."""
+    read = activation_bytes if input_bytes is None else input_bytes
     return Operator(
         name,
         "linear",
         flops=2 * m * n * k,
         weight_bytes=n * k * weight_bytes,
-        activation_bytes=(m * k + m * n) * activation_bytes,
+        activation_bytes=m * k * read + m * n * activation_bytes,
         m=m,
         n=n,
         k=k,
+    )
+
+
+def grouped(
+    name: str,
+    matrices: Number,
+    m: Number,
+    n: Number,
+    k: Number,
+    *,
+    weight_bytes: Number,
+    activation_bytes: Number,
+    input_bytes: Number | None = None,
+) -> Operator:
+    """Several weight matrices in one kernel, each applied to its own ``m`` tokens."""
+    one = linear(name, m, n, k, weight_bytes=weight_bytes, activation_bytes=activation_bytes, input_bytes=input_bytes)
+    return one._replace(
+        kind="grouped",
+        flops=matrices * one.flops,
+        weight_bytes=matrices * one.weight_bytes,
+        activation_bytes=matrices * one.activation_bytes,
+        batch=matrices,
     )
 
 
@@ -73,26 +111,44 @@ def attention(
     *,
     decoding: bool,
     launches: int,
-    activation_bytes: int,
-    kv_bytes: int,
+    activation_bytes: Number,
+    kv_bytes: Number,
+    window: Number | None = None,
 ) -> Operator:
     """Attention in one kernel that keeps the scores on chip and skips masked blocks.
 
     Dao et al. 2022 (arXiv 2205.14135), algorithm 1, with the causal blocks of Dao 2023 (arXiv 2307.08691), section 3.1.
-    Query ``i`` of ``q`` sees ``context - q + i`` tokens, so ``q (context - (q - 1) / 2)`` scores a head are computed.
-    The last two arguments are bytes of one element.
+    A query sees the tokens up to its own, at most the last ``window``. ``activation_bytes`` and ``kv_bytes`` are of one
+    element.
     """
-    scores = queries * (context - (queries - 1) / 2)
+    seen = context if window is None else minimum(context, window)
+    read = context if window is None else minimum(context, window + queries - 1)
     return Operator(
-        "attention",
+        "attention" if window is None else "window attention",
         "decode_attention" if decoding else "prefill_attention",
-        flops=4 * sequences * heads * scores * head_size,
+        flops=4 * sequences * heads * count_scores(queries, seen, context - seen) * head_size,
         activation_bytes=2 * sequences * queries * heads * head_size * activation_bytes,
         launches=launches,
-        kv_bytes=2 * sequences * (context + queries) * kv_heads * head_size * kv_bytes,
+        kv_bytes=2 * sequences * (read + queries) * kv_heads * head_size * kv_bytes,
         m=queries,
-        n=context,
+        n=seen,
+        unseen=context - seen,
         k=head_size,
         batch=sequences * heads,
         group=heads / kv_heads,
     )
+
+
+def count_scores(queries: Number, seen: Number, unseen: Number = 0) -> Number:
+    """Scores of one head whose last query sees ``seen`` tokens, and each query before it one fewer or as many.
+
+    ``unseen``: tokens of the context before those; so many of the queries see as many as the last.
+    """
+    growing = maximum(queries - unseen, 0)
+    return queries * seen - growing * (growing - 1) / 2
+
+
+def share_read(operator: Operator) -> Number:
+    """Share of the cache's traffic that attention reads; the rest are the new tokens that it writes."""
+    read = operator.n + minimum(operator.unseen, operator.m - 1)
+    return read / (read + operator.m)

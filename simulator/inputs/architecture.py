@@ -10,6 +10,7 @@ from simulator.errors import InputError, suggest
 from simulator.specfile import spec_dataclass
 
 PositionEmbedding = Literal["learned", "rotary", "alibi", "none"]
+QueryKeyNorm = Literal["none", "head", "head with bias", "projection"]
 
 
 @spec_dataclass
@@ -32,23 +33,65 @@ class Architecture:
     hidden_size: int
     num_hidden_layers: int
     num_attention_heads: int
-    intermediate_size: int
+    intermediate_size: int  # of a dense feed-forward block
     vocab_size: int
     max_position_embeddings: int
     num_key_value_heads: int | None = None  # None: as many as attention heads
     head_dim: int | None = None  # None: hidden_size / num_attention_heads
     embedding_size: int | None = None  # width of a factorised embedding; None: hidden_size
+    embedding_projections: int = 1  # with a factorised embedding: one narrows the head's input, a second widens it
     position_embedding: PositionEmbedding = "rotary"
+    position_offset: int = 0  # rows of a learned position table before that of the first position
     tie_word_embeddings: bool = False
     gated_mlp: bool = False  # three matrices (GLU variants, Shazeer 2020) instead of two
     parallel_residual: bool = False  # attention and FFN read the same residual stream
     norms_per_layer: int = 2
     norm_bias: bool = True  # LayerNorm has weight and bias, RMSNorm a weight only
+    final_norms: int = 1  # after the last layer
+    qk_norm: QueryKeyNorm = "none"  # norm of queries and keys, with weights for one head or for all heads
     embedding_norm: bool = False
     attention_bias: bool = False
     attention_output_bias: bool = False
+    attention_sinks: bool = False  # one learned score a head that takes part in the softmax
     mlp_bias: bool = False
     lm_head_bias: bool = False
+    # Attention of a layer over the last tokens alone, and the layers that see all of them all the same.
+    sliding_window: int | None = None
+    num_full_attention_layers: int | None = None  # None: none where there is a window
+    # Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1): kv_lora_rank makes it so.
+    q_lora_rank: int | None = None
+    kv_lora_rank: int | None = None
+    qk_nope_head_dim: int | None = None
+    qk_rope_head_dim: int | None = None
+    v_head_dim: int | None = None
+    # Mixture of experts: num_experts makes it so, in all layers but the dense ones.
+    num_experts: int | None = None
+    num_experts_per_tok: int | None = None
+    moe_intermediate_size: int | None = None
+    shared_expert_intermediate_size: int | None = None  # of all shared experts together
+    shared_expert_gate: bool = False
+    router_bias: bool = False
+    num_dense_layers: int = 0
+
+    @property
+    def is_latent(self) -> bool:
+        """Whether attention keeps one compressed vector a token instead of keys and values."""
+        return self.kv_lora_rank is not None
+
+    @property
+    def latent_rank(self) -> Any:
+        """Width of the compressed vector of latent attention."""
+        return self.kv_lora_rank
+
+    @property
+    def unrotated_size(self) -> Any:
+        """Width of the part of a latent query or key of one head that carries no position."""
+        return self.qk_nope_head_dim
+
+    @property
+    def rotated_size(self) -> Any:
+        """Width of the part of a latent query or key of one head that carries the position."""
+        return self.qk_rope_head_dim
 
     @property
     def kv_heads(self) -> Any:
@@ -57,18 +100,64 @@ class Architecture:
 
     @property
     def head_size(self) -> Any:
-        """Width of one attention head."""
+        """Width of a query and of a key of one head."""
+        if self.is_latent:
+            return self.unrotated_size + self.rotated_size
         return self.hidden_size / self.num_attention_heads if self.head_dim is None else self.head_dim
+
+    @property
+    def value_size(self) -> Any:
+        """Width of a value of one head."""
+        return self.v_head_dim if self.is_latent else self.head_size
 
     @property
     def query_width(self) -> Any:
         """Width of all query heads together."""
-        return self.hidden_size if self.head_dim is None else self.num_attention_heads * self.head_dim
+        if self.is_latent or self.head_dim is not None:
+            return self.num_attention_heads * self.head_size
+        return self.hidden_size
+
+    @property
+    def context_width(self) -> Any:
+        """Width of what attention returns, all heads together."""
+        return self.num_attention_heads * self.value_size if self.is_latent else self.query_width
 
     @property
     def kv_width(self) -> Any:
-        """Width of all key heads together; the values are as wide."""
+        """Width of all key heads together; the values are as wide. Not of latent attention, which keeps neither."""
         return self.query_width if self.num_key_value_heads is None else self.num_key_value_heads * self.head_size
+
+    @property
+    def latent_width(self) -> Any:
+        """Width of what latent attention keeps of a token: the compressed vector and the rotated part of the key."""
+        return self.latent_rank + self.rotated_size
+
+    @property
+    def full_layers(self) -> Any:
+        """Layers whose attention sees all tokens."""
+        if self.sliding_window is None:
+            return self.num_hidden_layers
+        return self.num_full_attention_layers or 0
+
+    @property
+    def experts(self) -> Any:
+        """Experts of one layer, without the shared ones."""
+        return self.num_experts
+
+    @property
+    def chosen_experts(self) -> Any:
+        """Experts that one token is sent to."""
+        return self.num_experts_per_tok
+
+    @property
+    def expert_width(self) -> Any:
+        """Inner width of one expert."""
+        return self.moe_intermediate_size
+
+    @property
+    def expert_layers(self) -> Any:
+        """Layers with a mixture of experts."""
+        return 0 if self.num_experts is None else self.num_hidden_layers - self.num_dense_layers
 
     @property
     def embedding_width(self) -> Any:
@@ -92,6 +181,9 @@ SMALLEST: dict[str, Any] = {
 }
 
 
+MAY_BE_ZERO = {"num_dense_layers", "num_full_attention_layers", "position_offset", "final_norms"}
+
+
 @spec_dataclass
 class ModelSpec:
     """One architecture file: the dimensions with their name, aliases and sources."""
@@ -102,6 +194,7 @@ class ModelSpec:
     aliases: list[str] | None = None
     published_parameters: float | None = None
     sources: list[Source] | None = None
+    note: str | None = None  # what a person should know who uses it
 
     def __post_init__(self) -> None:
         """Refuse a size that is none."""
@@ -109,43 +202,24 @@ class ModelSpec:
             raise ValueError(f"published_parameters is {self.published_parameters}; it must be above 0")
 
 
-def count_parameters(architecture: Architecture) -> Any:
-    """Count every trainable number of the model, embeddings included."""
-    a = architecture
-    h, f, q, kv = a.hidden_size, a.intermediate_size, a.query_width, a.kv_width
-    norm = h * (2 if a.norm_bias else 1)
-    attention = h * (q + 2 * kv) + q * h
-    attention += (q + 2 * kv) * a.attention_bias + h * a.attention_output_bias
-    mlp = a.mlp_matrices * h * f + ((a.mlp_matrices - 1) * f + h) * a.mlp_bias
-    layers = a.num_hidden_layers * (attention + mlp + a.norms_per_layer * norm)
-    return layers + norm + count_embedding_parameters(a)
-
-
-def count_embedding_parameters(architecture: Architecture) -> Any:
-    """Count token and position tables, the head and what stands between them and the layers."""
-    a = architecture
-    tables = a.vocab_size * a.embedding_width * (1 if a.tie_word_embeddings else 2) + a.vocab_size * a.lm_head_bias
-    if a.embedding_size is not None:
-        tables += a.hidden_size * a.embedding_size
-    if a.position_embedding == "learned":
-        tables += a.max_position_embeddings * a.hidden_size
-    if a.embedding_norm:
-        tables += a.hidden_size * (2 if a.norm_bias else 1)
-    return tables
+LATENT_FIELDS = ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+EXPERT_FIELDS = ("num_experts_per_tok", "moe_intermediate_size")
 
 
 def check_architecture(architecture: Architecture, where: str) -> None:
     """Refuse dimensions that no model can have.
 
     Raises:
-        InputError: a dimension below 1, or heads that do not divide what they share.
+        InputError: a dimension below 1, heads that do not divide what they share, or a part of a structure without the
+            rest of it.
     """
     a = architecture
     for field in fields(a):
         value = getattr(a, field.name)
-        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-            raise InputError(f"{where}: {field.name} is {value}; it must be at least 1")
-    if a.head_dim is None and a.hidden_size % a.num_attention_heads:
+        least = 0 if field.name in MAY_BE_ZERO else 1
+        if isinstance(value, int) and not isinstance(value, bool) and value < least:
+            raise InputError(f"{where}: {field.name} is {value}; it must be at least {least}")
+    if not a.is_latent and a.head_dim is None and a.hidden_size % a.num_attention_heads:
         raise InputError(
             f"{where}: hidden_size {a.hidden_size} is not a multiple of num_attention_heads {a.num_attention_heads}; "
             "give head_dim"
@@ -155,6 +229,27 @@ def check_architecture(architecture: Architecture, where: str) -> None:
             f"{where}: num_attention_heads {a.num_attention_heads} is not a multiple of "
             f"num_key_value_heads {a.kv_heads}"
         )
+    check_together(a, where, "kv_lora_rank", LATENT_FIELDS)
+    check_together(a, where, "num_experts", EXPERT_FIELDS)
+    if a.num_experts is not None and a.num_experts_per_tok is not None and a.num_experts_per_tok > a.num_experts:
+        raise InputError(f"{where}: num_experts_per_tok {a.num_experts_per_tok} is past num_experts {a.num_experts}")
+    if a.num_full_attention_layers is not None and a.sliding_window is None:
+        raise InputError(f"{where}: num_full_attention_layers is given, but not sliding_window")
+    for name in ("num_dense_layers", "num_full_attention_layers"):
+        if (getattr(a, name) or 0) > a.num_hidden_layers:
+            raise InputError(f"{where}: {name} is past num_hidden_layers {a.num_hidden_layers}")
+
+
+def check_together(architecture: Architecture, where: str, main: str, others: tuple[str, ...]) -> None:
+    """Refuse one field of a structure without the others.
+
+    Raises:
+        InputError: with what is missing.
+    """
+    given = [name for name in (main, *others) if getattr(architecture, name) is not None]
+    missing = [name for name in (main, *others) if name not in given]
+    if given and missing:
+        raise InputError(f"{where}: {given[0]} is given, but not {', '.join(missing)}")
 
 
 def replace_fields(architecture: Architecture, changes: Mapping[str, Any], where: str) -> Architecture:

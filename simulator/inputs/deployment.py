@@ -3,45 +3,92 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture
+from simulator.inputs.formats import FORMATS, find_format, is_wide
 from simulator.inputs.hardware import Hardware
-
-BYTES_PER_ELEMENT = {"fp32": 4, "fp16": 2, "bf16": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Tensor- and pipeline-parallel sizes, and the data type of arithmetic, weights and KV cache."""
+    """How the model is split and in which formats its numbers are.
+
+    ``tp`` devices share every layer, ``pp`` groups of them hold consecutive layers, and ``dp`` copies of all that serve
+    different requests. Experts are spread over ``ep`` devices: of one copy where ``ep`` is at most ``tp``, else of
+    several copies, which then send each other tokens. The batch goes through the stages in ``micro_batches`` parts.
+
+    ``dtype`` is the format of matrix products and their inputs. Where it is narrower than 16 bits, all else is in 16.
+    """
 
     tp: int = 1
     pp: int = 1
+    dp: int = 1
+    ep: int = 1
+    micro_batches: int = 1
     dtype: str = "fp16"
     weight_dtype: str | None = None  # None: as dtype
-    kv_dtype: str | None = None
+    kv_dtype: str | None = None  # None: as dtype, of 16 bits at least
+
+    def __post_init__(self) -> None:
+        """Replace spellings of formats by their names.
+
+        Raises:
+            InputError: a format that does not exist, or one that nothing computes in.
+        """
+        for field in ("dtype", "weight_dtype", "kv_dtype"):
+            name = getattr(self, field)
+            if name is None and field != "dtype":
+                continue
+            if not isinstance(name, str) or name not in FORMATS:
+                object.__setattr__(self, field, find_format(name, field.replace("_", " ")))
+        if FORMATS[self.dtype].math is None:
+            raise InputError(
+                f"dtype {self.dtype} is a format of stored weights, which nothing computes in (--weight-dtype takes it)"
+            )
 
     @property
     def devices(self) -> int:
-        """Devices that hold one copy of the model."""
-        return self.tp * self.pp
+        """Devices in use."""
+        return self.tp * self.pp * self.dp
 
     @property
-    def activation_bytes(self) -> int:
+    def expert_copies(self) -> int:
+        """Copies of the model that share one set of experts."""
+        return max(self.ep // self.tp, 1)
+
+    @property
+    def expert_tp(self) -> Any:
+        """Devices that share the matrices of one expert."""
+        return self.tp / self.ep if self.expert_copies == 1 else 1
+
+    @property
+    def wide_dtype(self) -> str:
+        """Format of everything that is no operand of a matrix product with weights."""
+        return self.dtype if is_wide(self.dtype) else "bf16"
+
+    @property
+    def activation_bytes(self) -> Any:
         """Bytes of one activation."""
-        return BYTES_PER_ELEMENT[self.dtype]
+        return FORMATS[self.wide_dtype].size_bytes
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of one weight."""
-        return BYTES_PER_ELEMENT[self.weight_dtype or self.dtype]
+    def input_bytes(self) -> Any:
+        """Bytes of one number that a matrix product with weights reads."""
+        return FORMATS[self.dtype].size_bytes
 
     @property
-    def kv_bytes(self) -> int:
+    def weight_bytes(self) -> Any:
+        """Bytes of one weight of a layer."""
+        return FORMATS[self.weight_dtype or self.dtype].size_bytes
+
+    @property
+    def kv_bytes(self) -> Any:
         """Bytes of one number in the KV cache."""
-        return BYTES_PER_ELEMENT[self.kv_dtype or self.dtype]
+        return FORMATS[self.kv_dtype or self.wide_dtype].size_bytes
 
 
 def check_deployment(deployment: Deployment, architecture: Architecture, hardware: Hardware) -> None:
@@ -51,33 +98,53 @@ def check_deployment(deployment: Deployment, architecture: Architecture, hardwar
         InputError: with the first reason found.
     """
     d, a = deployment, architecture
-    for name, value in (("tp", d.tp), ("pp", d.pp)):
+    sizes = {"tp": d.tp, "pp": d.pp, "dp": d.dp, "ep": d.ep, "micro-batches": d.micro_batches}
+    for name, value in sizes.items():
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number of at least 1")
-    for name, dtype in (("dtype", d.dtype), ("weight dtype", d.weight_dtype), ("kv dtype", d.kv_dtype)):
-        if dtype is not None and (not isinstance(dtype, str) or dtype not in BYTES_PER_ELEMENT):
-            raise InputError(f"unknown {name} '{dtype}' (allowed: {', '.join(BYTES_PER_ELEMENT)})")
-    for name, size in (
-        ("num_attention_heads", a.num_attention_heads),
-        ("num_key_value_heads", a.kv_heads),
-        ("intermediate_size", a.intermediate_size),
-    ):
+    split: dict[str, Any] = {"num_attention_heads": a.num_attention_heads}
+    if a.num_experts is None or a.num_dense_layers:
+        split["intermediate_size"] = a.intermediate_size
+    for name, size in split.items():
         if size % d.tp:
             raise InputError(f"tp {d.tp} does not divide {name} {size}")
+    if a.kv_heads % d.tp and d.tp % a.kv_heads:
+        raise InputError(f"tp {d.tp} neither divides num_key_value_heads {a.kv_heads} nor is a multiple of it")
     if a.num_hidden_layers % d.pp:
         raise InputError(f"pp {d.pp} does not divide num_hidden_layers {a.num_hidden_layers}")
+    check_experts(d, a)
     if d.devices > 1:
-        check_node(d, hardware)
+        check_links(d, hardware)
 
 
-def check_node(deployment: Deployment, hardware: Hardware) -> None:
-    """Refuse more devices than one node links together.
+def check_experts(deployment: Deployment, architecture: Architecture) -> None:
+    """Refuse experts spread over devices that cannot hold them evenly.
 
     Raises:
-        InputError: no link, or fewer devices on it than asked for.
+        InputError: with the first reason found.
     """
-    link = hardware.node_link()
-    if link.max_devices is not None and deployment.tp > link.max_devices:
-        raise InputError(
-            f"tp {deployment.tp} is past the {link.max_devices} devices that a node of {hardware.id} links"
-        )
+    d, a = deployment, architecture
+    if a.num_experts is None:
+        if d.ep > 1:
+            raise InputError(f"ep is {d.ep}, but the model has no experts")
+        return
+    if d.tp % d.ep and d.ep % d.tp:
+        raise InputError(f"ep {d.ep} neither divides tp {d.tp} nor is a multiple of it")
+    if d.dp % d.expert_copies:
+        raise InputError(f"ep {d.ep} over tp {d.tp} needs {d.expert_copies} copies of the model, and dp is {d.dp}")
+    if a.num_experts % d.ep:
+        raise InputError(f"ep {d.ep} does not divide num_experts {a.num_experts}")
+    for name in ("moe_intermediate_size", "shared_expert_intermediate_size"):
+        size, sharers = getattr(a, name), d.expert_tp if name.startswith("moe") else d.tp
+        if size is not None and size % sharers:
+            raise InputError(f"{name} {size} does not divide over the {sharers:g} devices that share it")
+
+
+def check_links(deployment: Deployment, hardware: Hardware) -> None:
+    """Refuse devices that nothing links together as the layout asks.
+
+    Raises:
+        InputError: no link, or a layer shared by more devices than one node links without a link between nodes.
+    """
+    if deployment.tp * deployment.pp > 1 or deployment.expert_copies > 1:
+        hardware.find_link(max(deployment.tp, deployment.ep))

@@ -12,7 +12,7 @@ from simulator.units import Bytes, BytesPerSecond, FlopsPerSecond, Hertz, Watts
 
 @spec_dataclass
 class Compute:
-    """Arithmetic units. Peaks are dense rates by data type."""
+    """Arithmetic units. Peaks are dense rates by data type; ``fp16/fp16`` is of sums in fp16 where that is faster."""
 
     units: int  # streaming multiprocessors of a GPU, cores of a CPU
     clock: Hertz
@@ -57,9 +57,10 @@ class Link:
 
 @spec_dataclass
 class Links:
-    """Links by reach: to the devices of the same node, and to the host."""
+    """Links by reach: to the devices of the same node, to other nodes (one device's share), and to the host."""
 
     node: Link | None = None
+    network: Link | None = None
     host: Link | None = None
 
 
@@ -98,14 +99,23 @@ class Hardware:
             known = ", ".join(self.compute.matrix_peak)
             raise InputError(f"{self.id}: no {dtype} matrix peak in its data sheet (it has {known})") from None
 
-    def node_link(self) -> Link:
-        """Link between devices of one node.
+    def find_link(self, devices: int) -> Link:
+        """Slowest link that a group of devices needs: of a node, or between nodes where one node is too small.
 
         Raises:
-            InputError: the device has none, so it cannot share a model with another.
+            InputError: the device has none, so it cannot share a model with so many.
         """
-        if self.links is None or self.links.node is None:
+        node = None if self.links is None else self.links.node
+        network = None if self.links is None else self.links.network
+        if node is not None and devices <= (node.max_devices or devices):
+            return node
+        if network is not None:
+            return network
+        if node is None:
             raise InputError(
-                f"{self.id}: no link between devices (links.node) in its data sheet, so tp and pp must be 1"
+                f"{self.id}: no link between devices (links.node) in its data sheet, so it can only work alone"
             )
-        return self.links.node
+        raise InputError(
+            f"a node of {self.id} links {node.max_devices} devices, {devices} are to work together, and its data sheet "
+            "has no link between nodes (links.network)"
+        )

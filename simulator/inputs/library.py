@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from simulator.errors import InputError
+from simulator.errors import InputError, nearest
 from simulator.inputs.architecture import SMALLEST, Architecture, ModelSpec, check_architecture
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.huggingface import read_config
+from simulator.inputs.huggingface.hub import download_config, is_repository
+from simulator.inputs.huggingface.reader import read_config
 from simulator.inputs.stack import Stack
 from simulator.specfile import Spec, build, read_spec, unknown_name
 
@@ -28,7 +29,7 @@ def list_ids(folder: Path) -> list[str]:
 
 
 def load_model(model: str | Path | Architecture | ModelSpec) -> ModelSpec:
-    """Resolve a model: a name or alias, a YAML file, a Hugging Face ``config.json`` or its folder, or an object.
+    """Resolve a model: a name or alias, a YAML file, a Hugging Face ``config.json``, its folder or model, or an object.
 
     Raises:
         InputError: no such name or file, or the file is wrong.
@@ -38,8 +39,12 @@ def load_model(model: str | Path | Architecture | ModelSpec) -> ModelSpec:
     if isinstance(model, Architecture):
         check_architecture(model, "architecture")
         return ModelSpec("custom", "custom architecture", model)
-    path = find_file(model)
-    return read_shipped_model(str(model)) if path is None else read_model(path)
+    path, name = find_file(model), str(model)
+    if path is not None:
+        return read_model(path)
+    if is_repository(name) and name.lower() not in index_names(MODEL_FOLDER):
+        return read_model(download_config(name, nearest(name, index_names(MODEL_FOLDER))), name)
+    return read_shipped_model(name)
 
 
 def load_hardware(hardware: str | Path | Hardware) -> Hardware:
@@ -80,11 +85,15 @@ def read_stack(path: Path) -> Stack:
     return stack
 
 
-def read_model(path: Path) -> ModelSpec:
-    """Read a model file: YAML of this project, or a Hugging Face ``config.json`` or the folder that holds it."""
+def read_model(path: Path, name: str | None = None) -> ModelSpec:
+    """Read a model file: YAML of this project, or a Hugging Face ``config.json`` or the folder that holds it.
+
+    Raises:
+        InputError: the file is wrong, or dimensions that no model can have.
+    """
     if path.is_dir():
         path = path / "config.json"
-    spec = read_config(path) if path.suffix == ".json" else build(read_spec(path), ModelSpec)
+    spec = read_config(path, name) if path.suffix == ".json" else build(read_spec(path), ModelSpec)
     check_architecture(spec.architecture, str(path))
     return spec
 
@@ -133,10 +142,20 @@ def find_by_name(what: str, name: str, folder: Path) -> Path:
     direct = folder / f"{wanted}.yaml"
     if "/" not in wanted and os.path.exists(direct):
         return direct
-    names = dict(iterate_names(folder))
+    names = index_names(folder)
     if wanted not in names:
         raise unknown_name(what, name, names)
     return names[wanted]
+
+
+def index_names(folder: Path) -> dict[str, Path]:
+    """Return the file of every id and alias in a folder, read once as long as no file comes or goes."""
+    return _index_names(folder, folder.stat().st_mtime_ns)
+
+
+@cache
+def _index_names(folder: Path, changed_ns: int) -> dict[str, Path]:
+    return dict(iterate_names(folder))
 
 
 def iterate_names(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -11,7 +11,7 @@ from simulator.specfile import spec_dataclass
 from simulator.units import Bytes
 
 ARCHITECTURE_FIELDS = [field.name for field in fields(Architecture)]
-Tensor = Literal["hidden", "qkv", "qk", "kv", "heads", "ffn", "logits"]
+Tensor = Literal["hidden", "qkv", "qk", "kv", "heads", "ffn", "chosen", "logits"]
 
 
 def refuse_negative(record: object, names: tuple[str, ...]) -> None:
@@ -115,17 +115,36 @@ class Stack:
 
     id: str
     name: str
-    execution: Literal["eager", "graph"]
+    execution: Literal["eager", "graph", "graph decode"]  # the last: a prompt's kernels are issued one by one
     attention: Literal["unfused", "flash"]
     logits: Literal["all", "last"]
     gathers_logits: bool
     embedding_kernels: list[MemoryKernel]  # once a pass, over all its tokens
     layer_kernels: list[MemoryKernel]
     head_kernels: list[MemoryKernel]  # once a pass, over the tokens that get logits
+    expert_kernels: list[MemoryKernel] | None = None  # in addition, in layers with a mixture of experts
     unfused_attention: UnfusedAttention | None = None
     attention_launches: AttentionLaunches | None = None  # of fused attention; None: one each
+    # What issues the kernels, which decides what is known before measuring; compiled: sampling is in the graph too.
+    host: Literal["python", "native", "compiled"] = "python"
+    own_products: bool = False  # matrix products by kernels of the stack, not of the vendor's library
+    plain_vector_products: bool = False  # one row meets weights of 16 bits in a kernel that loads them two at a time
+    accumulates_fp16: bool = False  # products of fp16 are added up in fp16, which some devices do faster
+    widens_weights_above: int | None = None  # products of more tokens first write narrow weights to memory, widened
+    allocates_cache: bool = False  # each layer allocates its cache anew for every request
+    encodes_text: bool = False  # prompts come as text, and the time to turn it into tokens counts
+    splits_context: bool = True  # decode attention may share the tokens of one sequence among blocks
     splits_k: bool = True  # the matrix library may split a product along k
     direct_reduce_bytes: Bytes | None = None  # all-reduces up to this size read the peers' memory; None: none do
+    shards_head: bool = True  # tp devices share the head; else each computes all logits
+    stores_as: dict[str, str] | None = None  # formats of weights that mean another one with this stack, with its scales
+    quantizes_head: bool = False  # narrow weight formats hold for the token table and the head too
+    cache_passes: float = 0.0  # times that a decode pass moves the whole cache on top of reading it once
+    repeats_kv_heads: bool = False  # keys and values are copied for every query head before decode attention reads them
+    first_token_by_decode: bool = False  # a prompt's last token enters with a decode pass, which makes the first output
+    prefill_chunk: int | None = None  # prompts pass in chunks of so many tokens; None: at once
+    reserved_bytes: Bytes = 0.0  # memory of each device that the runtime takes for itself
+    memory_share: float = 1.0  # share of the memory that the stack lets itself use
     vocab_multiple: int = 1  # the vocabulary is padded to a multiple of this times tp
     builds_as: dict[str, Any] | None = None
     builds_as_by_model: dict[str, dict[str, Any]] | None = None
@@ -138,6 +157,10 @@ class Stack:
             raise ValueError("attention: unfused and the section unfused_attention go together")
         if self.vocab_multiple < 1:
             raise ValueError(f"vocab_multiple is {self.vocab_multiple}; it must be at least 1")
+
+    def is_eager(self, decoding: bool) -> bool:
+        """Whether the host issues the kernels of a pass one by one."""
+        return self.execution == "eager" or (self.execution == "graph decode" and not decoding)
 
     def count_attention_launches(self, decoding: bool) -> int:
         """Kernels of one fused attention."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
+from simulator.metrics.capacity import find_usable_bytes
 from simulator.units import format_quantity
 
 MOST_TENSOR_PARALLEL = 8  # where the data sheet does not say how many devices a node links
@@ -23,13 +25,14 @@ def choose_layout(
     architecture: Architecture,
     hardware: Hardware,
     stack: Stack,
-    dtype: str,
+    formats: Deployment,
     prompt_tokens: Any,
     output_tokens: Any,
+    batch_size: Any = 1,
     tp: int | None = None,
     pp: int | None = None,
 ) -> Deployment:
-    """Return the layout with the fewest devices that holds the model and the longest of the requests, one at a time.
+    """Return the layout with the fewest devices that holds the model, in given formats, and its longest request.
 
     Tensor-parallel sizes that divide the model come first, since a pipeline makes no single request faster; only where
     a node is too small is the model cut into stages too, and then the fewest devices win, of equals the widest tensor
@@ -40,27 +43,27 @@ def choose_layout(
         ImpossibleError: no layout holds the model.
     """
     if tp is not None and pp is not None:
-        given = Deployment(tp, pp, dtype)
+        given = replace(formats, tp=tp, pp=pp)
         check_deployment(given, architecture, hardware)
         candidates = iter([given])
     else:
-        candidates = list_layouts(architecture, hardware, dtype, tp, pp)
-    least = float("inf")
+        candidates = list_layouts(architecture, hardware, formats, tp, pp)
+    least, usable = float("inf"), find_usable_bytes(hardware, stack)
     for deployment in candidates:
-        needed = find_device_bytes(architecture, deployment, stack, prompt_tokens, output_tokens)
-        if needed <= hardware.memory.capacity:
+        needed = find_device_bytes(architecture, deployment, stack, prompt_tokens, output_tokens, batch_size)
+        if needed <= usable:
             return deployment
         least = min(least, needed)
     if least == float("inf"):
         raise InputError(f"{name}: no layout with tp {tp or 'any'} and pp {pp or 'any'} divides the model")
     raise ImpossibleError(
         f"{name} fits on no layout of {hardware.id} that divides it: at the least "
-        f"{format_quantity(least, 'B')} needed on each, {format_quantity(hardware.memory.capacity, 'B')} there"
+        f"{format_quantity(least, 'B')} needed on each, {format_quantity(usable, 'B')} there"
     )
 
 
 def list_layouts(
-    architecture: Architecture, hardware: Hardware, dtype: str, tp: int | None = None, pp: int | None = None
+    architecture: Architecture, hardware: Hardware, formats: Deployment, tp: int | None = None, pp: int | None = None
 ) -> Iterator[Deployment]:
     """Yield the layouts that divide the model, in the order in which they are tried."""
     widths = [tp] if tp is not None else range(1, find_most_linked(hardware) + 1)
@@ -69,7 +72,7 @@ def list_layouts(
         d
         for depth in depths
         for width in widths
-        if divides(d := Deployment(width, depth, dtype), architecture, hardware)
+        if divides(d := replace(formats, tp=width, pp=depth), architecture, hardware)
     ]
     yield from sorted(allowed, key=lambda d: (d.pp > 1, d.devices, -d.tp))
 
@@ -91,8 +94,13 @@ def find_most_linked(hardware: Hardware) -> int:
 
 
 def find_device_bytes(
-    architecture: Architecture, deployment: Deployment, stack: Stack, prompt_tokens: Any, output_tokens: Any
+    architecture: Architecture,
+    deployment: Deployment,
+    stack: Stack,
+    prompt_tokens: Any,
+    output_tokens: Any,
+    batch_size: Any = 1,
 ) -> float:
     """Bytes that one device holds for the longest of the requests."""
-    footprint = measure_footprint(architecture, deployment, stack, prompt_tokens, output_tokens, 1)
+    footprint = measure_footprint(architecture, deployment, stack, prompt_tokens, output_tokens, batch_size)
     return float(np.max(footprint.device_bytes))

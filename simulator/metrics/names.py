@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from simulator.errors import InputError, nearest, unknown_name
 from simulator.inputs.architecture import ModelSpec
@@ -12,14 +11,25 @@ from simulator.inputs.library import MODEL_FOLDER, find_file, iterate_names, rea
 from simulator.specfile import build, read_spec, spec_dataclass
 
 FOLDER = Path(__file__).resolve().parent
+PAPER_LAYOUT = "narayanan-2023"
+
+
+@spec_dataclass
+class HelmModel:
+    """HELM's names of one profiled architecture, as ``helm_models.yaml`` explains its keys."""
+
+    published: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    part_of: str | None = None
+    times: int = 1
+    note: str | None = None
 
 
 @spec_dataclass
 class HelmModels:
-    """File that maps HELM's names to architectures."""
+    """File of HELM's names, by architecture."""
 
-    models: dict[str, str]
-    notes: dict[str, str]
+    models: dict[str, HelmModel]
     sources: list[dict[str, str]]
 
 
@@ -52,10 +62,43 @@ class Layouts:
 
 
 @cache
-def read_helm_models() -> dict[str, str]:
-    """HELM's names in lower case, with the architecture of each."""
+def read_helm_models() -> dict[str, HelmModel]:
+    """HELM's names by profiled architecture."""
     file: HelmModels = build(read_spec(FOLDER / "helm_models.yaml"), HelmModels)
-    return {name.lower(): model for name, model in file.models.items()}
+    return file.models
+
+
+def find_helm_model(profiled: str) -> HelmModel:
+    """HELM's names of an architecture; none, and its times as they are, where the table does not have it."""
+    return read_helm_models().get(profiled, HelmModel())
+
+
+def list_published(model: str) -> list[str]:
+    """HELM's names of a model that was profiled, in whole or in part; none where the published file lacks it."""
+    entries = read_helm_models()
+    parts = [entry for profiled, entry in entries.items() if model in (profiled, entry.part_of)]
+    return [name for entry in parts for name in entry.published]
+
+
+@cache
+def map_helm_names() -> dict[str, str]:
+    """Every name of the table in lower case, with the architecture that was profiled for it."""
+    return {
+        name.lower(): profiled
+        for profiled, entry in read_helm_models().items()
+        for name in (*entry.published, *entry.others)
+    }
+
+
+def find_profiled(name: str) -> str | None:
+    """The architecture that was profiled for a name of HELM's; None where the table does not have the name."""
+    names = map_helm_names()
+    return next((names[spelling] for spelling in spell(name) if spelling in names), None)
+
+
+def spell(name: str) -> list[str]:
+    """A name in lower case, as it is and with the organisation before a slash."""
+    return [name.lower(), name.lower().replace("_", "/", 1)]
 
 
 def resolve_model(name: str) -> ModelSpec:
@@ -67,18 +110,29 @@ def resolve_model(name: str) -> ModelSpec:
     path = find_file(name)
     if path is not None:
         return read_model(path)
-    spelled = [name.lower(), name.lower().replace("_", "/", 1)]
-    helm = read_helm_models()
-    for spelling in spelled:
-        if spelling in helm:
-            return read_shipped_model(helm[spelling])
-    known = list_names()
+    profiled = find_profiled(name)
+    if profiled is not None:
+        return read_shipped_model(find_helm_model(profiled).part_of or profiled)
+    spelled, known = spell(name), list_names()
     for spelling in spelled:
         if spelling in known:
             return read_shipped_model(spelling)
-    near = nearest(spelled[1], [*known, *helm]) or nearest(spelled[1].rpartition("/")[2], [*known, *helm])
+    names = [*known, *map_helm_names()]
+    near = nearest(spelled[1], names) or nearest(spelled[1].rpartition("/")[2], names)
     hint = "" if near is None else f": did you mean {near!r}?"
     raise InputError(f"no architecture matches model {name!r}{hint} (roofcast models list shows all)")
+
+
+def resolve_named(path: Path, name: str) -> ModelSpec:
+    """The architecture of a name in a file.
+
+    Raises:
+        InputError: none matches; with the file.
+    """
+    try:
+        return resolve_model(name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 @cache
@@ -91,15 +145,14 @@ def find_layout(text: str | None) -> dict[str, Devices]:
     """Return the sizes by model of a layout that ships or of a YAML file with ``layouts``; none where none is named.
 
     Raises:
-        InputError: no such layout, or a file that is wrong.
+        InputError: no such layout, a file that is wrong, or a model in it that no architecture matches.
     """
     if text is None:
         return {}
     path = find_file(text)
-    file: Any = build(read_spec(path or FOLDER / "layouts.yaml"), Layouts)
-    if path is not None:
-        return {model: sizes for layout in file.layouts for model, sizes in layout.devices.items()}
-    for layout in file.layouts:
-        if layout.id == text:
-            return dict(layout.devices)
-    raise unknown_name("layout", text, [layout.id for layout in file.layouts])
+    place = path or FOLDER / "layouts.yaml"
+    file: Layouts = build(read_spec(place), Layouts)
+    chosen = [layout for layout in file.layouts if path is not None or layout.id == text]
+    if not chosen:
+        raise unknown_name("layout", text, [layout.id for layout in file.layouts])
+    return {resolve_named(place, model).id: sizes for layout in chosen for model, sizes in layout.devices.items()}

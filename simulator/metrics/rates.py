@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple
 
-from simulator.errors import InputError, unknown_name
+from simulator.errors import InputError, suggest, unknown_name
 from simulator.specfile import build, read_spec, spec_dataclass
-from simulator.units import Dimension, DollarsPerSecond, parse_quantity
+from simulator.units import DollarsPerSecond
 
-FOLDER = Path(__file__).resolve().parent
 HOUR_S = 3600
 JOULES_PER_KWH = 3.6e6
-CURRENCY = re.compile(r"[A-Za-z$€£¥]")
+MONEY = re.compile(r"(\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Z]{3})")
+PER_SECOND = {"h": 3600.0, "s": 1.0}
+TOKENS = {"1000 tokens": 1e3, "1k tokens": 1e3, "1M tokens": 1e6, "1000000 tokens": 1e6, "token": 1.0}
 INTENSITY = re.compile(r"\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?)\s*(k?)g(?:CO2e?)?/kWh\s*", re.IGNORECASE)
 
 
@@ -61,35 +64,46 @@ class Site:
 
 
 @spec_dataclass
-class Prices:
-    """File of prices."""
+class Rates:
+    """File of rates; of each kind, and of the prices of a device, the first is taken where none is named."""
 
     prices: list[Price]
-
-
-@spec_dataclass
-class Grids:
-    """File of carbon intensities."""
-
-    default: str
     grids: list[Grid]
-
-
-@spec_dataclass
-class Sites:
-    """File of data centres."""
-
-    default: str
     sites: list[Site]
 
 
-Kind = TypeVar("Kind")
+class Money(NamedTuple):
+    """An amount of money, for one of whatever it is for."""
+
+    amount: float
+    currency: str
 
 
 @cache
-def read_rates(name: str, kind: type[Any]) -> Any:
-    """Read one of the shipped files."""
-    return build(read_spec(FOLDER / name), kind)
+def read_rates() -> Rates:
+    """Read what ships."""
+    rates: Rates = build(read_spec(Path(__file__).with_name("rates.yaml")), Rates)
+    return rates
+
+
+def parse_rate(text: str, units: Mapping[str, float], example: str) -> Money:
+    """Read an amount of money for so much of something: ``5.12 USD/h``, ``2.50 USD/1M tokens``.
+
+    Args:
+        text: amount, currency, slash and unit.
+        units: sizes of the units that are understood, in the unit of the answer.
+        example: what the error says to write.
+
+    Raises:
+        InputError: no number, no currency of three capital letters, or no such unit.
+    """
+    money, slash, unit = text.partition("/")
+    matched, unit = MONEY.fullmatch(money.strip()), " ".join(unit.split())
+    if matched is None or not math.isfinite(float(matched[1])):
+        raise InputError(f"the price '{text}' is not of the form '{example}': an amount and its currency")
+    if not slash or unit not in units:
+        raise InputError(suggest(f"the price '{text}' is not of the form '{example}': it needs its unit", unit, units))
+    return Money(float(matched[1]) / units[unit], matched[2])
 
 
 def find_price(hardware: str, text: str | None) -> Price | None:
@@ -98,7 +112,7 @@ def find_price(hardware: str, text: str | None) -> Price | None:
     Raises:
         InputError: no currency, an unknown unit, or a name that no price of the device has.
     """
-    shipped: list[Price] = [price for price in read_rates("prices.yaml", Prices).prices if hardware in price.hardware]
+    shipped = [price for price in read_rates().prices if hardware in price.hardware]
     if text is None:
         return shipped[0] if shipped else None
     named = [price for price in shipped if price.id == text.strip()]
@@ -106,12 +120,12 @@ def find_price(hardware: str, text: str | None) -> Price | None:
         return named[0]
     if not text.strip()[:1].isdigit() and not text.strip().startswith((".", "+", "-")):
         raise unknown_name(f"price of {hardware}", text, [price.id for price in shipped])
-    if not CURRENCY.search(re.sub(r"/\s*\w+\s*$|[eE][+-]?\d+", "", text)):
-        raise InputError(f"price: '{text}' has no currency; write '4.096 USD/h'")
-    try:
-        return Price("given", [hardware], parse_quantity(text, Dimension.DOLLARS_PER_SECOND), "today", "as given")
-    except ValueError as error:
-        raise InputError(f"price: {error}") from None
+    money = parse_rate(text, PER_SECOND, "4.096 USD/h")
+    if money.currency != "USD":
+        raise InputError(f"the price '{text}' is not in US dollars, in which prices are given: '4.096 USD/h'")
+    if not money.amount > 0:
+        raise InputError(f"the price '{text}' must be more than zero")
+    return Price("given", [hardware], money.amount, "today", "as given")
 
 
 def find_grid(text: str | None) -> Grid:
@@ -120,17 +134,18 @@ def find_grid(text: str | None) -> Grid:
     Raises:
         InputError: neither a name that ships nor an intensity such as '400 gCO2e/kWh'.
     """
-    file: Grids = read_rates("grids.yaml", Grids)
-    wanted = file.default if text is None else text.strip().lower()
-    for grid in file.grids:
-        if grid.id == wanted:
-            return grid
+    grids = {grid.id: grid for grid in read_rates().grids}
+    wanted = next(iter(grids)) if text is None else text.strip().lower()
+    if wanted in grids:
+        return grids[wanted]
     matched = INTENSITY.fullmatch(text or "")
     if matched is None:
         if wanted[:1].isdigit():
             raise InputError(f"grid: '{text}' needs the unit of an intensity, e.g. '400 gCO2e/kWh'")
-        raise unknown_name("grid", wanted, [grid.id for grid in file.grids])
+        raise unknown_name("grid", wanted, grids)
     grams = float(matched[1]) * (1000 if matched[2] else 1)
+    if not math.isfinite(grams):
+        raise InputError(f"grid: '{text}' is not finite")
     return Grid("given", grams, "today", "as given")
 
 
@@ -140,17 +155,16 @@ def find_site(text: str | None) -> Site:
     Raises:
         InputError: below 1, or no number and no name that ships.
     """
-    file: Sites = read_rates("sites.yaml", Sites)
-    wanted = file.default if text is None else text.strip().lower()
-    for site in file.sites:
-        if site.id == wanted:
-            return site
+    sites = {site.id: site for site in read_rates().sites}
+    wanted = next(iter(sites)) if text is None else text.strip().lower()
+    if wanted in sites:
+        return sites[wanted]
     try:
         pue = float(wanted)
     except ValueError:
-        raise unknown_name("site", wanted, [site.id for site in file.sites]) from None
+        raise unknown_name("site", wanted, sites) from None
     if not 1 <= pue < 100:
-        raise InputError(f"PUE is {text}; a site takes at least the energy of its machines, so it is 1 or more")
+        raise InputError(f"PUE is {text}; it is all the energy of a site over that of its machines: from 1 to 100")
     return Site("given", pue, "today", "as given")
 
 

@@ -14,11 +14,14 @@ def find_mfu(work: Work, prefill_s: Number, device: Device) -> Number:
     Chowdhery et al. 2022 (arXiv 2204.02311), section 4.1. With a pipeline one stage works at a time.
     """
     a, d, _, request = work
-    tokens = prefill_tokens(request.prompt_tokens, request.batch_size)
+    tokens = prefill_tokens(request.prompt_tokens, request.batch_size / d.dp)
     return count_model_flops(a, d, tokens) / (prefill_s * device.peak_flops_per_s * d.pp)
 
 
-def find_mbu(decode: Step, tpot_s: Number, device: Device, pp: int) -> Number:
-    """Model bandwidth utilisation of decode: weights and KV cache read a pass, over what the memories could deliver."""
+def find_mbu(decode: Step, tpot_s: Number, device: Device, pp: int, parts: Number = 1) -> Number:
+    """Model bandwidth utilisation of decode: weights and KV cache read a pass, over what the memories could deliver.
+
+    ``decode`` is the pass of one of ``parts`` micro-batches, which go through ``pp`` stages.
+    """
     moved = sum_cost(decode, "weight_bytes") + sum_cost(decode, "kv_bytes")
-    return moved / (tpot_s * device.bandwidth_bytes_per_s * pp)
+    return parts * moved / (tpot_s * device.bandwidth_bytes_per_s * pp)

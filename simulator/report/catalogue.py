@@ -9,7 +9,15 @@ from simulator.errors import InputError
 from simulator.inputs.check import check_hardware, check_model
 from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, find_file, list_ids, load_hardware, load_model
 from simulator.report.output import OutputForm, format_json, format_rows
-from simulator.report.specs import format_card, hardware_facts, hardware_row, model_facts, model_row
+from simulator.report.specs import (
+    compare_facts,
+    format_card,
+    hardware_facts,
+    hardware_row,
+    model_facts,
+    model_row,
+    write_fact,
+)
 
 
 class Catalogue(NamedTuple):
@@ -45,6 +53,29 @@ def report_card(kind: str, name: str, form: OutputForm) -> str:
     if form == "json":
         return format_json({"schema": f"roofcast/{kind}/1", kind: [facts]})
     return format_rows([{"fact": key, "value": value} for key, value in facts.items()], form, {})
+
+
+def report_comparison(kind: str, names: Sequence[str], form: OutputForm) -> str:
+    """Facts of several specs side by side.
+
+    Raises:
+        InputError: no such spec, or one named twice.
+    """
+    catalogue = open_catalogue(kind)
+    cards = [catalogue.facts(catalogue.load(name)) for name in names]
+    ids = [card["id"] for card in cards]
+    if len(set(ids)) < len(ids):
+        raise InputError(f"{kind} compare: {max(ids, key=ids.count)} is named twice")
+    rows = compare_facts(cards)
+    if form in ("table", "md"):
+        written = [write_row(row, ids) for row in rows]
+        return format_rows(written, form, {})
+    return format_rows(rows, form, {"schema": f"roofcast/{kind}-comparison/1", kind: cards})
+
+
+def write_row(row: dict[str, Any], ids: list[str]) -> dict[str, Any]:
+    """A row of a comparison with its facts as text, in the units people use."""
+    return {key: write_fact(row["fact"], value) if key in ids else value for key, value in row.items()}
 
 
 def report_check(kind: str, names: Sequence[str], form: OutputForm) -> tuple[str, int]:

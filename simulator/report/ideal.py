@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.costs.attention import Tokens
 from simulator.costs.elementary import Number
-from simulator.costs.layers import Tokens
 from simulator.costs.model import count_model_flops, decode_tokens, prefill_tokens
 from simulator.errors import InputError
-from simulator.inputs.architecture import ModelSpec, count_parameters
+from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.parameters import count_parameters
 from simulator.inputs.queries import Queries
 from simulator.inputs.workload import Workload
 from simulator.metrics.layout import choose_layout
@@ -23,7 +24,7 @@ from simulator.metrics.names import Devices
 from simulator.metrics.power import find_energy, find_pass_power, find_tdp
 from simulator.metrics.rates import HOUR_S, Grid, Price, Site, describe_price
 from simulator.prediction import Prediction, answer, resolve
-from simulator.report.output import OutputForm, format_rows, format_table
+from simulator.report.output import OutputForm, Row, format_markdown, format_rows, format_table
 from simulator.report.prediction import describe_basis
 from simulator.timing.efficiency import Factors, Profile
 from simulator.timing.request import Times, combine_times
@@ -31,8 +32,8 @@ from simulator.timing.uncertainty import find_intervals
 
 SCHEMA = "roofcast/ideal/1"
 SHOWN = (
-    *("model", "layout", "mean_s", "mean_s_low", "mean_s_high", "median_s", "total_s", "cost_usd", "energy_j"),
-    *("carbon_kg", "prefill_power_w", "decode_power_w", "basis"),
+    *("model", "layout", "mean_s", "mean_s_low", "mean_s_high", "median_s", "total_s", "total_cost_usd"),
+    *("total_energy_j", "total_carbon_kg", "prefill_power_w", "decode_power_w", "basis"),
 )
 
 
@@ -63,9 +64,18 @@ def predict_queries(spec: ModelSpec, queries: Queries, setting: Setting, extend:
     length of that table.
 
     Raises:
-        InputError: a layout that does not divide the model, or a query past its positions.
+        InputError: a layout that does not divide the model, or a query past its positions; with the model.
         ImpossibleError: the model fits on no layout.
     """
+    try:
+        return ask_queries(spec, queries, setting, extend)
+    except InputError as error:
+        named = str(error).startswith(spec.id)
+        raise InputError(str(error) if named else f"{spec.id}: {error}") from None
+
+
+def ask_queries(spec: ModelSpec, queries: Queries, setting: Setting, extend: bool) -> Prediction:
+    """Choose the layout and time the queries on it."""
     changes = {}
     reached = int(np.max(queries.prompt_tokens + queries.output_tokens)) - 1
     bare = Workload(1, 1)
@@ -79,13 +89,31 @@ def predict_queries(spec: ModelSpec, queries: Queries, setting: Setting, extend:
         question.work.architecture,
         setting.hardware,
         question.work.stack,
-        setting.dtype,
+        question.work.deployment,
         queries.prompt_tokens,
         queries.output_tokens,
-        given.tp if given else setting.tp,
-        given.pp if given else setting.pp,
+        tp=given.tp if given else setting.tp,
+        pp=given.pp if given else setting.pp,
     )
     return answer(resolve(spec, *parts, deployment, Workload(*queries), changes))
+
+
+def name_basis(prediction: Prediction) -> dict[str, Any]:
+    """What an answer rests on, as fields of a row."""
+    question = prediction.question
+    return {
+        "basis": prediction.basis,
+        "hardware": question.hardware.id,
+        "stack": question.work.stack.id,
+        "calibration": None if question.profile is None else question.profile.id,
+    }
+
+
+def describe_setting(prediction: Prediction) -> str:
+    """What answers that share a setting rest on, for people: one line of where they run and one of the basis."""
+    question = prediction.question
+    where = f"{question.hardware.name}, {question.work.stack.name}, {question.work.deployment.dtype}"
+    return f"on {where}\nbasis: {describe_basis(prediction)}"
 
 
 def find_board_energy(prediction: Prediction) -> Number:
@@ -135,41 +163,52 @@ def find_mean_interval(prediction: Prediction) -> tuple[float, float] | tuple[No
 
 
 def summarise(prediction: Prediction, setting: Setting) -> dict[str, Any]:
-    """The row of one model."""
+    """The row of one model. Energy, carbon and power are None where the data sheet gives no thermal design power."""
     question = prediction.question
-    d, device, tdp_w = question.work.deployment, question.machine.device, find_tdp(question.hardware)
+    d = question.work.deployment
     times: NDArray[Any] = np.asarray(prediction.e2e_s)
-    boards_j = float(np.sum(find_board_energy(prediction)))
-    pue = setting.site.pue if setting.site else 1.0
     low, high = find_mean_interval(prediction)
     price = setting.price
     return {
         "model": question.model_label,
-        "hardware": question.hardware.id,
-        "stack": question.work.stack.id,
-        "calibration": None if question.profile is None else question.profile.id,
-        "basis": prediction.basis,
+        **name_basis(prediction),
         "tp": d.tp,
         "pp": d.pp,
         "devices": d.devices,
         "parameters": int(count_parameters(question.model.architecture)),
         "queries": times.size,
-        "prompt_tokens": float(np.sum(question.work.workload.prompt_tokens)),
-        "output_tokens": float(np.sum(question.work.workload.output_tokens)),
+        "total_prompt_tokens": float(np.sum(question.work.workload.prompt_tokens)),
+        "total_output_tokens": float(np.sum(question.work.workload.output_tokens)),
         "mean_s": float(np.mean(times)),
         "mean_s_low": low,
         "mean_s_high": high,
         "median_s": float(np.median(times)),
         "total_s": float(np.sum(times)),
-        "flops": float(np.sum(count_flops(prediction))),
+        "total_flops": float(np.sum(count_flops(prediction))),
         "price_usd_per_device_hour": None if price is None else price.price * HOUR_S,
-        "cost_usd": None if price is None else float(np.sum(find_cost(prediction, price))),
-        "board_energy_j": boards_j,
+        "total_cost_usd": None if price is None else float(np.sum(find_cost(prediction, price))),
+        **summarise_energy(prediction, setting),
+    }
+
+
+def summarise_energy(prediction: Prediction, setting: Setting) -> dict[str, Any]:
+    """Energy of all queries, its carbon, and the mean power of a working board; None where it is not known."""
+    question = prediction.question
+    pue, grid = setting.site.pue if setting.site else 1.0, setting.grid
+    boards_j = prefill_w = decode_w = None
+    if question.hardware.power is not None:
+        tdp_w = find_tdp(question.hardware)
+        boards_j = float(np.sum(find_board_energy(prediction)))
+        prefill_w = float(np.mean(find_pass_power(prediction.request.prefill, question.machine.device, tdp_w)))
+        decode_w = find_decode_power(prediction, tdp_w)
+    return {
+        "total_board_energy_j": boards_j,
         "pue": pue,
-        "energy_j": boards_j * pue,
-        "carbon_kg": None if setting.grid is None else boards_j * pue * setting.grid.kg_co2e_per_j,
-        "prefill_power_w": float(np.mean(find_pass_power(prediction.request.prefill, device, tdp_w))),
-        "decode_power_w": find_decode_power(prediction, tdp_w),
+        "total_energy_j": None if boards_j is None else boards_j * pue,
+        "grid_g_co2e_per_kwh": None if grid is None else grid.g_co2e_per_kwh,
+        "total_carbon_kg": None if boards_j is None or grid is None else boards_j * pue * grid.kg_co2e_per_j,
+        "prefill_power_w": prefill_w,
+        "decode_power_w": decode_w,
     }
 
 
@@ -183,28 +222,36 @@ def find_decode_power(prediction: Prediction, tdp_w: float) -> float | None:
     return float(np.mean(power[decoding]))
 
 
-def report_ideal(specs: Sequence[ModelSpec], queries: Queries, setting: Setting, form: OutputForm) -> str:
-    """The comparison in one of the forms; the table says what prices and intensities it rests on."""
+def report_ideal(specs: Sequence[ModelSpec], queries: Queries, setting: Setting, form: OutputForm) -> tuple[str, str]:
+    """The comparison in one of the forms, and its basis; tables say what prices and intensities they rest on."""
     if not specs:
         raise InputError("no model to compare; name one with -m")
     predictions = [predict_queries(spec, queries, setting) for spec in specs]
     rows = [summarise(prediction, setting) for prediction in predictions]
+    basis = predictions[0].basis
     if form in ("json", "csv"):
-        sources = {"price": setting.price, "grid": setting.grid, "site": setting.site}
-        listed = {name: None if part is None else vars(part) for name, part in sources.items()}
-        return format_rows(rows, form, {"schema": SCHEMA, "sources": listed, "models": rows})
+        return format_rows(rows, form, {"schema": SCHEMA, "sources": list_sources(setting), "models": rows}), basis
     shown = [{name: describe_layout(row) if name == "layout" else row[name] for name in SHOWN} for row in rows]
-    if form == "md":
-        return format_rows(shown, form, {})
-    basis = describe_basis(predictions[0])
-    first = rows[0]
+    prompt, output = (float(np.mean(tokens)) for tokens in queries)
     title = (
-        f"{first['queries']:,} queries, {first['prompt_tokens'] / first['queries']:,.0f} prompt + "
-        f"{first['output_tokens'] / first['queries']:,.0f} output tokens on average, one at a time on "
-        f"{predictions[0].question.hardware.name}, {predictions[0].question.work.stack.name}, {setting.dtype}\n"
-        f"basis: {basis}\n"
+        f"{rows[0]['queries']:,} queries, {prompt:,.0f} prompt + {output:,.0f} output tokens on average, "
+        f"one at a time {describe_setting(predictions[0])}"
     )
-    return "\n".join([format_table(shown, title), "", *list_notes(setting)])
+    return frame(title, shown, list_notes(setting), form), basis
+
+
+def frame(title: str, rows: Sequence[Row], notes: Sequence[str], form: OutputForm) -> str:
+    """A table for people between its title and its notes, each a line of its own in Markdown too."""
+    if form == "md":
+        paragraphs = [*title.splitlines(), format_markdown(rows), *(note.strip() for note in notes)]
+        return "\n\n".join(paragraphs)
+    return "\n".join([format_table(rows, title + "\n"), *(["", *notes] if notes else [])])
+
+
+def list_sources(setting: Setting) -> dict[str, Any]:
+    """Price, grid and site with their sources, as JSON has them."""
+    parts = {"price": setting.price, "grid": setting.grid, "site": setting.site}
+    return {name: None if part is None else vars(part) for name, part in parts.items()}
 
 
 def describe_layout(row: Mapping[str, Any]) -> str:
@@ -215,13 +262,24 @@ def describe_layout(row: Mapping[str, Any]) -> str:
 
 def list_notes(setting: Setting) -> list[str]:
     """What the money, the energy and the carbon rest on."""
-    lines = [
-        "  price   " + ("none known; give one with --price" if setting.price is None else describe_price(setting.price))
-    ]
+    carbon = []
+    if setting.grid is not None and setting.hardware.power is not None:
+        grid = setting.grid
+        carbon = [f"  carbon  {grid.g_co2e_per_kwh:g} g CO2e/kWh [{grid.id}, {grid.date}: {grid.title}]"]
+    return [note_price(setting), *carbon, *note_energy(setting)]
+
+
+def note_price(setting: Setting) -> str:
+    """What the money rests on."""
+    none = "none known; give one with --price"
+    return "  price   " + (none if setting.price is None else describe_price(setting.price))
+
+
+def note_energy(setting: Setting) -> list[str]:
+    """What the energy rests on."""
+    if setting.hardware.power is None:
+        return [f"  energy  not known: the data sheet of {setting.hardware.id} gives no power.tdp"]
+    lines = ["  energy  of the accelerator boards times PUE; hosts and switches are not in it"]
     if setting.site is not None:
         lines.append(f"  PUE     {setting.site.pue:g} [{setting.site.id}, {setting.site.date}: {setting.site.title}]")
-    if setting.grid is not None:
-        grid = setting.grid
-        lines.append(f"  carbon  {grid.g_co2e_per_kwh:g} g CO2e/kWh [{grid.id}, {grid.date}: {grid.title}]")
-    lines.append("  energy  of the accelerator boards times PUE; hosts and switches are not in it")
     return lines

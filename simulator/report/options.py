@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -11,7 +11,7 @@ import click
 from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.output import OutputForm
-from simulator.specfile import write_whole
+from simulator.specfile import check_target, write_whole
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,8 +35,8 @@ def parse_count_list(context: click.Context, option: click.Parameter, value: str
 
 
 def parse_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str]:
-    """Names, repeated or separated by commas."""
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+    """Names, repeated or separated by commas, each once."""
+    return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
 def check_percent(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
@@ -71,14 +71,31 @@ def name_option(*names: str, text: str) -> Callable[[Command], Command]:
     return click.option(*names, multiple=True, callback=parse_names, metavar="NAME[,NAME]", help=text)
 
 
-def deliver(text: str, out: Path | None) -> None:
-    """Print the answer, or write it to a file."""
+def deliver(text: str, out: Path | None, files: Mapping[Path, str | bytes] | None = None) -> None:
+    """Write files, then print the answer or write it to a file; nothing is written where one of them cannot be.
+
+    Raises:
+        InputError: two of them are the same file, or one cannot be written.
+    """
+    contents = dict(files or {})
+    if out is not None:
+        if out in contents:
+            raise InputError(f"{out}: two answers are to be written to it")
+        contents[out] = text + "\n"
+    for path in contents:
+        check_target(path)
+    for path, content in contents.items():
+        write_whole(path, content)
     if out is None:
         click.echo(text)
-        return
-    write_whole(out, text + "\n")
 
 
 def warn(text: str) -> None:
     """Say something beside the answer."""
     click.echo(f"roofcast: note: {text}", err=True)
+
+
+def warn_of_bound(basis: str, calibration: str | None, hardware: str) -> None:
+    """Say that an answer is the bound where nobody asked for it."""
+    if basis == "bound" and calibration is None:
+        warn(f"no profile ships for {hardware} with this stack: the answer is the bound; -c names one to transfer")

@@ -23,6 +23,9 @@ UNIT_SUFFIXES: dict[str, Callable[[float], str]] = {
     "_flops": lambda value: format_quantity(value, "FLOP"),
     "_hz": lambda value: format_quantity(value, "Hz"),
     "_w": lambda value: format_quantity(value, "W"),
+    "_j": lambda value: format_quantity(value, "J"),
+    "_kg": lambda value: format_quantity(1000 * value, "g"),
+    "_usd": lambda value: format_quantity(value, "USD"),
     "_tokens_per_s": lambda value: f"{value:.4g}",
     "_s": format_seconds,
 }

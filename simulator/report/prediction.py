@@ -8,6 +8,7 @@ import numpy as np
 
 from simulator.errors import ImpossibleError
 from simulator.inputs.what_if import describe
+from simulator.metrics.capacity import find_usable_bytes
 from simulator.prediction import FIELDS, Prediction
 from simulator.report.output import OutputForm, format_rows, format_table
 from simulator.timing.kernels import is_compute_bound
@@ -31,7 +32,7 @@ def check_fit(prediction: Prediction) -> None:
         return
     question = prediction.question
     needed = float(np.max(prediction.footprint.device_bytes))
-    capacity = question.hardware.memory.capacity
+    capacity = find_usable_bytes(question.hardware, question.work.stack)
     raise ImpossibleError(
         f"{question.model_label} does not fit on {prediction.devices} x {question.hardware.id}: "
         f"{format_quantity(needed, 'B')} needed on each, {format_quantity(capacity, 'B')} there "

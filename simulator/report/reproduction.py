@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.errors import CheckFailed, InputError
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.queries import Queries, combine_queries
-from simulator.metrics.helm_runtimes import FittedRuntime, read_runtimes
-from simulator.metrics.names import resolve_model
-from simulator.report.ideal import Setting, find_cost, predict_queries
+from simulator.metrics.helm_runtimes import (
+    PROFILED_OUTPUTS,
+    Runtime,
+    RuntimeFit,
+    estimate_by_interpolation,
+    fit_runtimes,
+    read_helm,
+)
+from simulator.metrics.names import PAPER_LAYOUT, find_helm_model, find_layout, resolve_model, resolve_named
+from simulator.prediction import Prediction
+from simulator.report.ideal import (
+    Setting,
+    describe_setting,
+    find_cost,
+    frame,
+    name_basis,
+    note_price,
+    predict_queries,
+)
 from simulator.report.output import OutputForm, format_json, format_markdown, format_rows, format_table
 from simulator.units import format_seconds
 
 SCHEMA = "roofcast/reproduction/1"
-PROMPTS = (1, 256, 512, 1024, 1536)
-# Output sizes of the paper's profiles (Narayanan et al. 2023, released logs): its time per output token is the slope of
-# one line through all of them.
-OUTPUTS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 PER_TOKEN = "per output token"
 
 
 class Entry(NamedTuple):
-    """One published runtime and the architecture it is of."""
+    """One published runtime, the names that share it, and the architecture it is of."""
 
     spec: ModelSpec
-    fitted: FittedRuntime
+    names: tuple[str, ...]
+    fit: RuntimeFit
+
+
+class Reproduction(NamedTuple):
+    """Published beside predicted, with one of the predictions and what the money rests on."""
+
+    rows: list[dict[str, Any]]
+    prediction: Prediction
+    notes: list[str]
 
 
 def read_entries(path: Path, models: Sequence[str]) -> list[Entry]:
-    """Read a file of runtimes in HELM's format; entries of one architecture with the same numbers are one.
+    """Read a file of runtimes in HELM's format; names that share all numbers are one entry.
 
     ``models``: only these, under any of their names; all where there are none.
 
@@ -42,20 +62,28 @@ def read_entries(path: Path, models: Sequence[str]) -> list[Entry]:
         InputError: a model that no architecture matches, or one that is asked for and not in the file.
     """
     wanted = {name: resolve_model(name).id for name in models}
-    runtimes = read_runtimes(path)
-    spelled = {name for fitted in runtimes for name in fitted.names}
-    by_architecture = {model for name, model in wanted.items() if name not in spelled}
+    fits = read_helm(path)
+    by_architecture = {model for name, model in wanted.items() if name not in fits}
     entries = []
-    for fitted in runtimes:
-        known = next((spec for spec in map(find_known, fitted.names) if spec is not None), None)
+    for names, fit in group_names(fits):
+        known = next((spec for spec in map(find_known, names) if spec is not None), None)
         if not models:
-            entries.append(Entry(known or resolve_named(path, fitted.names[0]), fitted))
-        elif known is not None and (known.id in by_architecture or wanted.keys() & set(fitted.names)):
-            entries.append(Entry(known, fitted))
+            entries.append(Entry(known or resolve_named(path, names[0]), names, fit))
+        elif known is not None and (known.id in by_architecture or wanted.keys() & set(names)):
+            entries.append(Entry(known, names, fit))
     missing = [name for name, model in wanted.items() if model not in {entry.spec.id for entry in entries}]
     if missing:
         raise InputError(f"{path}: has no runtime of {missing[0]}")
     return entries
+
+
+def group_names(fits: Mapping[str, RuntimeFit]) -> list[tuple[tuple[str, ...], RuntimeFit]]:
+    """Each distinct set of numbers with the names that have it."""
+    distinct: list[RuntimeFit] = []
+    for fit in fits.values():
+        if fit not in distinct:
+            distinct.append(fit)
+    return [(tuple(name for name, other in fits.items() if other == fit), fit) for fit in distinct]
 
 
 def find_known(name: str) -> ModelSpec | None:
@@ -66,76 +94,88 @@ def find_known(name: str) -> ModelSpec | None:
         return None
 
 
-def resolve_named(path: Path, name: str) -> ModelSpec:
-    """The architecture of a name of a file.
+def fit_prediction(
+    spec: ModelSpec, prompt_tokens: Sequence[int], output_tokens: Sequence[int], setting: Setting, times: int = 1
+) -> tuple[RuntimeFit, Prediction]:
+    """Fit predicted requests of all sizes as the paper fits measured ones, so that the two mean the same.
 
     Raises:
-        InputError: none matches; with the file.
+        InputError: fewer than two output sizes, or from the prediction.
+        ImpossibleError: the model fits on no layout.
     """
-    try:
-        return resolve_model(name)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    queries = combine_queries(list(prompt_tokens), list(output_tokens))
+    prediction = predict_queries(spec, queries, setting)
+    seconds = np.asarray(prediction.e2e_s) * times
+    requests = zip(*queries, seconds, strict=True)
+    fit = fit_runtimes(Runtime(int(prompt), int(output), float(time)) for prompt, output, time in requests)
+    return fit, prediction
 
 
-def list_parameters(entries: Sequence[Entry], setting: Setting, prompts: Sequence[int]) -> list[dict[str, Any]]:
+def list_parameters(entries: Sequence[Entry], setting: Setting, prompts: Sequence[int]) -> Reproduction:
     """One row a parameter of a model: published and predicted seconds, and the error of the prediction.
 
-    A prompt's predicted time is the prefill's. The time per output token is found as the paper finds it: the slope of
-    one line through the times of all prompts and outputs, each less its prompt's.
+    Predicted parameters are fitted to requests of all prompt sizes of the file, ``prompts`` are those that are listed.
     """
     rows = []
-    for spec, fitted in entries:
-        asked = [prompt for prompt in prompts if prompt in fitted.prompt_tokens]
-        first = predict_queries(spec, combine_queries([*asked, *fitted.prompt_tokens], [1]), setting)
-        grid = combine_queries(list(fitted.prompt_tokens), list(OUTPUTS))
-        rest = np.asarray(predict_queries(spec, grid, setting).e2e_s).reshape(-1, len(OUTPUTS))
-        times: NDArray[Any] = np.asarray(first.e2e_s)
-        slope = np.polyfit(np.tile(OUTPUTS, len(rest)), (rest - times[len(asked) :, None]).ravel(), 1)[0]
-        published = dict(zip(fitted.prompt_tokens, fitted.prompt_s, strict=True))
-        found = [(f"prompt {size}", published[size], times[place]) for place, size in enumerate(asked)]
-        for name, ours, theirs in [*found, (PER_TOKEN, fitted.output_token_s, slope)]:
+    for spec, names, published in entries:
+        predicted, prediction = fit_prediction(spec, list(published.prompt_s), PROFILED_OUTPUTS, setting)
+        sizes = [size for size in prompts if size in published.prompt_s] or list(published.prompt_s)
+        found = [(f"prompt {size}", published.prompt_s[size], predicted.prompt_s[size]) for size in sizes]
+        for name, theirs, ours in [*found, (PER_TOKEN, published.per_output_token_s, predicted.per_output_token_s)]:
             rows.append(
                 {
                     "model": spec.id,
-                    "names": list(fitted.names),
-                    "devices": first.devices,
+                    "names": list(names),
+                    "devices": prediction.devices,
                     "parameter": name,
-                    "published_s": float(ours),
-                    "predicted_s": float(theirs),
-                    "error": float(theirs / ours - 1) if ours > 0 else float("nan"),
+                    "published_s": theirs,
+                    "predicted_s": ours,
+                    "error": ours / theirs - 1,
                 }
             )
-    return rows
+    return Reproduction(rows, prediction, [])
 
 
-def list_requests(entries: Sequence[Entry], setting: Setting, queries: Queries) -> list[dict[str, Any]]:
-    """One row a model and request: time and cost by the published parameters and by prediction, and their ranks."""
-    rows = []
-    for spec, fitted in entries:
+def list_requests(entries: Sequence[Entry], setting: Setting, queries: Queries) -> Reproduction:
+    """One row a model and request: time and cost by the published parameters and by prediction.
+
+    What a published time cost is that of the devices it was measured on, which only the paper's layout tells; it is
+    None for other models.
+    """
+    rows, layout = [], find_layout(PAPER_LAYOUT)
+    for spec, _, fit in entries:
         prediction = predict_queries(spec, queries, setting)
-        times, dollars = np.asarray(prediction.e2e_s), None
-        if setting.price is not None:
-            dollars = np.asarray(find_cost(prediction, setting.price))
+        measured_on = layout[spec.id].tp * layout[spec.id].pp if spec.id in layout else None
+        dollars = None if setting.price is None else np.asarray(find_cost(prediction, setting.price))
         for place, (prompt, output) in enumerate(zip(*queries, strict=True)):
-            published = float(fitted.find_runtime(prompt, output))
+            published = float(estimate_by_interpolation(fit, prompt, output))
+            predicted = float(np.asarray(prediction.e2e_s)[place])
             row = {
                 "model": spec.id,
+                "published_devices": measured_on,
                 "devices": prediction.devices,
                 "prompt_tokens": int(prompt),
                 "output_tokens": int(output),
                 "published_s": published,
-                "predicted_s": float(times[place]),
-                "error": float(times[place] / published - 1),
+                "predicted_s": predicted,
+                "error": predicted / published - 1,
             }
             if setting.price is not None and dollars is not None:
-                row["published_usd"] = published * prediction.devices * setting.price.price
+                row["published_usd"] = None if measured_on is None else published * measured_on * setting.price.price
                 row["predicted_usd"] = float(dollars[place])
             rows.append(row)
-    return rows
+    return Reproduction(rows, prediction, [note_price(setting)])
 
 
-def summarise_errors(rows: Sequence[dict[str, Any]], fitted_to: Sequence[str]) -> list[dict[str, Any]]:
+def list_fitted(prediction: Prediction) -> set[str]:
+    """The models that the profile was fitted to, those of which a part was profiled by the whole."""
+    profile = prediction.question.profile
+    if profile is None or profile.provenance is None:
+        return set()
+    return {find_helm_model(model).part_of or model for model in profile.provenance.models}
+
+
+def summarise_errors(rows: Sequence[dict[str, Any]], fitted_to: set[str]) -> list[dict[str, Any]]:
     """Mean and largest error of all rows, and apart of the models that the profile was fitted to or not."""
     parts = {"all": rows}
     if fitted_to:
@@ -145,8 +185,7 @@ def summarise_errors(rows: Sequence[dict[str, Any]], fitted_to: Sequence[str]) -
     for name, part in parts.items():
         errors = np.abs([row["error"] for row in part])
         if len(errors):
-            models = len({row["model"] for row in part})
-            worst = part[int(np.argmax(errors))]
+            models, worst = len({row["model"] for row in part}), part[int(np.argmax(errors))]
             where = f"{worst['model']}, {worst.get('parameter', 'request')}"
             summaries.append(
                 {"rows": name, "models": models, "count": len(errors), "mape": float(np.mean(errors)), "largest": where}
@@ -155,18 +194,18 @@ def summarise_errors(rows: Sequence[dict[str, Any]], fitted_to: Sequence[str]) -
     return summaries
 
 
-def report_reproduction(rows: Sequence[dict[str, Any]], fitted_to: Sequence[str], form: OutputForm) -> str:
+def report_reproduction(found: Reproduction, form: OutputForm) -> str:
     """Rows with their summary in one of the forms; CSV holds the rows alone."""
-    summaries = summarise_errors(rows, fitted_to)
+    rows, basis = found.rows, name_basis(found.prediction)
+    summaries = summarise_errors(rows, list_fitted(found.prediction))
     if form == "json":
-        return format_json({"schema": SCHEMA, "rows": rows, "summary": summaries})
+        return format_json({"schema": SCHEMA, "setting": basis, "rows": rows, "summary": summaries})
     if form == "csv":
-        return format_rows(rows, form, {})
-    shown = pivot(rows) if "parameter" in rows[0] else list(rows)
-    tables = [format_markdown(shown), format_markdown(summaries)]
-    if form == "table":
-        tables = [format_table(shown), format_table(summaries)]
-    return "\n\n".join(tables)
+        return format_rows([row | basis for row in rows], form, {})
+    shown = pivot(rows) if "parameter" in rows[0] else rows
+    title = f"published against predicted {describe_setting(found.prediction)}"
+    table = format_markdown(summaries) if form == "md" else format_table(summaries)
+    return "\n\n".join([frame(title, shown, found.notes, form), table])
 
 
 def pivot(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

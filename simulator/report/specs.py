@@ -7,10 +7,15 @@ from dataclasses import fields
 from typing import Any
 
 from simulator.costs.footprint import count_kv_numbers
-from simulator.inputs.architecture import ModelSpec, Source, count_parameters
+from simulator.inputs.architecture import ModelSpec, Source
 from simulator.inputs.check import find_deviation
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.formats import element_bytes
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.parameters import count_active_parameters, count_parameters
 from simulator.report.output import format_cell, format_table
+
+SHOWN_FORMATS = ("bf16", "fp8")  # of weights and cache on a model's card
 
 
 def model_row(spec: ModelSpec) -> dict[str, Any]:
@@ -20,6 +25,7 @@ def model_row(spec: ModelSpec) -> dict[str, Any]:
         "id": spec.id,
         "name": spec.name,
         "parameters": round(count_parameters(a)),
+        "active_parameters": round(count_active_parameters(a)),
         "layers": a.num_hidden_layers,
         "hidden_size": a.hidden_size,
         "heads": a.num_attention_heads,
@@ -50,9 +56,14 @@ def model_facts(spec: ModelSpec) -> dict[str, Any]:
     facts |= {field.name: getattr(a, field.name) for field in fields(a)}
     facts |= {"num_key_value_heads": a.kv_heads, "head_dim": a.head_size}
     facts["parameters"] = round(count_parameters(a))
+    facts["active_parameters"] = round(count_active_parameters(a))
     facts["published_parameters"] = spec.published_parameters
     facts["deviation"] = find_deviation(spec)
-    facts["kv_cache_numbers_per_token"] = round(count_kv_numbers(a))
+    numbers = count_kv_numbers(a, Deployment(), 1)
+    facts["kv_cache_numbers_per_token"] = round(numbers)
+    facts |= {f"kv_cache_per_token_{dtype}_bytes": numbers * element_bytes(dtype) for dtype in SHOWN_FORMATS}
+    facts |= {f"weights_{dtype}_bytes": facts["parameters"] * element_bytes(dtype) for dtype in SHOWN_FORMATS}
+    facts["note"] = spec.note
     facts["sources"] = describe_sources(spec.sources)
     return facts
 
@@ -70,7 +81,7 @@ def hardware_facts(device: Hardware) -> dict[str, Any]:
         facts[f"ridge_point_{dtype}_flop_per_byte"] = peak / device.memory.bandwidth
     facts |= {"memory": device.memory.technology, "memory_bytes": device.memory.capacity}
     facts |= {"bandwidth_bytes_per_s": device.memory.bandwidth, "l2_bytes": device.memory.l2_capacity}
-    for reach in ("node", "host"):
+    for reach in ("node", "network", "host"):
         link = None if device.links is None else getattr(device.links, reach)
         if link is not None:
             facts |= {f"{reach}_link": link.technology, f"{reach}_link_each_way_bytes_per_s": link.bandwidth_each_way}
@@ -87,13 +98,39 @@ def describe_sources(sources: Iterable[Source] | None) -> list[str]:
 def format_card(facts: dict[str, Any]) -> str:
     """Facts for people: one line each, the sources below."""
     sources = facts["sources"]
-    rows = [{"fact": key, "value": write_fact(key, value)} for key, value in facts.items() if key != "sources"]
-    lines = [format_table(rows), "", "Sources"]
+    said = {key: value for key, value in facts.items() if key != "sources" and value is not None}
+    lines = [format_facts(said), "", "Sources"]
     return "\n".join(lines + [f"  {source}" for source in sources or ["none given"]])
+
+
+def format_facts(facts: dict[str, Any]) -> str:
+    """Facts for people, one line each."""
+    return format_table([{"fact": key, "value": write_fact(key, value)} for key, value in facts.items()])
+
+
+def compare_facts(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a fact, a column a card, and how many times the first card's number each other's is."""
+    names = [card["id"] for card in cards]
+    rows = []
+    for key in dict.fromkeys(key for card in cards for key in card):
+        values = [card.get(key) for card in cards]
+        if key in ("id", "sources", "aliases") or all(value is None for value in values):
+            continue
+        ratios = {f"{name} / {names[0]}": divide(value, values[0]) for name, value in zip(names, values, strict=True)}
+        del ratios[f"{names[0]} / {names[0]}"]
+        rows.append({"fact": key} | dict(zip(names, values, strict=True)) | ratios)
+    return rows
+
+
+def divide(value: Any, by: Any) -> float | None:
+    """Ratio of two numbers; None where one is not a number above 0."""
+    if any(isinstance(one, bool) or not isinstance(one, int | float) or one <= 0 for one in (value, by)):
+        return None
+    return float(value / by)
 
 
 def write_fact(key: str, value: Any) -> str:
     """One fact as text, in the units people use."""
-    if key in ("parameters", "published_parameters") and value is not None:
+    if key.endswith("parameters") and value is not None:
         return f"{value:,.0f} ({value / 1e9:.4g} billion)"
     return format_cell(key, value)

@@ -2,64 +2,102 @@
 
 from __future__ import annotations
 
+import io
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from simulator.errors import InputError
 from simulator.metrics.pareto import find_frontier
-from simulator.report.tradeoff import COSTS, Point, group_points
+from simulator.report.tradeoff import COSTS, CostKind, Point, Tradeoff, group_points
+from simulator.specfile import check_target
+from simulator.units import format_quantity
 
 PICTURES = (".svg", ".png")
 # Shapes tell models apart without colour; the colours are Okabe and Ito's, which differ in lightness too.
 MARKS = "osD^vP<X>p*hd8"
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 MOST_PANELS = 16
-PANEL_INCHES = 3.2
+PANEL_INCHES = 3.3
+LETTER_INCHES = 0.065  # of the legend, on average
+LINE_INCHES = 0.23
+TITLE_LETTERS = 38  # that fit on a panel
+# Multiples of powers of ten that a logarithmic axis is labelled at, the fewest first.
+SUBDIVISIONS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+LEAST_LABELS = 3
+LEAST_GAP = 0.24  # of the axis, between two labels: they are up to eight letters wide
 
 
-def draw_tradeoff(points: Sequence[Point], metric: str, against: str, path: Path) -> None:
-    """Draw accuracy over cost, the frontier as a line of steps; a filled mark is on it, an open one is dominated.
+def check_picture(path: Path, scenarios: int) -> None:
+    """Refuse what cannot be drawn, before anything is written.
 
     Raises:
-        InputError: matplotlib is not installed, too many scenarios, another ending than .svg or .png, or a folder that
-            is not there.
+        InputError: another ending than .svg or .png, too many scenarios, or a place that cannot be written.
     """
     if path.suffix not in PICTURES:
         raise InputError(f"--plot: '{path}' must end in {' or '.join(PICTURES)}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}")
-    groups = group_points(points)
-    if len(groups) > MOST_PANELS:
+    if scenarios > MOST_PANELS:
         raise InputError(
-            f"--plot: {len(groups)} scenarios are too many panels; choose up to {MOST_PANELS} with --scenario"
+            f"--plot: {scenarios} scenarios are too many panels; choose up to {MOST_PANELS} with --scenario"
         )
+    check_target(path)
+
+
+def draw_tradeoff(tradeoff: Tradeoff, metric: str, path: Path) -> bytes:
+    """Draw accuracy over cost, the frontier as a line of steps; a filled mark is on it, an open one is dominated.
+
+    Returns:
+        The picture in the format of the path's ending.
+
+    Raises:
+        InputError: matplotlib is not installed, or as ``check_picture``.
+    """
+    check_picture(path, len(group_points(tradeoff.points)))
     try:
         from matplotlib import rc_context
-        from matplotlib.figure import Figure
     except ImportError:
         raise InputError("a picture needs matplotlib: pip install 'roofcast[plot]'") from None
-    models = list(dict.fromkeys(point.score.model for point in points))
-    columns = min(len(groups), 1 + math.isqrt(len(groups) - 1))
-    lines = -(-len(groups) // columns)
-    figure = Figure(figsize=(PANEL_INCHES * columns + 2.6, PANEL_INCHES * lines), layout="constrained")
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for panel, (scenario, group) in zip(panels, groups.items(), strict=False):
-        draw_panel(panel, scenario, group, models)
-        panel.set_xlabel(COSTS[against].label)
-        panel.set_ylabel(f"{metric.replace('_', ' ')} (share of answers)")
-    for panel in panels[len(groups) :]:
-        panel.set_axis_off()
-    figure.legend(handles=[make_handle(model, models) for model in models], loc="outside right center", frameon=False)
+    picture, svg = io.BytesIO(), path.suffix == ".svg"
     # The salt and the empty date make the same picture the same file.
     with rc_context({"svg.hashsalt": "roofcast"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=150)
+        metadata = {"Date": None} if svg else None
+        make_figure(tradeoff, metric).savefig(picture, format=path.suffix[1:], metadata=metadata, dpi=150)
+    return picture.getvalue()
 
 
-def draw_panel(panel: Any, scenario: str, group: Sequence[Point], models: Sequence[str]) -> None:
+def make_figure(tradeoff: Tradeoff, metric: str) -> Any:
+    """The figure: what the costs rest on above, a panel a scenario, the marks below."""
+    from matplotlib.figure import Figure
+
+    kind, groups = COSTS[tradeoff.against], group_points(tradeoff.points)
+    models = list(dict.fromkeys(point.score.model for point in tradeoff.points))
+    columns = min(len(groups), 1 + math.isqrt(len(groups) - 1))
+    lines = -(-len(groups) // columns)
+    width = PANEL_INCHES * max(columns, 2)
+    handles = [*(make_handle(model, models) for model in models), *explain_marks()]
+    longest = max(len(handle.get_label()) for handle in handles)
+    beside = max(1, int(width / (0.6 + LETTER_INCHES * longest)))
+    title = "\n".join(textwrap.fill(line, int(width / 0.08)) for line in tradeoff.title.splitlines())
+    height = PANEL_INCHES * lines + LINE_INCHES * (-(-len(handles) // beside) + title.count("\n") + 2)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for panel, (scenario, group) in zip(panels, groups.items(), strict=False):
+        draw_panel(panel, scenario, group, models, kind)
+        panel.set_ylabel(metric.replace("_", " "), parse_math=False)
+    for panel in panels[len(groups) :]:
+        panel.set_axis_off()
+    figure.suptitle(title, fontsize="small", parse_math=False)
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=beside, frameon=False, fontsize="small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name may hold dollars, which would begin a formula
+    return figure
+
+
+def draw_panel(panel: Any, scenario: str, group: Sequence[Point], models: Sequence[str], kind: CostKind) -> None:
     """One scenario."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     on_frontier = find_frontier([(point.score.accuracy, point.cost) for point in group])
     best = sorted((point.cost, point.score.accuracy) for point, on_it in zip(group, on_frontier, strict=True) if on_it)
@@ -75,12 +113,54 @@ def draw_panel(panel: Any, scenario: str, group: Sequence[Point], models: Sequen
             markerfacecolor=colour if on_it else "white",
             markersize=7,
         )
+    costs = [point.cost for point in group]
+    ends = (min(costs) / 1.2, max(costs) * 1.2)
     panel.set_xscale("log")
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=5))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:.3g}"))
-    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_xlim(ends)
+    panel.xaxis.set_major_locator(FixedLocator(choose_ticks(*ends)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: write_cost(cost, kind.unit)))
+    panel.xaxis.set_minor_locator(NullLocator())
     panel.tick_params(axis="x", labelsize="small")
-    panel.set_title(scenario, fontsize="small")
+    panel.set_xlabel(kind.label)
+    title = textwrap.fill(scenario.replace(",", ", "), TITLE_LETTERS)
+    panel.set_title(title, fontsize="small", parse_math=False)
+
+
+def choose_ticks(low: float, high: float) -> list[float]:
+    """Where to label a logarithmic axis: round numbers, three or more where they leave room for each other."""
+    from matplotlib.ticker import MaxNLocator
+
+    tens = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    tried = [[multiple * 10.0**ten for ten in tens for multiple in multiples] for multiples in SUBDIVISIONS]
+    tried.append([float(tick) for tick in MaxNLocator(2 * LEAST_LABELS).tick_values(low, high)])
+    fitting = [space_out([tick for tick in ticks if low <= tick <= high], low, high) for ticks in tried]
+    enough = [ticks for ticks in fitting if len(ticks) >= LEAST_LABELS]
+    return enough[0] if enough else max(fitting, key=len)
+
+
+def space_out(ticks: Sequence[float], low: float, high: float) -> list[float]:
+    """The ticks that are far enough from the one before, on a logarithmic axis."""
+    kept: list[float] = []
+    for tick in ticks:
+        if not kept or math.log(tick / kept[-1]) >= LEAST_GAP * math.log(high / low):
+            kept.append(tick)
+    return kept
+
+
+def write_cost(cost: float, unit: str) -> str:
+    """A cost on an axis; parameters in billions, as the field has them."""
+    return format_quantity(cost, unit) if unit else f"{cost / 1e9:.3g}B"
+
+
+def explain_marks() -> list[Any]:
+    """The entries of the legend that say what open, filled and the line mean."""
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D([], [], marker="o", color="0.4", linestyle="", markersize=7, markerfacecolor=face, label=meaning)
+        for face, meaning in (("0.4", "filled: on the frontier"), ("white", "open: dominated"))
+    ]
+    return [*marks, Line2D([], [], color="0.6", linewidth=1, label="the frontier")]
 
 
 def make_handle(model: str, models: Sequence[str]) -> Any:

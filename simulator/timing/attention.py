@@ -14,7 +14,7 @@ from simulator.costs.elementary import (
     where,
     whole_part,
 )
-from simulator.costs.operators import Operator
+from simulator.costs.operators import Operator, count_scores, share_read
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 
@@ -49,11 +49,11 @@ def time_prefill_attention(operator: Operator, device: Device, f: Factors) -> Nu
     tile = QUERY_TILE * (per_cycle / QUERY_TILE_FLOPS_PER_CYCLE) ** 0.5
     rows, columns = ceil(op.m / tile), ceil(op.n / tile)
     block = 4 * tile * tile * (op.k + SOFTMAX_ELEMENTS) / f.attention_efficiency
-    visible = rows * columns - rows * (rows - 1) / 2
+    visible = count_scores(rows, columns, whole_part(op.unseen / tile))
     everything = op.batch * visible * block / device.peak_flops_per_s
     longest = columns * block / device.unit_flops_per_s
     compute = maximum(everything + f.attention_tail_share * longest, longest)
-    operands = op.activation_bytes + op.kv_bytes * op.n / (op.n + op.m)
+    operands = op.activation_bytes + op.kv_bytes * share_read(op)
     streaming = f.attention_operand_passes * operands / device.bandwidth_bytes_per_s
     return op.launches * f.kernel_latency_cycles / device.clock_hz + compute + streaming
 
@@ -61,7 +61,7 @@ def time_prefill_attention(operator: Operator, device: Device, f: Factors) -> Nu
 def time_decode_attention(operator: Operator, device: Device, f: Factors) -> Number:
     """One new token of each sequence over a cache of ``n`` tokens."""
     pairs = operator.batch / operator.group
-    most_parts = maximum(whole_part(operator.n / LEAST_TOKENS_PER_PART), 1)
+    most_parts = maximum(whole_part(operator.n / LEAST_TOKENS_PER_PART), 1) if device.splits_context else 1
     packed = both(operator.group > 1, operator.group <= MOST_GROUP)
     grouped = both(packed, pairs * most_parts * LEAST_FILL >= device.units)
     kernel = choose(
@@ -70,6 +70,17 @@ def time_decode_attention(operator: Operator, device: Device, f: Factors) -> Num
         lambda: time_head_blocks(operator, device, f),
     )
     return operator.launches * f.kernel_latency_cycles / device.clock_hz + kernel
+
+
+def time_latent_decode(op: Operator, device: Device, f: Factors) -> Number:
+    """One new token over a compressed cache that all heads share and that is read once: a roofline, and parts to merge.
+
+    As in FlashMLA (github.com/deepseek-ai/FlashMLA), whose blocks take 64 heads with all of a part of the cache.
+    """
+    streaming = op.bytes_moved / (f.stream_efficiency * device.bandwidth_bytes_per_s)
+    computing = op.flops / (f.attention_efficiency * device.peak_flops_per_s)
+    cycles = op.launches * f.kernel_latency_cycles + 2 * f.attention_block_cycles
+    return cycles / device.clock_hz + round_corner(streaming, computing)
 
 
 def time_grouped_blocks(op: Operator, pairs: Number, most_parts: Number, device: Device, f: Factors) -> Number:
@@ -88,7 +99,7 @@ def time_head_blocks(op: Operator, device: Device, f: Factors) -> Number:
     Query heads that share keys read them once each, from the cache but for the first.
     """
     least_parts = maximum(whole_part(op.n / HEAD_LEAST_TOKENS), 1)
-    parts = maximum(minimum(whole_part(device.units / op.batch), least_parts), 1)
+    parts = maximum(minimum(whole_part(device.units / op.batch), least_parts), 1) if device.splits_context else 1
     tokens = round_up(op.n / parts, HEAD_TOKEN_STEP)
     waves = ceil(op.batch * parts / (device.units * RESIDENT_BLOCKS))
     cycles = f.attention_block_cycles + tokens * op.k / STATED_HEAD_SIZE * f.head_token_cycles

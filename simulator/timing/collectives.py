@@ -1,4 +1,4 @@
-"""Time laws of messages between the devices of a node.
+"""Time laws of messages between devices.
 
 A library such as NCCL picks between a ring, which uses the whole link for large messages, and a low-latency protocol
 for small ones. A ring all-reduce sends ``2 (t - 1) / t`` of its message over every link, an all-gather ``(t - 1) / t``
@@ -63,5 +63,6 @@ def bound_collective(operator: Operator, devices: int, link: Number) -> Number:
 SHARES: dict[str, Callable[[int], float]] = {
     "all_reduce": lambda devices: 2 * (devices - 1) / devices,
     "all_gather": lambda devices: (devices - 1) / devices,
+    "all_to_all": lambda devices: (devices - 1) / devices,
     "send": lambda devices: 1.0,
 }

@@ -8,7 +8,7 @@ without. Activations stay in the caches between two kernels; numbers of two byte
 from __future__ import annotations
 
 from simulator.costs.elementary import Number, ceil, minimum, where
-from simulator.costs.operators import Operator
+from simulator.costs.operators import Operator, count_scores, share_read
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 
@@ -31,6 +31,16 @@ def time_linear(op: Operator, device: Device, f: Factors) -> Number:
     return time_latency(1, device, f) + time_activations(op.activation_bytes, device, f) + product
 
 
+def time_grouped(op: Operator, device: Device, f: Factors) -> Number:
+    """Several weight matrices, one after the other."""
+    one = op._replace(
+        flops=op.flops / op.batch,
+        weight_bytes=op.weight_bytes / op.batch,
+        activation_bytes=op.activation_bytes / op.batch,
+    )
+    return op.batch * time_linear(one, device, f)
+
+
 def time_batched(op: Operator, device: Device, f: Factors) -> Number:
     """Many small products at once, as in unfused attention."""
     multiplying = op.flops / (f.matrix_efficiency * device.peak_flops_per_s)
@@ -48,11 +58,11 @@ def time_attention(op: Operator, device: Device, f: Factors) -> Number:
     A block of queries works out all scores up to its last query's, so half a block more than the mask lets through.
     """
     block = minimum(op.m, choose_block(op.m))
-    scores = op.batch * op.m * (op.n - (op.m - 1) / 2 + (block - 1) / 2)
+    scores = op.batch * (count_scores(op.m, op.n, op.unseen) + op.m * (block - 1) / 2)
     blocks = op.batch * ceil(op.m / block)
     products = 4 * scores * op.k / (f.attention_efficiency * device.peak_flops_per_s)
     cycles = scores * f.score_cycles + blocks * f.attention_block_cycles
-    cache_bytes = op.kv_bytes * op.n / (op.n + op.m)
+    cache_bytes = op.kv_bytes * share_read(op)
     reading = cache_bytes / (f.matrix_bandwidth_efficiency * device.bandwidth_bytes_per_s)
     return time_latency(1, device, f) + products + cycles / (device.units * device.clock_hz) + reading
 

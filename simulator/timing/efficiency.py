@@ -33,6 +33,9 @@ class Factors(NamedTuple):
     split_latency_cycles: Number
     split_traffic: Number
     misaligned_slowdown: Number
+    widening_cycles: Number
+    grouped_slowdown: Number
+    vector_product_cycles: Number
     packing_passes: Number
     unpacked_efficiency: Number
     kernel_latency_cycles: Number
@@ -56,6 +59,7 @@ class Factors(NamedTuple):
     layer_host_s: Number
     collective_host_s: Number
     step_host_s: Number
+    sequence_host_s: Number
     layer_setup_s: Number
     prompt_token_host_s: Number
     parallel_overlap: Number
@@ -88,6 +92,15 @@ FACTORS: dict[str, FactorMeaning] = {
     ),
     "misaligned_slowdown": FactorMeaning(
         "1", 1.0, 20.0, "slowdown of a matrix product whose rows do not start at multiples of 16 bytes"
+    ),
+    "widening_cycles": FactorMeaning(
+        "cycles", 0.05, 100.0, "time in which a unit widens 64 weights that are narrower than what they multiply"
+    ),
+    "grouped_slowdown": FactorMeaning(
+        "1", 1.0, 10.0, "slowdown of multiplying where one kernel applies several weight matrices, as of experts"
+    ),
+    "vector_product_cycles": FactorMeaning(
+        "cycles", 0.1, 1e3, "time in which a unit multiplies one row with 64 weights that it loads two at a time"
     ),
     "packing_passes": FactorMeaning(
         "1", 1.0, 6.0, "times that the weights of a product cross a CPU's memory where they are packed first"
@@ -143,6 +156,9 @@ FACTORS: dict[str, FactorMeaning] = {
     ),
     "step_host_s": FactorMeaning(
         "s", 1e-6, 1e-1, "time of one forward pass outside its layers: sampling, checks, synchronisation"
+    ),
+    "sequence_host_s": FactorMeaning(
+        "s", 1e-9, 1e-2, "time that each sequence adds to a forward pass outside its layers: scheduling, sampling, text"
     ),
     "layer_setup_s": FactorMeaning("s", 1e-8, 1e-2, "host time a layer spends once a request, to allocate its cache"),
     "prompt_token_host_s": FactorMeaning(
@@ -229,6 +245,7 @@ class Profile:
     check: Check | None = None
     operator_checks: dict[str, OperatorCheck] | None = None
     aliases: list[str] | None = None
+    preferred: bool = False  # stands for its device where neither a profile nor a stack is named
 
     @cached_property
     def values(self) -> Factors:
@@ -315,11 +332,15 @@ def check_correlation(path: Path, correlation: dict[str, list[float]]) -> None:
 def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
     """Return the shipped profile of a device, and of a stack where one is named; None where there is none.
 
+    Of several the preferred one.
+
     Raises:
-        InputError: several profiles fit.
+        InputError: several profiles fit, and none is preferred.
     """
     profiles = (read_shipped_profile(path.stem) for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
     found = [p for p in profiles if p.hardware == hardware_id and stack_id in (None, p.stack)]
+    if len(found) > 1 and stack_id is None:
+        found = [p for p in found if p.preferred] or found
     if len(found) > 1:
         raise InputError(f"{hardware_id} has several profiles: {', '.join(p.id for p in found)}; name one")
     return found[0] if found else None

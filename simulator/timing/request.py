@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.costs.elementary import Number, maximum
-from simulator.costs.layers import list_attention_operators
+from simulator.costs.attention import Tokens, list_attention_operators
+from simulator.costs.elementary import Number, ceil, maximum, minimum, where
+from simulator.costs.layers import Group
 from simulator.costs.model import Step, build_step, decode_tokens, prefill_tokens
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
@@ -62,23 +63,70 @@ def time_request(work: Work, machine: Machine) -> RequestTime:
     The pass that makes output token ``i + 1`` sees a context of ``p + i``, ``i = 1 .. o - 1``. Their sum is taken as
     the integral of the pass time from ``p + 1/2`` to ``p + o - 1/2``.
     """
-    a, d, stack, request = work
-    p, o, b = request.prompt_tokens, request.output_tokens, request.batch_size
-    step = build_step(a, d, stack, prefill_tokens(p, b))
-    prefill = add_attention(time_fixed(step, machine, p * b), step.attention, machine)
+    d, request = work.deployment, work.workload
+    p, o, b = request.prompt_tokens, request.output_tokens, find_pass_batch(d, request.batch_size)
+    read = maximum(p - 1, 1.0) if work.stack.first_token_by_decode else p
+    prefill, prefill_passes = time_prefill(work, machine, read, b)
     passes = o - 1
     center = p + 0.5 + maximum(passes, 1) / 2
-    middle = build_step(a, d, stack, decode_tokens(center, b))
-    fixed = time_fixed(middle, machine, None)
+    middle = build_step(work.architecture, d, work.stack, decode_tokens(center, b))
+    fixed = time_fixed(middle, machine, b, None)
     decode = add_attention(fixed, middle.attention, machine)
-    outer = [time_decode_pass(work, machine, fixed, center + side * OUTER_NODE * passes) for side in (-1, 1)]
+    outer = [time_decode_pass(work, machine, fixed, center + side * OUTER_NODE * passes, b) for side in (-1, 1)]
     mean = MIDDLE_WEIGHT * decode.seconds + OUTER_WEIGHT * sum(outer)
-    return RequestTime(prefill.seconds, passes * mean, prefill, decode, middle)
+    prefill_s = prefill_passes * prefill.seconds
+    if work.stack.first_token_by_decode:
+        prefill_s = where(p > 1, prefill_s, 0.0) + time_decode_pass(work, machine, fixed, p, b)
+    # A pipeline of pp stages takes in the next part of the batch after a stage's time, 1 / pp of a pass.
+    parts = count_parts(d, request.batch_size)
+    filling = 1 + (parts - 1) / d.pp
+    turns = maximum(1.0, parts / d.pp)
+    return RequestTime(filling * prefill_s, turns * passes * mean, prefill, decode, middle)
 
 
-def time_decode_pass(work: Work, machine: Machine, fixed: FixedTime, context: Number) -> Number:
+def find_pass_batch(d: Deployment, batch_size: Number) -> Number:
+    """Requests that pass through the layers together: of the fullest copy of the model and the largest micro-batch."""
+    return ceil(ceil(batch_size / d.dp) / d.micro_batches)
+
+
+def count_parts(d: Deployment, batch_size: Number) -> Number:
+    """Micro-batches that the fullest copy of the model really has: of whole requests, and no more than those."""
+    return ceil(ceil(batch_size / d.dp) / find_pass_batch(d, batch_size))
+
+
+def time_prefill(work: Work, machine: Machine, p: Number, b: Number) -> tuple[PassTime, Number]:
+    """Time the pass that reads the prompt, and in how many such passes it is read.
+
+    Stacks that read a prompt in chunks see more of it with each: half of it and half a chunk, on average.
+    """
+    a, d, stack, _ = work
+    chunks = 1 if stack.prefill_chunk is None else ceil(p / stack.prefill_chunk)
+    tokens = prefill_tokens(p, b)
+    if stack.prefill_chunk is not None:
+        tokens = Tokens(b, p / chunks, (p + p / chunks) / 2)
+    step = build_step(a, d, stack, tokens)
+    attention = step.attention
+    if stack.prefill_chunk is not None and a.sliding_window is not None and not a.is_latent:
+        attention = list_windowed_chunks(work, tokens, p, chunks)
+    return add_attention(time_fixed(step, machine, b, tokens.m), attention, machine), chunks
+
+
+def list_windowed_chunks(work: Work, tokens: Tokens, p: Number, chunks: Number) -> list[Group]:
+    """Attention of the mean chunk: in windowed layers of those before the window is full and of those after it."""
+    a, d, stack, _ = work
+    full = a.num_hidden_layers - a.full_layers
+    filling = minimum(p, a.sliding_window)
+    share = minimum(filling / tokens.queries, chunks) / chunks
+    groups = list_attention_operators(a, d, stack, tokens)[:-1]
+    context = maximum((filling + tokens.queries) / 2, tokens.queries)
+    early = list_attention_operators(a, d, stack, tokens._replace(context=context))[-1][1]
+    late = list_attention_operators(a, d, stack, tokens._replace(context=p))[-1][1]
+    return [*groups, (full * share, early), (full * (1 - share), late)]
+
+
+def time_decode_pass(work: Work, machine: Machine, fixed: FixedTime, context: Number, batch: Number) -> Number:
     """Seconds of the decode pass over one context."""
-    tokens = decode_tokens(context, work.workload.batch_size)
+    tokens = decode_tokens(context, batch)
     attention = list_attention_operators(work.architecture, work.deployment, work.stack, tokens)
     return add_attention(fixed, attention, machine).seconds
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator.costs.elementary import Number, smooth_maximum
+from simulator.costs.layers import Group
 from simulator.costs.model import Step
 from simulator.costs.operators import Operator
 from simulator.timing.collectives import bound_collective, time_collective
@@ -16,20 +17,28 @@ from simulator.timing.kernels import bound_kernel, is_compute_bound, time_kernel
 
 # With one device the queue of kernels decouples host and device almost perfectly.
 SINGLE_DEVICE_OVERLAP = 12
-MESSAGES = frozenset({"all_reduce", "all_gather", "send"})
+MESSAGES = frozenset({"all_reduce", "all_gather", "all_to_all", "send"})
 
 
 class Machine(NamedTuple):
-    """Everything but the work: one device, its link, the layout, and the factors. No factors: the bound.
+    """Everything but the work: one device, the layout with its links, and the factors. No factors: the bound.
 
-    ``direct_reduce_bytes`` is the largest all-reduce that reads the peers' memory.
+    The links are one device's, in one direction, bytes per second: to the ``tp`` devices that share a layer, to the
+    ``ep`` devices that share experts, and to the next pipeline stage. ``direct_reduce_bytes`` is the largest all-reduce
+    that reads the peers' memory.
     """
 
     device: Device
     link_bytes_per_s: Number
+    expert_link_bytes_per_s: Number
+    stage_link_bytes_per_s: Number
     direct_reduce_bytes: int
     tp: int
-    eager: bool
+    ep: int
+    eager_prefill: bool
+    eager_decode: bool
+    encodes_text: bool
+    allocates_cache: bool
     factors: Factors | None
 
 
@@ -59,11 +68,11 @@ class PassTime(NamedTuple):
 class FixedTime(NamedTuple):
     """The part of a pass that does not depend on the context."""
 
-    layers: Number
     device_s: Number
     host_s: Number
     head_s: Number
     serial_s: Number
+    eager: bool
     operators: list[OperatorTime]
 
 
@@ -72,10 +81,29 @@ def time_operator(operator: Operator, machine: Machine) -> Number:
     f = machine.factors
     if operator.kind not in MESSAGES:
         return bound_kernel(operator, machine.device) if f is None else time_kernel(operator, machine.device, f)
-    devices = 2 if operator.kind == "send" else machine.tp
+    devices, link = find_group(operator, machine)
     if f is None:
-        return bound_collective(operator, devices, machine.link_bytes_per_s)
-    return time_collective(operator, devices, machine.link_bytes_per_s, machine.direct_reduce_bytes, machine.device, f)
+        return bound_collective(operator, devices, link)
+    return time_collective(operator, devices, link, machine.direct_reduce_bytes, machine.device, f)
+
+
+def find_group(operator: Operator, machine: Machine) -> tuple[int, Number]:
+    """How many devices a message is between, and their link."""
+    if operator.kind == "send":
+        return 2, machine.stage_link_bytes_per_s
+    if operator.kind == "all_to_all":
+        return machine.ep, machine.expert_link_bytes_per_s
+    return machine.tp, machine.link_bytes_per_s
+
+
+def time_groups(groups: list[Group], machine: Machine) -> list[OperatorTime]:
+    """Time each operator of groups that run in so many layers."""
+    return [timed for layers, operators in groups for timed in time_operators(operators, layers, machine)]
+
+
+def sum_times(timed: list[OperatorTime]) -> Number:
+    """Seconds of operators one after the other."""
+    return sum(one.count * one.seconds for one in timed)
 
 
 def time_operators(operators: list[Operator], count: Number, machine: Machine) -> list[OperatorTime]:
@@ -83,42 +111,52 @@ def time_operators(operators: list[Operator], count: Number, machine: Machine) -
     return [OperatorTime(operator, count, time_operator(operator, machine)) for operator in operators]
 
 
-def time_fixed(step: Step, machine: Machine, new_prompt_tokens: Number | None) -> FixedTime:
+def time_fixed(step: Step, machine: Machine, sequences: Number, new_prompt_tokens: Number | None) -> FixedTime:
     """Time the part of a pass that does not depend on the context.
 
-    ``new_prompt_tokens`` is how many prompt tokens, over the batch, enter with the first pass; None in decode.
+    ``sequences`` run together; ``new_prompt_tokens`` is how many prompt tokens, over the batch, enter with the first
+    pass, None in decode.
     """
-    layer = time_operators(step.layer, step.layers, machine)
+    layers = time_groups(step.layers, machine)
     stage = time_operators(step.embedding + step.stage, 1, machine)
     head = time_operators(step.head, 1, machine)
-    device_s = step.layers * sum(timed.seconds for timed in layer) + sum(timed.seconds for timed in stage)
-    head_s = sum(timed.seconds for timed in head)
+    device_s = sum_times(layers) + sum_times(stage)
+    head_s = sum_times(head)
     f = machine.factors
     if f is None:
-        return FixedTime(step.layers, device_s, 0.0, head_s, 0.0, layer + stage + head)
+        return FixedTime(device_s, 0.0, head_s, 0.0, False, layers + stage + head)
     starting = new_prompt_tokens is not None
-    serial_s = f.step_host_s + (f.prompt_token_host_s * new_prompt_tokens if starting else 0.0)
-    host_s = time_host_layer(step.layer, f) + (f.layer_setup_s if starting else 0.0) if machine.eager else 0.0
-    return FixedTime(step.layers, device_s, step.layers * host_s, head_s, serial_s, layer + stage + head)
+    eager = machine.eager_prefill if starting else machine.eager_decode
+    serial_s = f.step_host_s + f.sequence_host_s * sequences
+    if machine.encodes_text and new_prompt_tokens is not None:
+        serial_s = serial_s + f.prompt_token_host_s * new_prompt_tokens
+    host_s = 0.0
+    if eager:
+        own_s = f.layer_host_s + (f.layer_setup_s if starting and machine.allocates_cache else 0.0)
+        host_s = step.depth * own_s + time_issuing(step.layers, f)
+    return FixedTime(device_s, host_s, head_s, serial_s, eager, layers + stage + head)
 
 
-def time_host_layer(operators: list[Operator], f: Factors) -> Number:
-    """Host seconds to issue these operators of one layer, and the layer's own code."""
-    collectives = sum(1 for operator in operators if operator.kind in MESSAGES)
-    launches = sum(operator.launches for operator in operators if operator.kind not in MESSAGES)
-    return f.layer_host_s + launches * f.launch_s + collectives * f.collective_host_s
+def time_issuing(groups: list[Group], f: Factors) -> Number:
+    """Host seconds to issue the operators of all layers."""
+    seconds: Number = 0.0
+    for layers, operators in groups:
+        collectives = sum(1 for operator in operators if operator.kind in MESSAGES)
+        launches = sum(operator.launches for operator in operators if operator.kind not in MESSAGES)
+        seconds = seconds + layers * (launches * f.launch_s + collectives * f.collective_host_s)
+    return seconds
 
 
-def add_attention(fixed: FixedTime, attention: list[Operator], machine: Machine) -> PassTime:
+def add_attention(fixed: FixedTime, attention: list[Group], machine: Machine) -> PassTime:
     """Complete a pass with the attention over one context, and let host and device overlap."""
-    timed = time_operators(attention, fixed.layers, machine)
-    device_s = fixed.device_s + fixed.layers * sum(one.seconds for one in timed)
+    timed = time_groups(attention, machine)
+    device_s = fixed.device_s + sum_times(timed)
     host_s = fixed.host_s
     f = machine.factors
-    if f is None or not machine.eager:
+    if f is None or not fixed.eager:
         overlapped = device_s
     else:
-        host_s = host_s + fixed.layers * f.launch_s * sum(operator.launches for operator in attention)
+        host_s = host_s + time_issuing(attention, f)
         overlapped = overlap_host(host_s, device_s, machine, f)
     seconds = overlapped + fixed.head_s + fixed.serial_s
     return PassTime(seconds, host_s, device_s, fixed.head_s, fixed.serial_s, fixed.operators + timed)

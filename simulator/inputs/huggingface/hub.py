@@ -1,0 +1,43 @@
+"""A ``config.json`` from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from simulator.errors import InputError
+
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def is_repository(name: str) -> bool:
+    """Whether a name has the form ``organisation/model``."""
+    return REPOSITORY.fullmatch(name) is not None
+
+
+def download_config(name: str, near: str | None = None) -> Path:
+    """Download the configuration of a model, or take it from the cache that ``huggingface_hub`` keeps.
+
+    Args:
+        name: ``organisation/model``.
+        near: a name that ships and may have been meant.
+
+    Raises:
+        InputError: ``huggingface_hub`` is not installed, there is no such model or file, or it cannot be reached.
+    """
+    unknown = f"unknown model '{name}'" + (f" (did you mean '{near}'?)" if near else "")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise InputError(f"{unknown}; to download its config.json, pip install huggingface_hub") from None
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it says each time that it tries again
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except (OSError, ValueError) as error:  # no such repository or file, one behind a licence, no network
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{unknown}, and its config.json cannot be downloaded: {reason}") from None
+    finally:
+        logger.setLevel(level)

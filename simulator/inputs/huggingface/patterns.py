@@ -1,0 +1,136 @@
+"""Which layers of a model see a window alone, and which have a mixture of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from simulator.inputs.huggingface.config import Config
+
+
+class Windows(NamedTuple):
+    """How a model type tells which layers see a window.
+
+    ``rule`` names one of ``WINDOW_RULES`` and ``period`` belongs to it. ``listed``: a list ``layer_types`` overrides
+    the rule. ``switched``: there is no window unless ``use_sliding_window`` says so.
+    """
+
+    rule: str = "every"
+    period: int = 1
+    listed: bool = True
+    switched: bool = False
+
+
+class Experts(NamedTuple):
+    """How a model type tells which layers have no experts: one of ``DENSE_RULES``, and the number it starts from."""
+
+    rule: str = "none"
+    default: int = 0
+
+
+# A token of a chunk of c sees at most c tokens, so chunks count as windows of that width.
+IS_WINDOWED = {"full_attention": False, "sliding_attention": True, "chunked_attention": True}
+
+
+def count_windowed_layers(config: Config, windows: Windows, layers: int) -> int:
+    """Count the layers that see a window alone.
+
+    Raises:
+        InputError: a list of layer types of another length or with an unknown type.
+    """
+    if windows.switched and not config.flag("use_sliding_window"):
+        return 0
+    if windows.listed and config.data.get("layer_types"):
+        return sum(list_windowed(config, layers))
+    return sum(WINDOW_RULES[windows.rule](config, layers, windows.period))
+
+
+def list_windowed(config: Config, layers: int) -> list[bool]:
+    """Say for each layer whether its type has a window.
+
+    Raises:
+        InputError: a list of another length or with an unknown type.
+    """
+    types = config.items("layer_types", str)
+    if len(types) != layers:
+        raise config.error(f"layer_types has {len(types)} entries; there are {layers} layers")
+    unknown = next((kind for kind in types if kind not in IS_WINDOWED), None)
+    if unknown is not None:
+        raise config.error(f"layer_types: '{unknown}' is not supported (known: {', '.join(IS_WINDOWED)})")
+    return [IS_WINDOWED[kind] for kind in types]
+
+
+def list_every(config: Config, layers: int, period: int) -> list[bool]:
+    """Every layer."""
+    return [True] * layers
+
+
+def list_late(config: Config, layers: int, period: int) -> list[bool]:
+    """The layers from ``max_window_layers`` on."""
+    first = config.whole("max_window_layers", default=28, least=0) or 0
+    return [layer >= first for layer in range(layers)]
+
+
+def list_early(config: Config, layers: int, period: int) -> list[bool]:
+    """Every other layer before ``max_window_layers``."""
+    last = config.whole("max_window_layers", default=28, least=0) or 0
+    return [layer % 2 == 0 and layer < last for layer in range(layers)]
+
+
+def list_periodic(config: Config, layers: int, period: int) -> list[bool]:
+    """All but the last of each ``period`` layers."""
+    return [(layer + 1) % period != 0 for layer in range(layers)]
+
+
+def list_patterned(config: Config, layers: int, period: int) -> list[bool]:
+    """All but the last of each ``sliding_window_pattern`` layers."""
+    return list_periodic(
+        config, layers, config.whole("sliding_window_pattern", "_sliding_window_pattern", default=period) or period
+    )
+
+
+def list_rotated(config: Config, layers: int, period: int) -> list[bool]:
+    """The layers with rotary positions, which ``no_rope_layers`` marks with 1."""
+    marks = config.items("no_rope_layers", int)
+    if marks and len(marks) != layers:
+        raise config.error(f"no_rope_layers has {len(marks)} entries; there are {layers} layers")
+    interval = config.whole("no_rope_layer_interval", default=period) or period
+    return [mark != 0 for mark in marks] or list_periodic(config, layers, interval)
+
+
+WINDOW_RULES: dict[str, Callable[[Config, int, int], list[bool]]] = {
+    "every": list_every,
+    "late": list_late,
+    "early": list_early,
+    "periodic": list_periodic,
+    "patterned": list_patterned,
+    "rotated": list_rotated,
+}
+
+
+def count_first(config: Config, layers: int, default: int) -> int:
+    """The first layers, as many as ``first_k_dense_replace`` says."""
+    return min(config.whole("first_k_dense_replace", default=default, least=0) or 0, layers)
+
+
+def count_sparse(config: Config, layers: int, default: int) -> int:
+    """All layers but each ``decoder_sparse_step``-th, and those that ``mlp_only_layers`` names."""
+    step = config.whole("decoder_sparse_step", default=1) or 1
+    named = set(config.items("mlp_only_layers", int))
+    return sum(layer in named or (layer + 1) % step != 0 for layer in range(layers))
+
+
+def count_interleaved(config: Config, layers: int, default: int) -> int:
+    """All layers but those in ``moe_layers``, or where it is absent each ``interleave_moe_layer_step``-th."""
+    step = config.whole("interleave_moe_layer_step", default=1) or 1
+    if config.data.get("moe_layers") is None:
+        return layers - layers // step
+    return sum(layer not in set(config.items("moe_layers", int)) for layer in range(layers))
+
+
+DENSE_RULES: dict[str, Callable[[Config, int, int], int]] = {
+    "none": lambda config, layers, default: 0,
+    "first": count_first,
+    "sparse": count_sparse,
+    "interleaved": count_interleaved,
+}

@@ -1,0 +1,94 @@
+"""Laws with many branches on arrays: evaluated once for equal rows, and each branch on its own rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.costs.elementary import Number
+from simulator.costs.operators import Operator
+from simulator.timing.device import Device
+from simulator.timing.efficiency import Factors
+
+Array = NDArray[Any]
+MOST_COUNTED = 2**22  # whole numbers up to here are told apart by a table, larger ones by sorting
+SHAPE_FIELDS = ("n", "k", "batch", "group")
+
+
+class Distinct(NamedTuple):
+    """The different values of an array: where each first stands, and which of them each element is."""
+
+    first: Array
+    inverse: Array
+
+
+def answer_rows(law: Callable[[Operator, Device, Factors], Number], op: Operator, device: Device, f: Factors) -> Number:
+    """Evaluate a law on one-dimensional arrays, and give the answer the shape of the question.
+
+    Operators that differ in their number of rows alone are evaluated once for each such number. Factors may have one
+    more axis in front, as ``perturb_factors`` makes them.
+    """
+    arrays = [value for value in (*op, *device) if isinstance(value, np.ndarray)]
+    if not arrays:
+        return law(op, device, f)
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    factors = Factors(*(value.reshape(-1, 1) if isinstance(value, np.ndarray) else value for value in f))
+    if isinstance(op.m, np.ndarray) and differs_in_rows_alone(op, device):
+        distinct = find_distinct(op.m)
+        chosen = Operator(*(flatten(value, op.m.shape, distinct.first) for value in op))
+        seconds = law(chosen, device, factors)[..., distinct.inverse]
+        shape = op.m.shape
+    else:
+        everything = slice(None)
+        flat = Operator(*(flatten(value, shape, everything) for value in op))
+        seconds = law(flat, Device(*(flatten(value, shape, everything) for value in device)), factors)
+    leading = seconds.shape[:-1]
+    return seconds.reshape(*leading, *shape)
+
+
+def differs_in_rows_alone(op: Operator, device: Device) -> bool:
+    """Whether all arrays of an operator follow from its number of rows."""
+    fixed = (*(getattr(op, name) for name in SHAPE_FIELDS), *device)
+    return not any(isinstance(value, np.ndarray) for value in fixed)
+
+
+def flatten(value: Any, shape: tuple[int, ...], places: Array | slice) -> Any:
+    """Elements of an array that is broadcast to a shape and laid out in one dimension; anything else as it is."""
+    return np.broadcast_to(value, shape).reshape(-1)[places] if isinstance(value, np.ndarray) else value
+
+
+def find_distinct(values: Array) -> Distinct:
+    """Tell equal elements of an array of any shape; the last array is remembered, since one pass asks for it often."""
+    if _last and _last[0][0] is values:
+        return _last[0][1]
+    flat = values.reshape(-1)
+    largest = float(flat.max())
+    if largest <= MOST_COUNTED and not np.any(flat % 1):
+        whole = flat.astype(np.int64)
+        place = np.full(int(largest) + 1, -1)
+        place[whole[::-1]] = np.arange(whole.size - 1, -1, -1)
+        there = np.flatnonzero(place >= 0)
+        first = place[there]
+        place[there] = np.arange(there.size)
+        found = Distinct(first, place[whole])
+    else:
+        _, first, inverse = np.unique(flat, return_index=True, return_inverse=True)
+        found = Distinct(first, inverse)
+    _last[:] = [(values, found)]
+    return found
+
+
+_last: list[tuple[Array, Distinct]] = []
+
+
+def select_rows(places: Array, size: int, *records: Any) -> tuple[Any, ...]:
+    """Tuples with the elements at some places of all their arrays that have ``size`` of them along the last axis."""
+    return tuple(type(record)(*(select(value, places, size) for value in record)) for record in records)
+
+
+def select(value: Any, places: Array, size: int) -> Any:
+    """Elements of an array of ``size`` along the last axis; anything else as it is."""
+    return value[..., places] if isinstance(value, np.ndarray) and value.shape[-1:] == (size,) else value
