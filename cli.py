@@ -16,7 +16,15 @@ from calibration.power_command import power
 from calibration.trace_commands import denoise, estimate_cost, helm, serving
 from simulator.errors import CheckFailed, ImpossibleError, InputError, RoofcastError
 from simulator.metrics.commands import ideal, reproduce, tradeoff
-from simulator.report.options import Command, assignment_option, count_option, deliver, out_option, output_option, warn
+from simulator.report.options import (
+    assignment_option,
+    count_option,
+    deliver,
+    out_option,
+    output_option,
+    question_options,
+    warn,
+)
 from simulator.report.output import OutputForm
 
 MOST_CHARACTERS = 600  # of an error
@@ -31,29 +39,6 @@ def app() -> None:
     Example:
       roofcast predict -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
     """
-
-
-def question_options(command: Command) -> Command:
-    """Options that name a model, a device, a stack and a layout."""
-    options = (
-        click.option("-m", "--model", required=True, help="Name, YAML, config.json, its folder or org/model."),
-        click.option("-H", "--hardware", required=True, help="Name or YAML of the device."),
-        click.option(
-            "-c", "--calibration", help="Profile: name, YAML, or 'none' for the bound.  [default: the device's own]"
-        ),
-        click.option("-s", "--stack", help="Software stack.  [default: the profile's; ideal for a bound]"),
-        click.option("--tp", default=1, show_default=True, help="Tensor-parallel devices."),
-        click.option("--pp", default=1, show_default=True, help="Pipeline stages."),
-        click.option("--dp", default=1, show_default=True, help="Copies of the model that share the batch."),
-        click.option("--ep", default=1, show_default=True, help="Devices that the experts are spread over."),
-        click.option("--micro-batches", default=1, show_default=True, help="Parts of the batch in a pipeline."),
-        click.option("--dtype", default="fp16", show_default=True, help="Matrix products: fp16, bf16, fp8, int8..."),
-        click.option("--weight-dtype", help="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]"),
-        click.option("--kv-dtype", help="KV cache.  [default: --dtype, of 16 bits at least]"),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @app.command()

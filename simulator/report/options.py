@@ -71,6 +71,29 @@ def name_option(*names: str, text: str) -> Callable[[Command], Command]:
     return click.option(*names, multiple=True, callback=parse_names, metavar="NAME[,NAME]", help=text)
 
 
+def question_options(command: Command) -> Command:
+    """Options that name a model, a device, a stack and a layout."""
+    options = (
+        click.option("-m", "--model", required=True, help="Name, YAML, config.json, its folder or org/model."),
+        click.option("-H", "--hardware", required=True, help="Name or YAML of the device."),
+        click.option(
+            "-c", "--calibration", help="Profile: name, YAML, or 'none' for the bound.  [default: the device's own]"
+        ),
+        click.option("-s", "--stack", help="Software stack.  [default: the profile's; ideal for a bound]"),
+        click.option("--tp", default=1, show_default=True, help="Tensor-parallel devices."),
+        click.option("--pp", default=1, show_default=True, help="Pipeline stages."),
+        click.option("--dp", default=1, show_default=True, help="Copies of the model that share the batch."),
+        click.option("--ep", default=1, show_default=True, help="Devices that the experts are spread over."),
+        click.option("--micro-batches", default=1, show_default=True, help="Parts of the batch in a pipeline."),
+        click.option("--dtype", default="fp16", show_default=True, help="Matrix products: fp16, bf16, fp8, int8..."),
+        click.option("--weight-dtype", help="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]"),
+        click.option("--kv-dtype", help="KV cache.  [default: --dtype, of 16 bits at least]"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def deliver(text: str, out: Path | None, files: Mapping[Path, str | bytes] | None = None) -> None:
     """Write files, then print the answer or write it to a file; nothing is written where one of them cannot be.
 
