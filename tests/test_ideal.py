@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simulator
+from simulator.costs.model import count_model_flops, decode_tokens, prefill_tokens
 from simulator.errors import ImpossibleError, InputError
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack, read_shipped_model
@@ -119,17 +120,10 @@ def test_flops_are_those_of_a_loop_over_the_tokens() -> None:
     prefill = 2 * weights * prompt + scores * prompt * (prompt + 1) / 2 + 2 * vocabulary * width
     decode = sum(2 * (weights + vocabulary * width) + scores * (prompt + done) for done in range(1, output))
     assert float(np.sum(count_flops(answer))) == pytest.approx(prefill + decode, rel=2e-3)
-    grown = [
-        float(
-            np.sum(
-                count_flops(predict_queries(answer.question.model, combine_queries([100], [o]), Setting(A100, PROFILE)))
-            )
-        )
-        for o in range(1, 10)
-    ]
-    first = 2 * (weights + vocabulary * width) + scores * (prompt + 1)
-    assert np.diff(grown)[0] == pytest.approx(first, rel=2e-3)
-    assert np.diff(grown, 2) == pytest.approx(scores, rel=1e-6)  # a context that is longer by one
+    d = answer.question.work.deployment
+    passes = [count_model_flops(a, d, decode_tokens(prompt + done, 1)) for done in range(1, output)]
+    whole = count_model_flops(a, d, prefill_tokens(prompt, 1)) + sum(passes)
+    assert float(np.sum(count_flops(answer))) == pytest.approx(float(whole), rel=1e-12)
 
 
 def test_flops_over_all_devices_do_not_depend_on_how_many_there_are() -> None:

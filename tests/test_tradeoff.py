@@ -303,8 +303,8 @@ def test_texts_of_a_picture_keep_clear_of_each_other_and_inside(models: int, sce
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = make_figure(make_tradeoff(models, scenarios, spread), "f1")
-    FigureCanvasAgg(figure).draw()
-    texts = [figure.legends[0].get_texts(), [figure._suptitle]]  # type: ignore[attr-defined]
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+    texts = [figure.legends[0].get_texts(), [figure._suptitle]]
     for panel in figure.axes[:scenarios]:
         low, high = panel.get_xlim()
         shown = [

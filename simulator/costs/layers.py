@@ -12,7 +12,7 @@ from simulator.costs.feed_forward import element_sizes, list_dispatch, list_expe
 from simulator.costs.operators import Operator, grouped, linear
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
-from simulator.inputs.stack import MemoryKernel, Stack
+from simulator.inputs.stack import MemoryKernel, Stack, Tensor
 
 Group = tuple[Number, list[Operator]]  # operators, and in how many layers they run
 
@@ -86,25 +86,33 @@ def list_memory_kernels(
     kernels: list[MemoryKernel], a: Architecture, d: Deployment, stack: Stack, m: Number
 ) -> list[Operator]:
     """Kernels that only move numbers, from the stack's list."""
-    kept = a.latent_width if a.is_latent else 2 * local_kv_heads(a, d) * a.head_size
-    widths: dict[str, Number] = {
-        "hidden": a.hidden_size,
-        "qkv": a.query_width / d.tp + kept,
-        "qk": a.query_width / d.tp + kept / 2,
-        "kv": kept,
-        "heads": a.context_width / d.tp,
-        "ffn": (a.intermediate_size if a.num_experts is None else count_expert_width(a)) / d.tp,
-        "chosen": a.hidden_size * (a.chosen_experts or 1),
-        "logits": padded_vocabulary(a, d, stack),
-    }
     size = d.activation_bytes
-    operators = []
-    for kernel in kernels:
-        if not kernel.runs_for(a, d.tp):
-            continue
-        moved = m * widths[kernel.over] * count_bytes(kernel, size)
-        operators.append(Operator(kernel.name, "elementwise", activation_bytes=moved, launches=kernel.launches))
-    return operators
+    return [
+        Operator(
+            kernel.name,
+            "elementwise",
+            activation_bytes=m * find_width(kernel.over, a, d, stack) * count_bytes(kernel, size),
+            launches=kernel.launches,
+        )
+        for kernel in kernels
+        if kernel.runs_for(a, d.tp)
+    ]
+
+
+def find_width(tensor: Tensor, a: Architecture, d: Deployment, stack: Stack) -> Number:
+    """Numbers of one token in a tensor that kernels move, on one device."""
+    if tensor == "hidden":
+        return a.hidden_size
+    if tensor == "ffn":
+        return (a.intermediate_size if a.num_experts is None else count_expert_width(a)) / d.tp
+    if tensor == "heads":
+        return a.context_width / d.tp
+    if tensor == "chosen":
+        return a.hidden_size * (a.chosen_experts or 1)
+    if tensor == "logits":
+        return padded_vocabulary(a, d, stack)
+    kept = a.latent_width if a.is_latent else 2 * local_kv_heads(a, d) * a.head_size
+    return {"qkv": a.query_width / d.tp + kept, "qk": a.query_width / d.tp + kept / 2, "kv": kept}[tensor]
 
 
 def count_expert_width(a: Architecture) -> Number:

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture
-from simulator.inputs.formats import FORMATS, find_format, is_wide
+from simulator.inputs.formats import FORMATS, SIZES, WIDE, find_format
 from simulator.inputs.hardware import Hardware
 
 
@@ -68,27 +68,27 @@ class Deployment:
     @property
     def wide_dtype(self) -> str:
         """Format of everything that is no operand of a matrix product with weights."""
-        return self.dtype if is_wide(self.dtype) else "bf16"
+        return WIDE[self.dtype]
 
     @property
     def activation_bytes(self) -> Any:
         """Bytes of one activation."""
-        return FORMATS[self.wide_dtype].size_bytes
+        return SIZES[WIDE[self.dtype]]
 
     @property
     def input_bytes(self) -> Any:
         """Bytes of one number that a matrix product with weights reads."""
-        return FORMATS[self.dtype].size_bytes
+        return SIZES[self.dtype]
 
     @property
     def weight_bytes(self) -> Any:
         """Bytes of one weight of a layer."""
-        return FORMATS[self.weight_dtype or self.dtype].size_bytes
+        return SIZES[self.weight_dtype or self.dtype]
 
     @property
     def kv_bytes(self) -> Any:
         """Bytes of one number in the KV cache."""
-        return FORMATS[self.kv_dtype or self.wide_dtype].size_bytes
+        return SIZES[self.kv_dtype or WIDE[self.dtype]]
 
 
 def check_deployment(deployment: Deployment, architecture: Architecture, hardware: Hardware) -> None:

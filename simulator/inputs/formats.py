@@ -47,6 +47,9 @@ FORMATS: dict[str, Format] = {
     "q6_k": Format(210 * 8 / 256, None),
     "q4_k_m": Format(4.85, None),
 }
+SIZES = {name: number.size_bytes for name, number in FORMATS.items()}  # bytes of one number
+WIDE_BITS = 16  # narrower formats are for the operands of matrix products; the rest of a layer stays at least this wide
+WIDE = {name: name if number.bits >= WIDE_BITS else "bf16" for name, number in FORMATS.items()}
 # Spellings of other tools.
 ALIASES = {
     "f32": "fp32",
@@ -61,7 +64,6 @@ ALIASES = {
     "awq": "int4-g128",
     "w4a16": "int4-g128",
 }
-WIDE_BITS = 16  # narrower formats are for the operands of matrix products; the rest of a layer stays at least this wide
 
 
 def find_format(name: str, what: str = "data type") -> str:
@@ -81,15 +83,10 @@ def find_format(name: str, what: str = "data type") -> str:
     return found[0]
 
 
-def is_wide(name: str) -> bool:
-    """Whether a whole layer can compute in a format, not its matrix products alone."""
-    return FORMATS[name].bits >= WIDE_BITS
-
-
 def element_bytes(name: str) -> float:
     """Bytes of one number of a format.
 
     Raises:
         InputError: no such format.
     """
-    return FORMATS[find_format(name)].size_bytes
+    return SIZES[find_format(name)]

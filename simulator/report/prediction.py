@@ -174,7 +174,9 @@ def describe_basis(prediction: Prediction) -> str:
     if check is None:
         error = "its error on measurements it was not fitted to is not known"
     else:
-        error = f"mean error {100 * check.mape:.1f}% on {check.rows:,} rows there of models it was not fitted to"
+        fitted = profile.provenance.models if profile.provenance else ()
+        others = "that it was not fitted to" if set(check.models) & set(fitted) else "of models it was not fitted to"
+        error = f"mean error {100 * check.mape:.1f}% on {check.rows:,} rows there {others}"
     return f"{prediction.basis} ({profile.id}; {error})"
 
 

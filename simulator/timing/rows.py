@@ -31,6 +31,10 @@ def answer_rows(law: Callable[[Operator, Device, Factors], Number], op: Operator
     Operators that differ in their number of rows alone are evaluated once for each such number. Factors may have one
     more axis in front, as ``perturb_factors`` makes them.
     """
+    # The commonest question first: numbers alone. FLOPs hold all of a product's dimensions.
+    facts = device.peak_flops_per_s * device.bandwidth_bytes_per_s / device.units / device.clock_hz
+    if isinstance(op.flops, float) and isinstance(facts, float):
+        return law(op, device, f)
     arrays = [value for value in (*op, *device) if isinstance(value, np.ndarray)]
     if not arrays:
         return law(op, device, f)
