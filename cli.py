@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +26,9 @@ from simulator.report.options import (
     warn,
 )
 from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from simulator.prediction import Prediction
 
 MOST_CHARACTERS = 600  # of an error
 
@@ -101,6 +104,7 @@ def predict(
     deliver(report_prediction(prediction, output, found), out)
     if prediction.question.model.note is not None:
         warn(prediction.question.model.note)
+    note_other_stacks(prediction, calibration is None and layout["stack"] is None)
     if prediction.basis == "bound" and calibration is None:
         warn(f"no profile ships for {hardware} with this stack: the answer is the bound; -c names one to transfer")
 
@@ -155,6 +159,16 @@ def footprint(
     deliver(text, out)
     if not fits:
         raise ImpossibleError(f"{question.model_label} does not fit on {question.hardware.id} so")
+
+
+def note_other_stacks(prediction: Prediction, unnamed: bool) -> None:
+    """Say that profiles of other stacks ship for the device, where the question left the choice open."""
+    from simulator.timing.efficiency import list_profiles
+
+    chosen = prediction.question.work.stack.id
+    others = [profile.stack for profile in list_profiles(prediction.question.hardware.id) if profile.stack != chosen]
+    if unnamed and others:
+        warn(f"stack {chosen} was taken; profiles ship for {', '.join(others)} too (-s names one)")
 
 
 @app.command()

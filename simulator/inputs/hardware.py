@@ -9,6 +9,8 @@ from simulator.inputs.architecture import Source
 from simulator.specfile import spec_dataclass
 from simulator.units import Bytes, BytesPerSecond, FlopsPerSecond, Hertz, Watts
 
+NARROW = ("fp8", "int8", "int4")  # formats of arithmetic in which weights may be stored where there is none
+
 
 @spec_dataclass
 class Compute:
@@ -97,7 +99,8 @@ class Hardware:
             return self.compute.matrix_peak[dtype]
         except KeyError:
             known = ", ".join(self.compute.matrix_peak)
-            raise InputError(f"{self.id}: no {dtype} matrix peak in its data sheet (it has {known})") from None
+            alone = f"; --weight-dtype {dtype} stores weights alone so" if dtype in NARROW else ""
+            raise InputError(f"{self.id}: no {dtype} matrix peak in its data sheet (it has {known}){alone}") from None
 
     def find_link(self, devices: int) -> Link:
         """Slowest link that a group of devices needs: of a node, or between nodes where one node is too small.

@@ -329,6 +329,12 @@ def check_correlation(path: Path, correlation: dict[str, list[float]]) -> None:
         raise InputError(f"{path}: correlation is not positive semidefinite")
 
 
+def list_profiles(hardware_id: str) -> list[Profile]:
+    """The shipped profiles of a device."""
+    profiles = (read_shipped_profile(path.stem) for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
+    return [profile for profile in profiles if profile.hardware == hardware_id]
+
+
 def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
     """Return the shipped profile of a device, and of a stack where one is named; None where there is none.
 
@@ -337,8 +343,7 @@ def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
     Raises:
         InputError: several profiles fit, and none is preferred.
     """
-    profiles = (read_shipped_profile(path.stem) for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
-    found = [p for p in profiles if p.hardware == hardware_id and stack_id in (None, p.stack)]
+    found = [p for p in list_profiles(hardware_id) if stack_id in (None, p.stack)]
     if len(found) > 1 and stack_id is None:
         found = [p for p in found if p.preferred] or found
     if len(found) > 1:
