@@ -1,8 +1,6 @@
 """Time on a device: bounds are bounds, slower devices are slower, sums are sums, and tiles come in waves."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -198,8 +196,8 @@ def test_the_time_of_a_generation_is_the_sum_over_its_passes(question: dict[str,
     assume(question["batch_size"] <= 16)
     answer, o = predict(**question | {"hardware": hardware}), question["output_tokens"]
     # A bound is a straight line in the context; a calibrated time bends where the device overtakes the host, and goes
-    # in steps where attention takes tokens in blocks.
-    calibrated = 1e-3 if question["stack"] == MEGATRON else 1e-2
+    # in steps where attention takes tokens in blocks, the more so the smaller the model beside its attention.
+    calibrated = 1e-3 if question["stack"] == MEGATRON else 2e-2
     tolerance = 1e-12 if question["calibration"] == "none" else calibrated
     assert answer.request.decode_s == pytest.approx(sum_passes(answer), rel=tolerance)
     assert answer.e2e_s == answer.ttft_s + answer.request.decode_s
@@ -217,13 +215,9 @@ def test_the_sum_is_close_where_the_device_overtakes_the_host_within_one_generat
 @given(questions(), st.lists(tokens, min_size=1, max_size=4), st.lists(tokens, min_size=1, max_size=3))
 def test_an_array_of_requests_is_answered_as_each_alone(question: dict[str, Any], ps: list[int], os: list[int]) -> None:
     together = predict(**question | {"prompt_tokens": np.array(ps), "output_tokens": np.array(os)[:, None]})
-    # The bound is the same to the last bit; a calibrated time holds powers, which NumPy and libm round differently.
-    check: Callable[..., None] = np.testing.assert_array_equal
-    if question["calibration"] != "none":
-        check = partial(np.testing.assert_allclose, rtol=1e-13)
     alone = [[predict(**question | {"prompt_tokens": p, "output_tokens": o}) for p in ps] for o in os]
     for name in ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s", "mfu", "mbu", "kv_cache_bytes", "fits"):
-        check(
+        np.testing.assert_array_equal(
             np.broadcast_to(getattr(together, name), (len(os), len(ps))), [[getattr(x, name) for x in r] for r in alone]
         )
     for name in ("prefill_bound", "decode_bound"):

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
-Number = Any  # a float, a float64 array, or a SymPy expression
+Number = Any  # a float, a float64 array, a SymPy expression, or what NumPy's functions hand themselves over to
 PLAIN = (int, float)
+NUMERIC = (int, float, bool, np.ndarray, np.generic, NDArrayOperatorsMixin)
 
 
 def is_symbolic(*values: Number) -> bool:
     """Whether any value is a SymPy expression."""
-    return any(not isinstance(value, (int, float, bool, np.ndarray, np.generic)) for value in values)
+    return any(not isinstance(value, NUMERIC) for value in values)
 
 
 def ceil(value: Number) -> Number:
@@ -119,7 +121,7 @@ def is_multiple(value: Number, of: int) -> Number:
         import sympy
 
         return sympy.Eq(sympy.Mod(value, of), 0)
-    return np.asarray(value) % of == 0
+    return np.remainder(value, of) == 0
 
 
 def round_up(value: Number, multiple: Number) -> Number:
@@ -165,4 +167,4 @@ def smooth_maximum(a: Number, b: Number, sharpness: Number) -> Number:
     else:
         larger, smaller = maximum(a, b), minimum(a, b)
     ratio = smaller / larger
-    return larger * (1 + ratio**sharpness) ** (1 / sharpness)
+    return larger * power(1 + power(ratio, sharpness), 1 / sharpness)

@@ -11,6 +11,7 @@ from simulator.costs.elementary import (
     minimum,
     round_corner,
     round_up,
+    square_root,
     where,
     whole_part,
 )
@@ -46,7 +47,7 @@ def time_prefill_attention(operator: Operator, device: Device, f: Factors) -> Nu
     op = operator
     # Faster units take larger blocks, such that a block takes them about as many cycles.
     per_cycle = device.unit_flops_per_s / device.clock_hz
-    tile = QUERY_TILE * (per_cycle / QUERY_TILE_FLOPS_PER_CYCLE) ** 0.5
+    tile = QUERY_TILE * square_root(per_cycle / QUERY_TILE_FLOPS_PER_CYCLE)
     rows, columns = ceil(op.m / tile), ceil(op.n / tile)
     block = 4 * tile * tile * (op.k + SOFTMAX_ELEMENTS) / f.attention_efficiency
     visible = count_scores(rows, columns, whole_part(op.unseen / tile))
@@ -85,7 +86,7 @@ def time_latent_decode(op: Operator, device: Device, f: Factors) -> Number:
 
 def time_grouped_blocks(op: Operator, pairs: Number, most_parts: Number, device: Device, f: Factors) -> Number:
     """The kernel of which one block serves a sequence, a key head and a part of the tokens."""
-    parts = whole_part(minimum(most_parts, (MOST_WAVES * most_parts) ** 0.5) + 0.5)
+    parts = whole_part(minimum(most_parts, square_root(MOST_WAVES * most_parts)) + 0.5)
     parts = maximum(minimum(parts, whole_part(MOST_WAVES * device.units / pairs)), 1)
     tokens = round_up(op.n / parts, TOKEN_STEP) * ceil(op.group / GROUP_STEP)
     waves = ceil(pairs * parts / device.units)
