@@ -15,6 +15,9 @@ from calibration.command_line import calibrate, validate
 from calibration.power_command import power
 from calibration.trace_commands import denoise, estimate_cost, helm, serving
 from simulator.errors import CheckFailed, ImpossibleError, InputError, RoofcastError
+from simulator.explore.compare_command import compare as compare_models
+from simulator.explore.compare_command import explain
+from simulator.explore.solve_command import sensitivity, solve
 from simulator.metrics.commands import ideal, reproduce, tradeoff
 from simulator.report.options import (
     assignment_option,
@@ -30,6 +33,7 @@ from simulator.report.output import OutputForm
 if TYPE_CHECKING:
     from simulator.prediction import Prediction
 
+SAME_SIZE = 0.02  # relative difference of parameters up to which a model counts as built as it is
 MOST_CHARACTERS = 600  # of an error
 
 
@@ -104,7 +108,7 @@ def predict(
     deliver(report_prediction(prediction, output, found), out)
     if prediction.question.model.note is not None:
         warn(prediction.question.model.note)
-    note_other_stacks(prediction, calibration is None and layout["stack"] is None)
+    note_stack(prediction, calibration is None and layout["stack"] is None)
     if prediction.basis == "bound" and calibration is None:
         warn(f"no profile ships for {hardware} with this stack: the answer is the bound; -c names one to transfer")
 
@@ -161,10 +165,16 @@ def footprint(
         raise ImpossibleError(f"{question.model_label} does not fit on {question.hardware.id} so")
 
 
-def note_other_stacks(prediction: Prediction, unnamed: bool) -> None:
-    """Say that profiles of other stacks ship for the device, where the question left the choice open."""
+def note_stack(prediction: Prediction, unnamed: bool) -> None:
+    """Say that a stack builds the model smaller or larger, and which other profiles ship where no stack was named."""
+    from simulator.inputs.parameters import count_parameters
     from simulator.timing.efficiency import list_profiles
 
+    question = prediction.question
+    named, built = (count_parameters(a) for a in (question.model.architecture, question.work.architecture))
+    if not question.changes and abs(built / named - 1) > SAME_SIZE:
+        sizes = f"{built / 1e9:.3g} billion parameters, not {named / 1e9:.3g}"
+        warn(f"stack {question.work.stack.id} builds {question.model.id} as a model of {sizes}")
     chosen = prediction.question.work.stack.id
     others = [profile.stack for profile in list_profiles(prediction.question.hardware.id) if profile.stack != chosen]
     if unnamed and others:
@@ -255,6 +265,10 @@ def make_catalogue(name: str, what: str, example: str, other: str) -> None:
 calibrate.add_command(power)
 for command in (calibrate, validate, ideal, tradeoff, reproduce, denoise, helm, serving, estimate_cost):
     app.add_command(command)
+app.add_command(compare_models)
+app.add_command(explain)
+app.add_command(solve)
+app.add_command(sensitivity)
 make_catalogue("models", "models", "openai-davinci", "bloom")
 make_catalogue("hardware", "devices", "a100-sxm-80gb", "h100-sxm-80gb")
 

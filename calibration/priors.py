@@ -48,7 +48,7 @@ PRIORS: dict[str, Prior] = {
     "grouped_token_cycles": Prior(
         35.0, 0.6, "512 bytes of a head of 128: 20 in kernels that stream at full speed, 60 with paged caches"
     ),
-    "head_token_cycles": Prior(30.0, 0.5, "as above, without matrix units; 36 in AIConfigurator's A100 table"),
+    "head_token_cycles": Prior(30.0, 0.5, "as above, without matrix units; 45 in AIConfigurator's A100 table"),
     "score_cycles": Prior(3.0, 0.6, "some tens of vector instructions for sixteen scores"),
     "cache_bandwidth_ratio": Prior(2.0, 0.3, "the L2 of A100 reads at some 5 TB/s, the memory at 2"),
     "link_efficiency": Prior(0.7, 0.2, "NCCL rings of large messages on NVLink"),

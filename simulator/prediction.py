@@ -334,7 +334,7 @@ def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, p
         find_bandwidth(hardware, d.tp),
         find_bandwidth(hardware, d.ep if d.expert_copies > 1 else 1),
         find_bandwidth(hardware, d.tp * d.pp if d.pp > 1 else 1),
-        int(stack.direct_reduce_bytes or 0),
+        find_direct_bytes(hardware, stack, d.tp),
         d.tp,
         d.ep,
         stack.is_eager(decoding=False),
@@ -343,6 +343,13 @@ def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, p
         stack.allocates_cache,
         None if profile is None else profile.values,
     )
+
+
+def find_direct_bytes(hardware: Hardware, stack: Stack, devices: int) -> int:
+    """Largest all-reduce that reads the peers' memory, bytes; none does past one node."""
+    node = None if hardware.links is None else hardware.links.node
+    within = node is not None and devices <= (node.max_devices or devices)
+    return int(stack.direct_reduce_bytes or 0) if within else 0
 
 
 def find_bandwidth(hardware: Hardware, devices: int) -> float:

@@ -36,12 +36,16 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "models list": ("models", "list"),
     "models show": ("models", "show", "bloom"),
     "models check": ("models", "check"),
+    "models compare": ("models", "compare", "llama-3-8b", "mixtral-8x7b", "deepseek-v3"),
+    "hardware compare": ("hardware", "compare", "a100-sxm-80gb", "h100", "mi300x"),
+    "footprint": ("footprint", "-m", "llama-3-8b", "-H", "a100", "-s", "vllm-0.6"),
     "hardware list": ("hardware", "list"),
     "hardware show": ("hardware", "show", "a100-sxm-80gb"),
     "hardware check": ("hardware", "check"),
 }
 PREDICTION_KEYS = {
-    *("model", "hardware", "stack", "calibration", "tp", "pp", "dtype", "weight_dtype", "kv_dtype"),
+    *("model", "hardware", "stack", "calibration", "tp", "pp", "dp", "ep", "micro_batches"),
+    *("dtype", "weight_dtype", "kv_dtype"),
     *("prompt_tokens", "output_tokens", "batch_size"),
     *(f"{time}{end}" for time in ("ttft_s", "tpot_s", "e2e_s") for end in ("", "_low", "_high")),
     *("output_tokens_per_s", "devices", "fits", "weights_bytes", "kv_cache_bytes"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import ImpossibleError
+from simulator.inputs.deployment import Deployment
 from simulator.inputs.what_if import describe
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.prediction import FIELDS, Prediction
@@ -64,9 +65,12 @@ def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
         "calibration": None if question.profile is None else question.profile.id,
         "tp": deployment.tp,
         "pp": deployment.pp,
+        "dp": deployment.dp,
+        "ep": deployment.ep,
+        "micro_batches": deployment.micro_batches,
         "dtype": deployment.dtype,
         "weight_dtype": deployment.weight_dtype or deployment.dtype,
-        "kv_dtype": deployment.kv_dtype or deployment.dtype,
+        "kv_dtype": deployment.kv_dtype or deployment.wide_dtype,
         "prompt_tokens": workload.prompt_tokens,
         "output_tokens": workload.output_tokens,
         "batch_size": workload.batch_size,
@@ -121,6 +125,12 @@ def list_breakdown(passed: PassTime, prediction: Prediction) -> list[dict[str, A
     return rows
 
 
+def describe_formats(d: Deployment) -> str:
+    """The format of arithmetic, and those of weights and cache where they are others."""
+    others = (("weights", d.weight_dtype, d.dtype), ("cache", d.kv_dtype, d.wide_dtype))
+    return "".join([d.dtype, *(f", {what} {name}" for what, name, same in others if name not in (None, same))])
+
+
 def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = None) -> str:
     """One request for people: the answer, the measurement beside it where there is one, and both phases."""
     question = prediction.question
@@ -130,7 +140,7 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
     label = f" ({describe(question.changes)})" if question.changes else ""
     layout = f"{deployment.devices} x {question.hardware.name}"
     lines = [
-        f"{question.model.name}{label} on {layout}, {work.stack.name}, {deployment.dtype}, "
+        f"{question.model.name}{label} on {layout}, {work.stack.name}, {describe_formats(deployment)}, "
         f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens, "
         f"batch {workload.batch_size:.0f}",
         f"basis: {basis}",
