@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calibration.command_line import calibrate, validate
+from calibration.plot_commands import latency, residuals
 from calibration.power_command import power
 from calibration.trace_commands import denoise, estimate_cost, helm, serving
 from simulator.errors import CheckFailed, ImpossibleError, InputError, RoofcastError
 from simulator.explore.compare_command import compare as compare_models
 from simulator.explore.compare_command import explain
+from simulator.explore.plot_command import plot
 from simulator.explore.solve_command import sensitivity, solve
+from simulator.explore.sweep_command import sweep
 from simulator.metrics.commands import ideal, reproduce, tradeoff
 from simulator.report.options import (
     assignment_option,
@@ -263,12 +266,16 @@ def make_catalogue(name: str, what: str, example: str, other: str) -> None:
 
 
 calibrate.add_command(power)
+for command in (latency, residuals):
+    plot.add_command(command)
+app.add_command(plot)
 for command in (calibrate, validate, ideal, tradeoff, reproduce, denoise, helm, serving, estimate_cost):
     app.add_command(command)
 app.add_command(compare_models)
 app.add_command(explain)
 app.add_command(solve)
 app.add_command(sensitivity)
+app.add_command(sweep)
 make_catalogue("models", "models", "openai-davinci", "bloom")
 make_catalogue("hardware", "devices", "a100-sxm-80gb", "h100-sxm-80gb")
 

@@ -144,7 +144,8 @@ def power(base: Number, exponent: Number) -> Number:
     """``base ** exponent`` by NumPy where they are numbers, so that a float and an array give the same bits."""
     if is_symbolic(base, exponent):
         return base**exponent
-    result = np.power(np.float64(base), exponent)
+    number: Any = base if isinstance(base, NDArrayOperatorsMixin) else np.float64(base)
+    result = np.power(number, exponent)
     return float(result) if isinstance(exponent, PLAIN) and isinstance(base, PLAIN) else result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -11,23 +10,16 @@ from typing import Any
 
 from simulator.errors import InputError
 from simulator.metrics.pareto import find_frontier
+from simulator.report.plot_style import COLOURS, MARKS, PICTURES, choose_ticks, render
 from simulator.report.tradeoff import COSTS, CostKind, Point, Tradeoff, group_points
 from simulator.specfile import check_target
 from simulator.units import format_quantity
 
-PICTURES = (".svg", ".png")
-# Shapes tell models apart without colour; the colours are Okabe and Ito's, which differ in lightness too.
-MARKS = "osD^vP<X>p*hd8"
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 MOST_PANELS = 16
 PANEL_INCHES = 3.3
 LETTER_INCHES = 0.065  # of the legend, on average
 LINE_INCHES = 0.23
 TITLE_LETTERS = 38  # that fit on a panel
-# Multiples of powers of ten that a logarithmic axis is labelled at, the fewest first.
-SUBDIVISIONS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
-LEAST_LABELS = 3
-LEAST_GAP = 0.24  # of the axis, between two labels: they are up to eight letters wide
 
 
 def check_picture(path: Path, scenarios: int) -> None:
@@ -55,16 +47,7 @@ def draw_tradeoff(tradeoff: Tradeoff, metric: str, path: Path) -> bytes:
         InputError: matplotlib is not installed, or as ``check_picture``.
     """
     check_picture(path, len(group_points(tradeoff.points)))
-    try:
-        from matplotlib import rc_context
-    except ImportError:
-        raise InputError("a picture needs matplotlib: pip install 'roofcast[plot]'") from None
-    picture, svg = io.BytesIO(), path.suffix == ".svg"
-    # The salt and the empty date make the same picture the same file.
-    with rc_context({"svg.hashsalt": "roofcast"}):
-        metadata = {"Date": None} if svg else None
-        make_figure(tradeoff, metric).savefig(picture, format=path.suffix[1:], metadata=metadata, dpi=150)
-    return picture.getvalue()
+    return render(lambda: make_figure(tradeoff, metric), path)
 
 
 def make_figure(tradeoff: Tradeoff, metric: str) -> Any:
@@ -124,27 +107,6 @@ def draw_panel(panel: Any, scenario: str, group: Sequence[Point], models: Sequen
     panel.set_xlabel(kind.label)
     title = textwrap.fill(scenario.replace(",", ", "), TITLE_LETTERS)
     panel.set_title(title, fontsize="small", parse_math=False)
-
-
-def choose_ticks(low: float, high: float) -> list[float]:
-    """Where to label a logarithmic axis: round numbers, three or more where they leave room for each other."""
-    from matplotlib.ticker import MaxNLocator
-
-    tens = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    tried = [[multiple * 10.0**ten for ten in tens for multiple in multiples] for multiples in SUBDIVISIONS]
-    tried.append([float(tick) for tick in MaxNLocator(2 * LEAST_LABELS).tick_values(low, high)])
-    fitting = [space_out([tick for tick in ticks if low <= tick <= high], low, high) for ticks in tried]
-    enough = [ticks for ticks in fitting if len(ticks) >= LEAST_LABELS]
-    return enough[0] if enough else max(fitting, key=len)
-
-
-def space_out(ticks: Sequence[float], low: float, high: float) -> list[float]:
-    """The ticks that are far enough from the one before, on a logarithmic axis."""
-    kept: list[float] = []
-    for tick in ticks:
-        if not kept or math.log(tick / kept[-1]) >= LEAST_GAP * math.log(high / low):
-            kept.append(tick)
-    return kept
 
 
 def write_cost(cost: float, unit: str) -> str:

@@ -1,0 +1,247 @@
+"""Several questions side by side, and the ratios of their answers with intervals.
+
+Two answers that rest on the same profile share the errors of its factors, so that much of them cancels in a ratio.
+With ``s`` the derivatives of the logarithm of a time by the logarithms of the factors and ``C`` their covariance, the
+variance of the logarithm of a ratio is ``(s - s0)' C (s - s0)`` plus the scatter of both answers; that is the sum of
+both variances less twice ``s' C s0``. Answers by different profiles are independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import ImpossibleError, InputError
+from simulator.inputs.architecture import ModelSpec
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.stack import Stack
+from simulator.inputs.what_if import change_architecture, change_hardware
+from simulator.inputs.workload import Workload
+from simulator.prediction import TIME_FIELDS, Prediction, answer, choose_profile, resolve
+from simulator.timing.efficiency import Profile, find_log_slopes, load_profile, perturb_factors
+from simulator.timing.request import combine_times
+from simulator.timing.uncertainty import NORMAL_90, TRANSFER_STANDARD_ERROR
+
+MOST_COMBINATIONS = 1000
+
+
+class Place(NamedTuple):
+    """Where and how a model runs: a device, the profile of its times (``none`` for the bound) and a stack.
+
+    No stack: the profile's own.
+    """
+
+    hardware: Hardware
+    calibration: Profile | str
+    stack: Stack | None
+
+
+class Impossible(NamedTuple):
+    """A combination that cannot be, and why."""
+
+    label: str
+    reason: str
+
+
+class Ratio(NamedTuple):
+    """One value over another, with its 90% interval; None where one of them has none."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def scale(self, by: float) -> Ratio:
+        """The ratio times an exact number."""
+        ends = (None, None) if self.low is None or self.high is None else (by * self.low, by * self.high)
+        return Ratio(by * self.value, *ends)
+
+    def invert(self) -> Ratio:
+        """One over the ratio."""
+        ends = (None, None) if self.low is None or self.high is None else (1 / self.high, 1 / self.low)
+        return Ratio(1 / self.value, *ends)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is possible, one prediction each of plain numbers, what is not, and the place of the baseline."""
+
+    predictions: list[Prediction]
+    impossible: list[Impossible]
+    baseline: int
+
+    @cached_property
+    def ratios(self) -> list[dict[str, Ratio]]:
+        """Ratios of the times of each prediction to the baseline's."""
+        base = Answer(self.predictions[self.baseline])
+        return [find_ratios(Answer(prediction), base) for prediction in self.predictions]
+
+
+class Answer:
+    """A prediction with what its interval is made of, each an array over the three times."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        """Take a prediction of plain numbers."""
+        self.prediction = prediction
+        self.question = prediction.question
+        self.profile = prediction.question.profile
+
+    @cached_property
+    def log_slopes(self) -> NDArray[Any]:
+        """Derivatives of the logarithms of the times by those of the factors, (factors, 3)."""
+        assert self.profile is not None
+        times = combine_times(self.question.times(perturb_factors(self.profile.values, 0)), self.question.work.workload)
+        return find_log_slopes(np.stack(np.broadcast_arrays(*times), axis=1))
+
+    @cached_property
+    def log_variances(self) -> NDArray[Any]:
+        """Variances of the logarithms of the times, as their 90% intervals state them."""
+        assert self.prediction.intervals is not None
+        high, middle = np.array(self.prediction.intervals.high), np.array(self.prediction.times)
+        return np.asarray((np.log(high / middle) / NORMAL_90) ** 2)
+
+
+def list_places(
+    names: Sequence[str],
+    stacks: Sequence[str | None],
+    calibrations: Sequence[str | None],
+    changes: Mapping[str, str],
+) -> list[Place]:
+    """Resolve every combination of devices, stacks and profiles; the devices may have data-sheet numbers changed.
+
+    Raises:
+        InputError: a name, file or change that is wrong, or a device with several profiles of which none is named.
+    """
+    places = []
+    for name, stack, calibration in product(names, stacks, calibrations):
+        hardware = change_hardware(name, changes) if changes else load_hardware(name)
+        chosen = choose_profile(name, stack, calibration)
+        is_bound = isinstance(chosen, str) and chosen.lower() == "none"
+        profile = "none" if chosen is None or is_bound else load_profile(chosen)
+        places.append(Place(hardware, profile, None if stack is None else load_stack(stack)))
+    return places
+
+
+def compare(
+    models: Sequence[ModelSpec],
+    places: Sequence[Place],
+    deployments: Sequence[Deployment],
+    workloads: Sequence[Workload],
+    changes: Mapping[str, Any] | None = None,
+    baseline: int = 1,
+) -> Comparison:
+    """Predict every combination, the models outermost; ``baseline`` counts the possible ones from 1.
+
+    Raises:
+        InputError: too many combinations, fewer than the baseline's number, or changes that no model takes.
+        ImpossibleError: no combination is possible.
+    """
+    if changes:
+        check_changes(models, changes)
+    count = len(models) * len(places) * len(deployments) * len(workloads)
+    if count > MOST_COMBINATIONS:
+        raise InputError(f"{count:,} combinations are more than the {MOST_COMBINATIONS:,} that are set side by side")
+    predictions, impossible = predict_all(product(models, places, deployments, workloads), changes or {})
+    if not predictions:
+        others = f" ({count - 1:,} others neither)" if count > 1 else ""
+        raise ImpossibleError(f"not possible: {impossible[0].label}: {impossible[0].reason}{others}")
+    if not 1 <= baseline <= len(predictions):
+        raise InputError(f"--baseline is {baseline}; the rows that are possible are 1 to {len(predictions)}")
+    return Comparison(predictions, impossible, baseline - 1)
+
+
+def check_changes(models: Sequence[ModelSpec], changes: Mapping[str, Any]) -> None:
+    """Refuse changes that no model takes.
+
+    Raises:
+        InputError: why the first one does not.
+    """
+    refusals = []
+    for model in models:
+        try:
+            change_architecture(model.architecture, changes)
+        except InputError as error:
+            refusals.append(error)
+    if len(refusals) == len(models):
+        raise refusals[0]
+
+
+def predict_all(
+    combinations: Iterable[tuple[ModelSpec, Place, Deployment, Workload]], changes: Mapping[str, Any]
+) -> tuple[list[Prediction], list[Impossible]]:
+    """Predict what is possible, and say why the rest is not."""
+    predictions, impossible = [], []
+    for model, place, deployment, workload in combinations:
+        try:
+            question = resolve(model, *place, deployment, workload, changes)
+        except InputError as error:
+            label = f"{model.id} on {place.hardware.id}, {describe_layout(deployment)}, {deployment.dtype}"
+            impossible.append(Impossible(label, str(error)))
+        else:
+            predictions.append(answer(question))
+    return predictions, impossible
+
+
+def describe_layout(deployment: Deployment) -> str:
+    """The sizes of a layout that are more than one: ``tp 4, pp 2``."""
+    names = {"tp": "tp", "pp": "pp", "dp": "dp", "ep": "ep", "micro_batches": "micro-batches"}
+    sizes = [f"{name} {getattr(deployment, field)}" for field, name in names.items() if getattr(deployment, field) > 1]
+    return ", ".join(sizes) or "tp 1"
+
+
+def find_ratios(one: Answer, base: Answer) -> dict[str, Ratio]:
+    """Ratios of the three times of an answer to those of another; NaN where a time does not exist.
+
+    Of a question to itself they are 1, without a width.
+    """
+    values = [float(mine / theirs) for mine, theirs in zip(one.prediction.times, base.prediction.times, strict=True)]
+    if one.profile is None or base.profile is None:
+        ratios = [Ratio(value, None, None) for value in values]
+    elif is_same(one, base):
+        ratios = [Ratio(value, value, value) for value in values]
+    else:
+        widths = np.exp(NORMAL_90 * np.sqrt(find_ratio_variances(one, base)))
+        ratios = [
+            Ratio(value, value / width, value * width) for value, width in zip(values, widths.tolist(), strict=True)
+        ]
+    return dict(zip(TIME_FIELDS, ratios, strict=True))
+
+
+def is_same(one: Answer, other: Answer) -> bool:
+    """Whether two answers are to the same question."""
+    first, second = one.question, other.question
+    return first is second or (first.work == second.work and first.machine == second.machine and is_akin(one, other))
+
+
+def is_akin(one: Answer, other: Answer) -> bool:
+    """Whether two answers rest on the same profile."""
+    return one.profile is not None and one.profile == other.profile
+
+
+def find_ratio_variances(one: Answer, base: Answer) -> NDArray[Any]:
+    """Variances of the logarithms of the ratios of three times; the factors' errors are shared within a profile.
+
+    So is the error of moving a profile's factors to another device, where both answers are of that device and stack.
+    """
+    variances = one.log_variances + base.log_variances
+    if not is_akin(one, base):
+        return np.asarray(variances)
+    assert one.profile is not None
+    covariance = one.profile.log_covariance()
+    shared = np.einsum("it,ij,jt->t", one.log_slopes, covariance, base.log_slopes)
+    if one.prediction.basis == "transfer" and is_moved_alike(one, base):
+        shared = shared + TRANSFER_STANDARD_ERROR**2
+    return np.asarray(np.maximum(variances - 2 * shared, 0.0))
+
+
+def is_moved_alike(one: Answer, other: Answer) -> bool:
+    """Whether two answers are of the same device and stack."""
+    first, second = one.question, other.question
+    return first.hardware == second.hardware and first.work.stack == second.work.stack

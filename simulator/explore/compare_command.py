@@ -1,0 +1,208 @@
+"""The commands ``roofcast compare`` and ``roofcast explain``: read arguments, call one function, print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.errors import InputError
+from simulator.inputs.ranges import parse_counts
+from simulator.report.options import (
+    Command,
+    assignment_option,
+    deliver,
+    name_option,
+    out_option,
+    output_option,
+    question_options,
+    warn,
+    warn_of_bound,
+)
+from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from simulator.explore.compare import Comparison
+    from simulator.inputs.deployment import Deployment
+
+MOST_NAMED = 10  # impossible combinations
+LAYOUT = ("tp", "pp", "dp", "ep", "micro_batches", "dtype", "weight_dtype", "kv_dtype")
+
+
+def parse_counts_given(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[int]:
+    """Lists or ranges of whole numbers, repeated or separated by commas, each number once."""
+    return list(dict.fromkeys(parse_counts(",".join(values), option.opts[-1])))
+
+
+def counts_option(*names: str, default: int, text: str) -> Callable[[Command], Command]:
+    """An option that takes numbers, lists and ranges, repeated too."""
+    return click.option(
+        *names,
+        multiple=True,
+        default=(str(default),),
+        callback=parse_counts_given,
+        metavar="N[,N|-N+S|-N*S]",
+        help=f"{text}  [default: {default}]",
+    )
+
+
+@click.command()
+@name_option("-m", "--model", "models", text="Names, YAML files, config.json, their folders or org/model.")
+@name_option("-H", "--hardware", "devices", text="Names or YAML files of devices.")
+@name_option("-c", "--calibration", "calibrations", text="Profiles; 'none': the bound.  [default: each device's own]")
+@name_option("-s", "--stack", "stacks", text="Software stacks.  [default: the profile's; ideal for a bound]")
+@counts_option("--tp", default=1, text="Tensor-parallel devices.")
+@counts_option("--pp", default=1, text="Pipeline stages.")
+@counts_option("--dp", default=1, text="Copies of the model that share the batch.")
+@counts_option("--ep", default=1, text="Devices that the experts are spread over.")
+@counts_option("--micro-batches", default=1, text="Parts of the batch in a pipeline.")
+@name_option("--dtype", text="Matrix products: fp16, bf16, fp8, int8...  [default: fp16]")
+@name_option("--weight-dtype", text="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]")
+@name_option("--kv-dtype", text="KV cache.  [default: --dtype, of 16 bits at least]")
+@counts_option("-p", "--prompt-tokens", default=512, text="Tokens of the prompt.")
+@counts_option("-n", "--output-tokens", default=128, text="Tokens to generate, the first included.")
+@counts_option("-b", "--batch-size", default=1, text="Requests that run together.")
+@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture of every model.")
+@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change every device.")
+@click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
+@click.option(
+    "--baseline", type=click.IntRange(1), default=1, show_default=True, help="Number of the row that ratios are to."
+)
+@output_option
+@out_option
+def compare(
+    models: list[str],
+    devices: list[str],
+    calibrations: list[str],
+    stacks: list[str],
+    prompt_tokens: list[int],
+    output_tokens: list[int],
+    batch_size: list[int],
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    price: str | None,
+    baseline: int,
+    output: OutputForm,
+    out: Path | None,
+    **layout: Any,
+) -> None:
+    """Set models, devices, layouts and stacks side by side: times, throughput, memory, cost, and ratios to one of them.
+
+    Every option takes a list; every combination that is possible is a row. Ratios are a row's value over the
+    baseline's, with 90% intervals in which the errors that both share cancel.
+
+    \b
+    Examples:
+      roofcast compare -m gptj-6b -m bloom-7b1 -H a100-sxm-80gb -p 512 -n 32
+      roofcast compare -m openai-davinci -H a100-sxm-80gb --tp 8 --pp 1,2 -n 64 --baseline 2 -o json
+    """
+    from simulator.explore import compare as explore
+    from simulator.inputs.library import load_model
+    from simulator.inputs.what_if import read_scalar
+    from simulator.inputs.workload import Workload
+    from simulator.report.comparison import report_comparison
+
+    if not models or not devices:
+        raise InputError("compare needs a model and a device: -m NAME -H NAME, each as often as you like")
+    comparison = explore.compare(
+        [load_model(name) for name in models],
+        explore.list_places(devices, stacks or [None], calibrations or [None], hardware_changes),
+        list_deployments(layout),
+        [Workload(*counts) for counts in product(prompt_tokens, output_tokens, batch_size)],
+        {field: read_scalar(text) for field, text in changes.items()},
+        baseline,
+    )
+    deliver(report_comparison(comparison, price, output), out)
+    warn_of_impossible(comparison)
+    bounds = [p.question.hardware.id for p in comparison.predictions if p.basis == "bound"]
+    for hardware in dict.fromkeys(bounds):
+        warn_of_bound("bound", calibrations[0] if calibrations else None, hardware)
+
+
+def list_deployments(layout: dict[str, list[Any]]) -> list[Deployment]:
+    """Every combination of layout and formats.
+
+    Raises:
+        InputError: a format that does not exist.
+    """
+    from simulator.inputs.deployment import Deployment
+
+    given = layout | {"dtype": layout["dtype"] or ["fp16"]}
+    return [Deployment(*sizes) for sizes in product(*(given[name] or [None] for name in LAYOUT))]
+
+
+def warn_of_impossible(comparison: Comparison) -> None:
+    """Count and name what is left out because it cannot be."""
+    impossible = comparison.impossible
+    if not impossible:
+        return
+    count = len(impossible) + len(comparison.predictions)
+    warn(f"{len(impossible)} of {count} combinations are impossible and left out")
+    for one in impossible[:MOST_NAMED]:
+        warn(f"{one.label}: {one.reason}")
+    if len(impossible) > MOST_NAMED:
+        warn(f"and {len(impossible) - MOST_NAMED} more")
+
+
+@click.command()
+@question_options
+@click.option("-p", "--prompt-tokens", type=click.IntRange(1), default=512, show_default=True, help="Prompt tokens.")
+@click.option("-n", "--output-tokens", type=click.IntRange(1), default=128, show_default=True, help="Output tokens.")
+@click.option("-b", "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Requests together.")
+@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture.")
+@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device.")
+@click.option(
+    "--by",
+    type=click.Choice(["all", "waterfall", "resource", "layer", "operator"]),
+    default="all",
+    show_default=True,
+    help="View; csv holds one, the waterfall where none is named.",
+)
+@output_option
+@out_option
+def explain(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    stack: str | None,
+    prompt_tokens: int,
+    output_tokens: int,
+    batch_size: int,
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    by: str,
+    output: OutputForm,
+    out: Path | None,
+    **layout: Any,
+) -> None:
+    """Say where the time goes: from the bound to the prediction, by resource, layer kind and operator.
+
+    \b
+    Examples:
+      roofcast explain -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+      roofcast explain -m llama-3-8b -H a100-sxm-80gb -s vllm-0.6 --by waterfall -o csv
+    """
+    from simulator.explore.explain import explain as find_explanation
+    from simulator.inputs.deployment import Deployment
+    from simulator.inputs.what_if import change_hardware, read_scalar
+    from simulator.inputs.workload import Workload
+    from simulator.prediction import choose_profile, resolve
+    from simulator.report.explanation import report_explanation
+
+    question = resolve(
+        model,
+        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
+        choose_profile(hardware, stack, calibration),
+        stack,
+        Deployment(**layout),
+        Workload(prompt_tokens, output_tokens, batch_size),
+        {field: read_scalar(text) for field, text in changes.items()},
+    )
+    explanation = find_explanation(question)
+    deliver(report_explanation(explanation, by, output), out)
+    warn_of_bound(question.basis, calibration, hardware)
+    if not explanation.prediction.fits:
+        warn("the model does not fit in memory so; the times are as if it did")

@@ -1,0 +1,237 @@
+"""What to keep of a sweep: conditions on its columns, Pareto's frontier, an order and how many rows.
+
+A table is a mapping of columns, NumPy arrays of one length. Conditions come first, then the frontier, the order and
+the number of rows. Equal rows keep the order of the grid, so a reduction may be applied to each chunk and again to
+what the chunks left, with the same answer.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import InputError, suggest
+
+Table = dict[str, NDArray[Any]]
+CONDITION = re.compile(r"\s*([\w.]+(?:/\w+)?)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "=": operator.eq,
+    "!=": operator.ne,
+}
+TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
+
+
+class Condition(NamedTuple):
+    """A comparison of a column with a number or a text."""
+
+    column: str
+    sign: str
+    value: float | str
+
+
+class Objective(NamedTuple):
+    """A column to minimise, or to maximise."""
+
+    column: str
+    largest: bool
+
+
+class Reduction(NamedTuple):
+    """Pareto's frontier, an order (``largest``: descending) and how many rows; each may be missing."""
+
+    pareto: tuple[Objective, ...] = ()
+    order: Objective | None = None
+    top: int | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that it looks at."""
+        return [objective.column for objective in (*self.pareto, *([self.order] if self.order else []))]
+
+    @property
+    def bounds_rows(self) -> bool:
+        """Whether a chunk may be reduced by itself."""
+        return bool(self.pareto) or self.top is not None
+
+
+def find_column(name: str, known: Sequence[str], where: str) -> str:
+    """A column by its name.
+
+    Raises:
+        InputError: there is none.
+    """
+    name = name.strip()
+    if name not in known:
+        raise InputError(suggest(f"{where}: unknown column '{name}'", name, known))
+    return name
+
+
+def parse_condition(text: str, known: Sequence[str]) -> Condition:
+    """Read ``tpot_s<0.05`` or ``decode_bound==memory``.
+
+    Raises:
+        InputError: no such column, or no comparison.
+    """
+    matched = CONDITION.fullmatch(text)
+    if matched is None:
+        raise InputError(f"--where: '{text}' is not a comparison such as 'tpot_s<0.05' or 'decode_bound==memory'")
+    column = find_column(matched[1], known, "--where")
+    return Condition(column, matched[2], read_value(matched[3]))
+
+
+def read_value(text: str) -> float | str:
+    """A number, true or false as a number, or text without its quotes."""
+    if text.lower() in TRUTHS:
+        return float(TRUTHS[text.lower()])
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip("'\"")
+
+
+def parse_limit(text: str, known: Sequence[str]) -> Condition:
+    """Read a service-level objective ``ttft_s:0.5``: at most so much.
+
+    Raises:
+        InputError: no such column, or no number.
+    """
+    name, colon, number = text.partition(":")
+    column = find_column(name, known, "--slo")
+    value = read_value(number.strip())
+    if not colon or isinstance(value, str) or np.isnan(value):
+        raise InputError(f"--slo: '{text}' is not of the form 'ttft_s:0.5'")
+    return Condition(column, "<=", value)
+
+
+def parse_objectives(text: str, known: Sequence[str]) -> tuple[Objective, ...]:
+    """Read ``ttft_s,max:output_tokens_per_s``.
+
+    Raises:
+        InputError: no such column, or fewer than two.
+    """
+    found = []
+    for part in text.split(","):
+        sense, colon, name = part.strip().rpartition(":")
+        if colon and sense not in ("min", "max"):
+            raise InputError(f"--pareto: '{part.strip()}' is neither a column nor max:COLUMN")
+        found.append(Objective(find_column(name, known, "--pareto"), sense == "max"))
+    if len(found) < 2:
+        raise InputError(f"--pareto: '{text}' names one column; a trade-off needs two, such as ttft_s,cost_usd")
+    return tuple(found)
+
+
+def parse_order(text: str, known: Sequence[str]) -> Objective:
+    """Read ``e2e_s``, ascending, or ``-e2e_s``, descending.
+
+    Raises:
+        InputError: no such column.
+    """
+    return Objective(find_column(text.strip().removeprefix("-"), known, "--sort"), text.strip().startswith("-"))
+
+
+def find_rows(table: Mapping[str, NDArray[Any]]) -> int:
+    """Rows of a table."""
+    return len(next(iter(table.values()))) if table else 0
+
+
+def take_rows(table: Table, places: Any) -> Table:
+    """Rows of a table by place or mask."""
+    return {name: column[places] for name, column in table.items()}
+
+
+def join_tables(tables: Sequence[Table]) -> Table:
+    """Tables of the same columns one below the other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]} if tables else {}
+
+
+def apply_conditions(table: Table, conditions: Sequence[Condition]) -> Table:
+    """Rows that meet all conditions; what is not a number meets none.
+
+    Raises:
+        InputError: a number is compared with text.
+    """
+    if not conditions:
+        return table
+    kept = np.ones(find_rows(table), dtype=bool)
+    for column, sign, value in conditions:
+        kept &= compare(table[column], sign, value, column)
+    return take_rows(table, kept)
+
+
+def compare(values: NDArray[Any], sign: str, value: float | str, column: str) -> NDArray[np.bool_]:
+    """Where a comparison holds."""
+    is_text = values.dtype.kind in "OU"
+    if is_text and sign not in ("==", "=", "!="):
+        raise InputError(f"--where: {column} holds text, which is compared by == and != alone")
+    if is_text and isinstance(value, float):
+        value = f"{value:g}"
+    if not is_text and isinstance(value, str):
+        raise InputError(f"--where: {column} holds numbers, and '{value}' is none (SI units, without a unit)")
+    met = np.asarray(COMPARISONS[sign](values, value), dtype=bool)
+    return met & ~np.isnan(values) if values.dtype.kind == "f" else met
+
+
+def reduce_table(table: Table, reduction: Reduction, final: bool = True) -> Table:
+    """The frontier, the order and the first rows; not final: as much of it as a chunk can say by itself."""
+    if reduction.pareto:
+        table = take_rows(table, find_frontier(stack_objectives(table, reduction.pareto)))
+        if not final:
+            return table
+    if reduction.order is not None and (final or reduction.top is not None):
+        table = take_rows(table, sort_rows(table, reduction.order))
+    if reduction.top is not None:
+        table = take_rows(table, slice(reduction.top))
+    return table
+
+
+def sort_rows(table: Table, order: Objective) -> NDArray[np.intp]:
+    """Places of the rows in order, what is not a number last, equal rows in the order they have."""
+    return np.argsort(make_key(table[order.column], order.largest), kind="stable")
+
+
+def make_key(values: NDArray[Any], descending: bool) -> NDArray[Any]:
+    """Numbers whose ascending order is the one that is asked for."""
+    if values.dtype.kind in "OU":
+        values = np.unique(values.astype(str), return_inverse=True)[1]
+    return -values.astype(np.float64) if descending else values
+
+
+def stack_objectives(table: Table, objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """The objectives of all rows, one a column, each to be minimised.
+
+    Raises:
+        InputError: an objective that is text.
+    """
+    for objective in objectives:
+        if table[objective.column].dtype.kind in "OU":
+            raise InputError(f"--pareto: {objective.column} holds text, which is neither small nor large")
+    columns = [table[name].astype(np.float64) * (-1 if largest else 1) for name, largest in objectives]
+    return np.stack(columns, axis=1)
+
+
+def find_frontier(points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Places of the points that none is at least as small as in everything and smaller in something.
+
+    Equal points stay together; points with something that is not a number are out. In the order of the first
+    objective, of equals of the next, a point can only be dominated by one before it.
+    """
+    left = np.flatnonzero(~np.isnan(points).any(axis=1))
+    left = left[np.lexsort(points[left].T[::-1])]
+    frontier: list[NDArray[np.intp]] = []
+    while left.size:
+        best = points[left[0]]
+        others = points[left]
+        equal = (others == best).all(axis=1)
+        frontier.append(left[equal])
+        left = left[(others < best).any(axis=1)]
+    return np.sort(np.concatenate(frontier)) if frontier else np.empty(0, dtype=np.intp)

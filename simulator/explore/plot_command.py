@@ -1,0 +1,287 @@
+"""The commands ``roofcast plot KIND``: read arguments, call one function, write the picture or print it.
+
+``latency`` and ``residuals`` read measurements and so stand in ``calibration/plot_commands.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.errors import InputError
+from simulator.explore.compare_command import counts_option, list_deployments, warn_of_impossible
+from simulator.report.options import (
+    FILE,
+    Command,
+    assignment_option,
+    deliver,
+    name_option,
+    question_options,
+    warn_of_bound,
+)
+
+if TYPE_CHECKING:
+    from simulator.prediction import Question
+
+METRICS = click.Choice(["ttft_s", "tpot_s", "e2e_s"])
+PRICE_HELP = "Of one device: '4.096 USD/h', or a price that ships by name."
+
+
+@click.group()
+def plot() -> None:
+    """Draw a picture of a prediction: as an SVG or PNG file, or in the terminal."""
+
+
+def check_ending(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    """A picture that can be drawn, refused before any work."""
+    from simulator.report.plot_style import check_picture
+    from simulator.specfile import check_target
+
+    if value is not None:
+        check_picture(value, "-O: ")
+        check_target(value)
+    return value
+
+
+def picture_options(command: Command) -> Command:
+    """Options that say where the picture goes."""
+    terminal = click.option("--terminal", is_flag=True, help="Draw in the terminal, in plain characters.")
+    picture = click.option("-O", "--picture", type=FILE, callback=check_ending, help="Draw a file: .svg or .png.")
+    return picture(terminal(command))
+
+
+def request_options(command: Command) -> Command:
+    """Options of one request, and of changes to its model and device."""
+    options = (
+        question_options,
+        click.option(
+            "-p", "--prompt-tokens", type=click.IntRange(1), default=512, show_default=True, help="Prompt tokens."
+        ),
+        click.option(
+            "-n", "--output-tokens", type=click.IntRange(1), default=128, show_default=True, help="Output tokens."
+        ),
+        click.option(
+            "-b", "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Requests together."
+        ),
+        assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture."),
+        assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device."),
+        click.option("--assume-fits", is_flag=True, help="Draw even where the model does not fit."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def ask_request(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    stack: str | None,
+    prompt_tokens: int,
+    output_tokens: int,
+    batch_size: int,
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    assume_fits: bool,
+    **layout: Any,
+) -> Question:
+    """Resolve the options of ``request_options``; refuse what does not fit."""
+    from simulator.inputs.deployment import Deployment
+    from simulator.inputs.what_if import change_hardware, read_scalar
+    from simulator.inputs.workload import Workload
+    from simulator.prediction import answer, choose_profile, resolve
+    from simulator.report.prediction import check_fit
+
+    question = resolve(
+        model,
+        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
+        choose_profile(hardware, stack, calibration),
+        stack,
+        Deployment(**layout),
+        Workload(prompt_tokens, output_tokens, batch_size),
+        {field: read_scalar(text) for field, text in changes.items()},
+    )
+    if not assume_fits:
+        check_fit(answer(question))
+    return question
+
+
+def deliver_plot(
+    title: list[str],
+    make_figure: Callable[[], Any],
+    print_text: Callable[[], str],
+    picture: Path | None,
+    terminal: bool,
+) -> None:
+    """Write the file, and print the picture in characters or what was written.
+
+    Raises:
+        InputError: the file cannot be drawn or written.
+    """
+    from simulator.report.plot_style import render
+
+    files = {} if picture is None else {picture: render(make_figure, picture)}
+    text = print_text() if terminal else "\n".join([*title, f"drawn in {picture}"])
+    deliver(text, None, files)
+
+
+def check_place(picture: Path | None, terminal: bool) -> None:
+    """Refuse a picture that goes nowhere.
+
+    Raises:
+        InputError: neither a file nor the terminal.
+    """
+    if picture is None and not terminal:
+        raise InputError("plot needs -O FILE.svg, -O FILE.png or --terminal")
+
+
+@plot.command()
+@request_options
+@picture_options
+def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
+    """Draw the device's roofs, and the operators of prefill and decode under them.
+
+    \b
+    Examples:
+      roofcast plot roofline -m gptj-6b -H a100-sxm-80gb --terminal
+      roofcast plot roofline -m openai-davinci -H a100-sxm-80gb --tp 8 -b 4 -O roofline.svg
+    """
+    check_place(picture, terminal)
+    from simulator.prediction import answer
+    from simulator.report.plots import roofline as drawn
+
+    question = ask_request(**asked)
+    found = drawn.find_roofline(answer(question))
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+
+
+@plot.command()
+@request_options
+@click.option("--of", "metric", type=METRICS, default="e2e_s", show_default=True, help="Time.")
+@picture_options
+def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -> None:
+    """Draw what lies between the bound and the prediction, step by step.
+
+    \b
+    Examples:
+      roofcast plot waterfall -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32 --terminal
+      roofcast plot waterfall -m gptj-6b -H a100-sxm-80gb --of ttft_s -O waterfall.svg
+    """
+    check_place(picture, terminal)
+    from simulator.explore.explain import explain
+    from simulator.report.plots import waterfall as drawn
+
+    question = ask_request(**asked)
+    found = drawn.find_waterfall(explain(question), metric)
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+
+
+@plot.command()
+@request_options
+@click.option(
+    "--of",
+    "metric",
+    type=click.Choice([*METRICS.choices, "cost_usd"]),
+    default="e2e_s",
+    show_default=True,
+    help="Time.",
+)
+@click.option("--price", help=PRICE_HELP)
+@click.option("--top", type=click.IntRange(1, 60), default=15, show_default=True, help="Inputs to draw.")
+@picture_options
+def tornado(metric: str, price: str | None, top: int, picture: Path | None, terminal: bool, **asked: Any) -> None:
+    """Draw how much a time depends on each number of the data sheet and each factor of the profile.
+
+    \b
+    Examples:
+      roofcast plot tornado -m gptj-6b -H a100-sxm-80gb --terminal
+      roofcast plot tornado -m gptj-6b -H a100-sxm-80gb --of tpot_s -O tornado.svg
+    """
+    check_place(picture, terminal)
+    from simulator.explore.sensitivity import find_sensitivity
+    from simulator.metrics.rates import find_price
+    from simulator.report.plots import tornado as drawn
+
+    question = ask_request(**asked)
+    found = drawn.find_tornado(find_sensitivity(question, metric, find_price(question.hardware.id, price)), top)
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+
+
+@plot.command()
+@name_option("-m", "--model", "models", text="Names, YAML files, config.json, their folders or org/model.")
+@name_option("-H", "--hardware", "devices", text="Names or YAML files of devices.")
+@name_option("-c", "--calibration", "calibrations", text="Profiles; 'none': the bound.  [default: each device's own]")
+@name_option("-s", "--stack", "stacks", text="Software stacks.  [default: the profile's; ideal for a bound]")
+@counts_option("--tp", default=1, text="Tensor-parallel devices.")
+@counts_option("--pp", default=1, text="Pipeline stages.")
+@counts_option("--dp", default=1, text="Copies of the model that share the batch.")
+@counts_option("--ep", default=1, text="Devices that the experts are spread over.")
+@counts_option("--micro-batches", default=1, text="Parts of the batch in a pipeline.")
+@name_option("--dtype", text="Matrix products: fp16, bf16, fp8, int8...  [default: fp16]")
+@name_option("--weight-dtype", text="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]")
+@name_option("--kv-dtype", text="KV cache.  [default: --dtype, of 16 bits at least]")
+@counts_option("-p", "--prompt-tokens", default=512, text="Tokens of the prompt.")
+@counts_option("-n", "--output-tokens", default=128, text="Tokens to generate, the first included.")
+@counts_option("-b", "--batch-size", default=1, text="Requests that run together.")
+@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture of every model.")
+@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change every device.")
+@click.option("--time", "metric", type=METRICS, default="tpot_s", show_default=True, help="Time, from left to right.")
+@click.option(
+    "--against", type=click.Choice(["throughput", "cost"]), default="throughput", show_default=True, help="Upwards."
+)
+@click.option("--price", help=PRICE_HELP)
+@picture_options
+def pareto(
+    models: list[str],
+    devices: list[str],
+    calibrations: list[str],
+    stacks: list[str],
+    prompt_tokens: list[int],
+    output_tokens: list[int],
+    batch_size: list[int],
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    metric: str,
+    against: str,
+    price: str | None,
+    picture: Path | None,
+    terminal: bool,
+    **layout: Any,
+) -> None:
+    """Draw models, devices and layouts by time against throughput or cost, with the frontier.
+
+    Every option takes a list; every combination that is possible and fits is a point.
+
+    \b
+    Examples:
+      roofcast plot pareto -m gptj-6b,bloom-7b1 -H a100-sxm-80gb --tp 1,2 -b 1-16*2 --terminal
+      roofcast plot pareto -m gptj-6b -H a100-sxm-80gb --tp 1,2,4 --time e2e_s --against cost -O pareto.svg
+    """
+    check_place(picture, terminal)
+    from simulator.explore import compare as explore
+    from simulator.inputs.library import load_model
+    from simulator.inputs.what_if import read_scalar
+    from simulator.inputs.workload import Workload
+    from simulator.report.plots import pareto as drawn
+
+    if not models or not devices:
+        raise InputError("plot pareto needs a model and a device: -m NAME -H NAME, each as often as you like")
+    comparison = explore.compare(
+        [load_model(name) for name in models],
+        explore.list_places(devices, stacks or [None], calibrations or [None], hardware_changes),
+        list_deployments(layout),
+        [Workload(*counts) for counts in product(prompt_tokens, output_tokens, batch_size)],
+        {field: read_scalar(text) for field, text in changes.items()},
+    )
+    found = drawn.find_pareto(comparison.predictions, metric, against, price)
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_impossible(comparison)
+    for hardware in dict.fromkeys(one.question.hardware.id for one in comparison.predictions if one.basis == "bound"):
+        warn_of_bound("bound", calibrations[0] if calibrations else None, hardware)

@@ -1,0 +1,193 @@
+"""What a time depends on: its elasticity to every number of the data sheet and to every factor of the profile.
+
+The elasticity is ``d log(time) / d log(input)``: by how many percent the time grows with one percent more of the input.
+The derivatives are exact, carried by dual numbers through the laws that ``predict`` runs. What moves in steps, such as
+the number of waves of tiles, has derivative zero: at a step itself the elasticity is that of one of its sides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.explore.datasheet import find_unit, list_numbers, replace_numbers
+from simulator.explore.dual import Dual, seed_duals, slopes_of, value_of
+from simulator.metrics.rates import Price
+from simulator.prediction import Prediction, Question, answer, describe_machine
+from simulator.timing.efficiency import FACTORS, Factors
+from simulator.timing.request import Times, combine_times, time_request
+from simulator.timing.step import Machine
+from simulator.timing.uncertainty import NORMAL_90, TRANSFER_STANDARD_ERROR
+
+METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
+PRICE = "price"
+
+
+@dataclass(frozen=True)
+class Influence:
+    """One input, with the elasticity of each metric to it; None where the metric is not defined.
+
+    ``kind``: ``data sheet``, ``price`` or ``factor``. The rest is of factors alone. ``standard_error`` is relative.
+    ``variance_share``: ``(elasticity x standard error)^2`` over the variance of the interval of the metric that was
+    chosen. ``known_share``: how much of that variance would go were the factor known exactly, with what this tells of
+    the factors that it is correlated with.
+    """
+
+    name: str
+    kind: str
+    value: float
+    unit: str
+    elasticities: dict[str, float | None]
+    standard_error: float | None = None
+    variance_share: float | None = None
+    known_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of the logarithm of a metric, and the shares of it, which add up to 1.
+
+    ``factors``: each factor on its own, as in ``Influence.variance_share``. ``correlations``: what their correlations
+    add to or take from that. ``scatter``: of the law against measurements. ``transfer``: to a device or stack that was
+    not measured.
+    """
+
+    variance: float
+    factors: float
+    correlations: float
+    scatter: float
+    transfer: float
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The answer: inputs by how much they matter for the metric ``by``, and where its interval comes from."""
+
+    prediction: Prediction
+    by: str
+    metrics: dict[str, float | None]
+    influences: list[Influence]
+    spread: Spread | None
+
+
+def find_sensitivity(question: Question, by: str = "e2e_s", price: Price | None = None) -> Sensitivity:
+    """Derive the times of one request by all that they depend on, the inputs that matter most first.
+
+    Args:
+        question: with plain numbers of tokens and requests.
+        by: the metric that ranks: ``ttft_s``, ``tpot_s``, ``e2e_s`` or ``cost_usd``.
+        price: of one device; None leaves the cost out.
+    """
+    prediction = answer(question)
+    inputs = list_inputs(question, price)
+    metrics = derive_metrics(question, inputs, seed_duals(inputs))
+    slopes = {name: find_elasticities(metric, len(inputs)) for name, metric in metrics.items()}
+    kinds = {name: find_kind(name) for name in inputs}
+    spread, shares = find_spread(prediction, by, list(inputs), slopes[by])
+    influences = [
+        Influence(
+            name,
+            kinds[name],
+            value,
+            FACTORS[name].unit if kinds[name] == "factor" else "USD/s" if name == PRICE else find_unit(name),
+            {metric: None if slope is None else float(slope[place]) for metric, slope in slopes.items()},
+            *shares.get(name, (None, None, None)),
+        )
+        for place, (name, value) in enumerate(inputs.items())
+    ]
+    influences.sort(key=lambda influence: -abs(influence.elasticities[by] or 0.0))
+    values = {name: None if metric is None else value_of(metric) for name, metric in metrics.items()}
+    return Sensitivity(prediction, by, values, influences, spread)
+
+
+def find_kind(name: str) -> str:
+    """What an input is: of the data sheet, a price, or a factor of the profile."""
+    return "factor" if name in FACTORS else "price" if name == PRICE else "data sheet"
+
+
+def list_inputs(question: Question, price: Price | None) -> dict[str, float]:
+    """The numbers of the data sheet that reach the time laws, the price and the factors, by name."""
+    inputs = {name: float(value) for name, value in list_used_numbers(question).items()}
+    if price is not None:
+        inputs[PRICE] = price.price
+    if question.profile is not None:
+        inputs |= question.profile.values._asdict()
+    return inputs
+
+
+def list_used_numbers(question: Question) -> dict[str, float]:
+    """The numbers of the data sheet that reach the time laws of a question, by key."""
+    numbers = list_numbers(question.hardware)
+    machine = describe_with(question, seed_duals(numbers))
+    reached = sum(np.abs(slopes_of(number)) for number in (*machine, *machine.device))
+    return {name: value for (name, value), there in zip(numbers.items(), np.asarray(reached) > 0, strict=True) if there}
+
+
+def describe_with(question: Question, numbers: dict[str, Any]) -> Machine:
+    """The machine of a question with other numbers of the data sheet and other factors, by name."""
+    hardware = replace_numbers(question.hardware, {name: x for name, x in numbers.items() if "." in name})
+    work = question.work
+    machine = describe_machine(hardware, work.stack, work.deployment, question.profile)
+    if machine.factors is None:
+        return machine
+    factors = {name: numbers.get(name, value) for name, value in machine.factors._asdict().items()}
+    return machine._replace(factors=Factors(**factors))
+
+
+def derive_metrics(question: Question, inputs: dict[str, float], numbers: dict[str, Any]) -> dict[str, Any]:
+    """The metrics at numbers of any kind in place of the inputs; None of a metric that is not defined."""
+    request = time_request(question.work, describe_with(question, {name: numbers[name] for name in inputs}))
+    times = combine_times(request, question.work.workload)
+    found = {name: getattr(times, name) for name in Times._fields}
+    if math.isnan(value_of(times.tpot_s)):
+        found["tpot_s"] = None
+    price = numbers.get(PRICE)
+    return found | {"cost_usd": None if price is None else price * question.work.deployment.devices * times.e2e_s}
+
+
+def find_elasticities(metric: Any, inputs: int) -> NDArray[np.float64] | None:
+    """Elasticities of a metric to all inputs, derived by their logarithms; None where it is not defined."""
+    if metric is None:
+        return None
+    return metric.slopes / metric.value if isinstance(metric, Dual) else np.zeros(inputs)
+
+
+def find_spread(
+    prediction: Prediction, by: str, inputs: list[str], slopes: NDArray[np.float64] | None
+) -> tuple[Spread | None, dict[str, tuple[float, float, float]]]:
+    """Where the interval of a metric comes from, and of each factor its standard error, own share and known share.
+
+    The variance is that of the interval which ``predict`` gives; what neither the factors nor the transfer account for
+    is the scatter of the law.
+    """
+    profile = prediction.question.profile
+    variance = find_variance(prediction, by)
+    if profile is None or slopes is None or variance is None:
+        return None, {}
+    elasticities = slopes[[inputs.index(name) for name in Factors._fields]]
+    covariance = profile.log_covariance()
+    own = elasticities**2 * np.diag(covariance)
+    joint = covariance @ elasticities
+    carried = max(float(elasticities @ joint), 0.0)
+    moved = TRANSFER_STANDARD_ERROR**2 if prediction.basis == "transfer" else 0.0
+    scatter = max(variance - carried - moved, 0.0)
+    whole = carried + moved + scatter
+    known = np.divide(joint**2, np.diag(covariance), out=np.zeros_like(joint), where=np.diag(covariance) > 0)
+    errors = np.sqrt(np.diag(covariance))
+    shares = zip(errors.tolist(), (own / whole).tolist(), (known / whole).tolist(), strict=True)
+    parts = (float(np.sum(own)), carried - float(np.sum(own)), scatter, moved)
+    return Spread(whole, *(part / whole for part in parts)), dict(zip(Factors._fields, shares, strict=True))
+
+
+def find_variance(prediction: Prediction, by: str) -> float | None:
+    """Variance of the logarithm of a metric, by its 90% interval; None of a bound. A cost varies as its time does."""
+    intervals = prediction.intervals
+    if intervals is None:
+        return None
+    name = "e2e_s" if by == "cost_usd" else by
+    width = getattr(intervals.high, name) / getattr(intervals.low, name)
+    return (math.log(width) / (2 * NORMAL_90)) ** 2 if width > 1 else None

@@ -1,0 +1,174 @@
+"""The commands ``roofcast solve`` and ``sensitivity``: read arguments, call one function, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simulator.errors import ImpossibleError
+from simulator.report.options import (
+    Command,
+    assignment_option,
+    deliver,
+    out_option,
+    output_option,
+    question_options,
+    warn_of_bound,
+)
+from simulator.report.output import OutputForm
+
+METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
+COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
+
+
+def request_options(command: Command) -> Command:
+    """Options that say one request, changes of model and device, and a price."""
+    options = (
+        click.option("-p", "--prompt-tokens", type=click.IntRange(1), default=512, show_default=True, help="Prompt."),
+        click.option("-n", "--output-tokens", type=click.IntRange(1), default=128, show_default=True, help="Output."),
+        click.option("-b", "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Requests."),
+        assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture."),
+        assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device."),
+        click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name."),
+        output_option,
+        out_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def resolve_question(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    stack: str | None,
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    counts: dict[str, int],
+    layout: dict[str, Any],
+) -> Any:
+    """The question that the options ask."""
+    from simulator.inputs.deployment import Deployment
+    from simulator.inputs.what_if import change_hardware, read_scalar
+    from simulator.inputs.workload import Workload
+    from simulator.prediction import choose_profile, resolve
+
+    question = resolve(
+        model,
+        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
+        choose_profile(hardware, stack, calibration),
+        stack,
+        Deployment(**layout),
+        Workload(**counts),
+        {field: read_scalar(text) for field, text in changes.items()},
+    )
+    warn_of_bound(question.basis, calibration, hardware)
+    return question
+
+
+def resolve_price(hardware: str, price: str | None) -> Any:
+    """The price of a device by its own id, whatever was changed of it; None where none ships."""
+    from simulator.inputs.library import load_hardware
+    from simulator.metrics.rates import find_price
+
+    return find_price(load_hardware(hardware).id, price)
+
+
+@click.command()
+@question_options
+@click.option(
+    "--for",
+    "unknown",
+    required=True,
+    metavar="WHAT",
+    help="batch_size, prompt_tokens, output_tokens (the largest); devices, tp, pp, dp (the fewest); "
+    "memory.bandwidth, memory.capacity, compute.matrix_peak.fp16, links.node.bandwidth... (the smallest).",
+)
+@click.option(
+    "--slo",
+    "slo",
+    multiple=True,
+    metavar="NAME:AMOUNT",
+    help="A limit: tpot_s:0.03, ttft_s:200ms, tpot_s_high:0.03 (upper end of the 90% interval), cost_usd:0.01, "
+    "output_tokens_per_s:>1000. Repeated, all hold. Memory always does.",
+)
+@request_options
+def solve(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    stack: str | None,
+    unknown: str,
+    slo: tuple[str, ...],
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    price: str | None,
+    output: OutputForm,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    """Find the extreme value of one unknown that meets every limit and fits in memory.
+
+    The answer is confirmed by predictions on both sides of it: it holds, and the next value fails. Exit 3 where no
+    value meets every limit, with the closest.
+
+    \b
+    Examples:
+      roofcast solve -m llama-3-8b -H a100-sxm-80gb -s vllm-0.6 --for batch_size --slo tpot_s:0.03 --slo ttft_s:2
+      roofcast solve -m llama-3-70b -H h100-sxm-80gb -c none --for devices --slo tpot_s:20ms
+      roofcast solve -m llama-3-8b -H h100-sxm-80gb -c none --for memory.bandwidth --slo tpot_s:5ms
+    """
+    from simulator.explore.limits import parse_limit
+    from simulator.explore.solve import Problem
+    from simulator.explore.solve import solve as find_solution
+    from simulator.report.solution import explain_impossible, report_solution
+
+    counts = {name: options.pop(name) for name in COUNTS}
+    if unknown in counts:
+        counts[unknown] = 1
+    limits = tuple(parse_limit(text) for text in slo)
+    question = resolve_question(model, hardware, calibration, stack, changes, hardware_changes, counts, options)
+    problem = Problem(question, unknown, limits, resolve_price(hardware, price))
+    solution = find_solution(problem)
+    deliver(report_solution(problem, solution, output), out)
+    if not solution.possible:
+        raise ImpossibleError(explain_impossible(solution))
+
+
+@click.command()
+@question_options
+@request_options
+@click.option("--by", type=click.Choice(METRICS), default="e2e_s", show_default=True, help="Metric that ranks.")
+def sensitivity(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    stack: str | None,
+    by: str,
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    price: str | None,
+    output: OutputForm,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    """Say what a time depends on: its elasticity to every number of the data sheet and every factor of the profile.
+
+    An elasticity of -0.8 is 0.8% less time for 1% more of the input, by exact derivatives. For factors also how much
+    of the interval would go were they known exactly: what to measure better.
+
+    \b
+    Examples:
+      roofcast sensitivity -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+      roofcast sensitivity -m llama-3-8b -H h100-sxm-80gb -c none --by tpot_s -o json
+    """
+    from simulator.explore.sensitivity import find_sensitivity
+    from simulator.report.sensitivity import report_sensitivity
+
+    counts = {name: options.pop(name) for name in COUNTS}
+    question = resolve_question(model, hardware, calibration, stack, changes, hardware_changes, counts, options)
+    found = find_sensitivity(question, by, resolve_price(hardware, price))
+    deliver(report_sensitivity(found, output), out)

@@ -1,0 +1,132 @@
+"""The answer of ``explain``: a waterfall from the bound to the prediction; time by resource, layer and operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.explore.explain import LAYER_KINDS, RESOURCES, Explanation
+from simulator.report.output import OutputForm, format_csv, format_json, format_markdown, format_table
+from simulator.report.prediction import describe_basis, list_rows
+from simulator.units import format_seconds
+
+SCHEMA = "roofcast/explanation/1"
+TITLES = {
+    "waterfall": "From the bound to the prediction",
+    "resource": "By what is waited for",
+    "layer": "By layer kind",
+    "operator": "By operator",
+}
+NOTES = {
+    "waterfall": "tpot is the mean over the tokens after the first; a step below zero beats the bound's assumption, as "
+    "caches do that the bound does not know.",
+    "resource": "A pass waits for the slower of host and device, whose own time counts here; the waterfall says what "
+    "the host adds to the device's time.",
+    "operator": "busy is how long an operator runs in the whole request; time is what the request waits for it.",
+}
+
+
+def report_explanation(explanation: Explanation, by: str, form: OutputForm) -> str:
+    """One view or all of them in one of the forms; CSV holds one view, the waterfall where none is named."""
+    views = list_views(explanation)
+    if form == "json":
+        (prediction,) = list_rows(explanation.prediction)
+        shown = views if by == "all" else {by: views[by]}
+        return format_json({"schema": SCHEMA, "prediction": prediction} | shown)
+    if form == "csv":
+        return format_csv(views["waterfall" if by == "all" else by])
+    write = format_table if form == "table" else format_markdown
+    parts = [describe_question(explanation)]
+    for name in views if by == "all" else [by]:
+        parts += [TITLES[name], write([show_row(row) for row in views[name]])]
+        if name == "waterfall" and explanation.prediction.basis == "bound":
+            parts.append("The answer is the bound, so nothing is lost: a calibration (-c) says what is.")
+        elif name in NOTES:
+            parts.append(NOTES[name])
+    return "\n\n".join(parts)
+
+
+def list_views(explanation: Explanation) -> dict[str, list[dict[str, Any]]]:
+    """The rows of every view."""
+    return {
+        "waterfall": list_waterfall(explanation),
+        "resource": list_sums(explanation, "resource", RESOURCES),
+        "layer": list_sums(explanation, "layer_kind", LAYER_KINDS),
+        "operator": list_operators(explanation),
+    }
+
+
+def list_waterfall(explanation: Explanation) -> list[dict[str, Any]]:
+    """What each step adds to the three times, the bound first and the prediction last."""
+    prediction = explanation.prediction
+    passes = prediction.question.work.workload.output_tokens - 1
+    whole = float(prediction.e2e_s)
+    rows = []
+    for step in explanation.waterfall:
+        added = step.prefill_s + step.decode_s
+        rows.append(write_step(step.name, step.prefill_s, step.decode_s / passes if passes else None, added, whole))
+        rows[-1]["meaning"] = step.meaning
+    tpot = float(prediction.tpot_s) if passes else None
+    total = write_step("prediction", float(prediction.ttft_s), tpot, whole, whole)
+    return [*rows, total | {"meaning": "the sum of all steps"}]
+
+
+def write_step(name: str, ttft_s: float, tpot_s: float | None, e2e_s: float, whole_s: float) -> dict[str, Any]:
+    """One row of the waterfall; ``share`` is of the whole request."""
+    return {"step": name, "ttft_s": ttft_s, "tpot_s": tpot_s, "e2e_s": e2e_s, "share": e2e_s / whole_s}
+
+
+def list_sums(explanation: Explanation, key: str, order: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Seconds and shares of each phase and of the whole request."""
+    whole = float(explanation.prediction.e2e_s)
+    phases = {phase: explanation.sum_by(key, phase) for phase in explanation.phases}
+    total = explanation.sum_by(key)
+    rows = []
+    for name in order:
+        if key == "layer_kind" and name not in total:
+            continue
+        row: dict[str, Any] = {key: name}
+        for phase in ("prefill", "decode"):
+            there = phase in phases
+            seconds = phases[phase].get(name, 0.0) if there else None
+            row[f"{phase}_s"] = seconds
+            row[f"{phase}_share"] = None if seconds is None else seconds / explanation.phases[phase]
+        rows.append(row | {"e2e_s": total.get(name, 0.0), "share": total.get(name, 0.0) / whole})
+    return rows
+
+
+def list_operators(explanation: Explanation) -> list[dict[str, Any]]:
+    """Every operator of both phases, the most time first; ``share`` is of its phase."""
+    rows = []
+    for phase, whole in explanation.phases.items():
+        parts = sorted((part for part in explanation.parts if part.phase == phase), key=lambda part: -part.seconds)
+        for part in parts:
+            row = part._asdict()
+            seconds = row.pop("seconds")
+            rows.append(row | {"time_s": seconds, "share": seconds / whole})
+    return rows
+
+
+def show_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: shares as percentages, numbers of runs without decimals."""
+    shown = {}
+    for key, value in row.items():
+        if key.endswith("share") and value is not None:
+            value = f"{100 * value:.1f}%"
+        elif key == "times":
+            value = f"{value:,.0f}"
+        elif key.endswith("_s") and value is not None:
+            value = format_seconds(value)
+        shown[key.removesuffix("_s").replace("_", " ")] = value
+    return shown
+
+
+def describe_question(explanation: Explanation) -> str:
+    """What is explained, in two lines."""
+    prediction = explanation.prediction
+    question = prediction.question
+    d, workload = question.work.deployment, question.work.workload
+    return (
+        f"{question.model_label} on {d.devices} x {question.hardware.id}, {question.work.stack.id}, {d.dtype}, "
+        f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens, "
+        f"batch {workload.batch_size:.0f}\nbasis: {describe_basis(prediction)}"
+    )

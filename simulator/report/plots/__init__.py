@@ -1,0 +1,1 @@
+"""Pictures, one file a kind: what is drawn, as numbers; the figure; and the same in plain characters."""

@@ -1,0 +1,142 @@
+"""The answer of ``sensitivity``: inputs by how much they matter, as rows and in the four forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.explore.sensitivity import METRICS, Influence, Sensitivity
+from simulator.report.output import OutputForm, format_cell, format_rows, format_table
+from simulator.report.prediction import list_rows
+from simulator.timing.efficiency import FACTORS
+from simulator.units import format_quantity
+
+SCHEMA = "roofcast/sensitivity/1"
+ELASTICITIES = {metric: f"{metric.rpartition('_')[0]}_elasticity" for metric in METRICS}
+PLAIN_UNITS = ("1", "cycles", "elements")
+LABELS = dict(zip(METRICS, ("time to first token", "time per output token", "whole request", "cost"), strict=True))
+
+
+def report_sensitivity(sensitivity: Sensitivity, form: OutputForm) -> str:
+    """A sensitivity in one of the forms; for people without what has no influence."""
+    rows = list_influences(sensitivity)
+    if form == "table":
+        return format_sensitivity(sensitivity)
+    if form == "md":
+        return format_rows(list_shown(sensitivity), form, {})
+    return format_rows(rows, form, describe_sensitivity(sensitivity))
+
+
+def describe_sensitivity(sensitivity: Sensitivity) -> dict[str, Any]:
+    """The document: what was asked with its prediction, the ranked inputs, and where the interval comes from."""
+    spread = sensitivity.spread
+    interval = (
+        None
+        if spread is None
+        else {"log_variance": spread.variance}
+        | {f"{name}_share": getattr(spread, name) for name in ("factors", "correlations", "scatter", "transfer")}
+    )
+    return {
+        "schema": SCHEMA,
+        "by": sensitivity.by,
+        "prediction": list_rows(sensitivity.prediction)[0] | {"cost_usd": sensitivity.metrics["cost_usd"]},
+        "sensitivities": list_influences(sensitivity),
+        "interval": interval,
+    }
+
+
+def list_influences(sensitivity: Sensitivity) -> list[dict[str, Any]]:
+    """One row an input, the most important first: what a tornado plot draws.
+
+    Keys: ``input``, ``kind`` (``data sheet``, ``price`` or ``factor``), ``value`` and ``unit`` in SI, the elasticities
+    ``ttft_elasticity``, ``tpot_elasticity``, ``e2e_elasticity`` and ``cost_elasticity`` (None where the metric is not
+    defined), ``standard_error`` of a factor, relative, with its ``variance_share`` and ``known_share`` as
+    ``explore.sensitivity.Influence`` says, and ``meaning`` of a factor.
+    """
+    return [list_influence(influence) for influence in sensitivity.influences]
+
+
+def list_influence(influence: Influence) -> dict[str, Any]:
+    """One input as a row."""
+    meaning = FACTORS.get(influence.name)
+    return {
+        "input": influence.name,
+        "kind": influence.kind,
+        "value": influence.value,
+        "unit": influence.unit,
+        **{ELASTICITIES[metric]: slope for metric, slope in influence.elasticities.items()},
+        "standard_error": influence.standard_error,
+        "variance_share": influence.variance_share,
+        "known_share": influence.known_share,
+        "meaning": None if meaning is None else meaning.meaning,
+    }
+
+
+def list_shown(sensitivity: Sensitivity) -> list[dict[str, Any]]:
+    """The rows for people: inputs that something depends on, and metrics that there are."""
+    defined = [metric for metric, value in sensitivity.metrics.items() if value is not None]
+    rows = []
+    for influence in sensitivity.influences:
+        if not any(influence.elasticities.values()):
+            continue
+        row: dict[str, Any] = {"input": influence.name, "value": write_value(influence.value, influence.unit)}
+        row |= {metric: write_slope(influence.elasticities[metric]) for metric in defined}
+        if sensitivity.spread is not None:
+            row["standard error"] = write_share(influence.standard_error)
+            row["interval's share"] = write_share(influence.known_share)
+        rows.append(row)
+    return rows
+
+
+def format_sensitivity(sensitivity: Sensitivity) -> str:
+    """A sensitivity for people: what was asked, the ranked inputs, where the interval comes from."""
+    prediction, by = sensitivity.prediction, sensitivity.by
+    question = prediction.question
+    workload, shown = question.work.workload, list_shown(sensitivity)
+    lines = [
+        f"{question.model_label} on {prediction.devices} x {question.hardware.id}, {question.work.stack.id}, "
+        f"{question.work.deployment.dtype}, {workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output "
+        f"tokens, batch {workload.batch_size:.0f}; basis: {prediction.basis}",
+        f"{LABELS[by]}: {format_cell(by, sensitivity.metrics[by])}",
+        f"Growth in % with 1% more of the input; those that move {by} most come first.",
+        "",
+        format_table(shown),
+    ]
+    hidden = len(sensitivity.influences) - len(shown)
+    if hidden:
+        lines += ["", f"{hidden} further inputs have no influence on this request."]
+    return "\n".join(lines + describe_interval(sensitivity))
+
+
+def describe_interval(sensitivity: Sensitivity) -> list[str]:
+    """Where the interval comes from, in words; nothing for a bound."""
+    spread = sensitivity.spread
+    if spread is None:
+        return []
+    shares = {
+        "the factors with their correlations": spread.factors + spread.correlations,
+        "scatter of the law": spread.scatter,
+        "transfer to what was not measured": spread.transfer,
+    }
+    parts = ", ".join(f"{name} {100 * share:.0f}%" for name, share in shares.items())
+    return [
+        "",
+        f"Variance of the interval of {sensitivity.by}: {parts}.",
+        "interval's share: what of it would go were this factor known exactly.",
+    ]
+
+
+def write_value(value: float, unit: str) -> str:
+    """An input for people."""
+    if unit == "USD/s":
+        return f"{3600 * value:.4g} USD/h"
+    return f"{value:.4g}" + ("" if unit == "1" else f" {unit}") if unit in PLAIN_UNITS else format_quantity(value, unit)
+
+
+def write_slope(slope: float | None) -> str:
+    """An elasticity with its sign; a plain 0 where there is none."""
+    return "-" if slope is None else f"{slope:+.4f}" if slope else "0"
+
+
+def write_share(share: float | None) -> str:
+    """A share in percent."""
+    return "-" if share is None else f"{100 * share:.1f}%"

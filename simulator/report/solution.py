@@ -1,0 +1,161 @@
+"""The answer of ``solve``: the value, the limits at it and just past it, in the four forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.explore.limits import MEMORY, Check
+from simulator.explore.solve import LAYOUTS, Problem, Solution, Trial
+from simulator.inputs.deployment import Deployment
+from simulator.prediction import TIME_FIELDS
+from simulator.report.output import OutputForm, format_cell, format_rows, format_table
+from simulator.units import format_quantity
+
+SCHEMA = "roofcast/solution/1"
+
+
+def report_solution(problem: Problem, solution: Solution, form: OutputForm) -> str:
+    """A solution in one of the forms."""
+    if form == "table":
+        return format_solution(problem, solution)
+    if form == "md":
+        return format_rows(list_shown(solution), form, {})
+    document = {"schema": SCHEMA, "solutions": [describe_solution(problem, solution)]}
+    return format_rows(list_limits(problem, solution), form, document)
+
+
+def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
+    """A solution as JSON has it. ``value`` is null where it is impossible; the limits are then of ``closest``."""
+    question, at = problem.question, solution.at
+    workload = question.work.workload
+    counts = {name: int(getattr(workload, name)) for name in workload.__slots__ if name != solution.unknown}
+    return {
+        "model": question.model_label,
+        "hardware": question.hardware.id,
+        "stack": question.work.stack.id,
+        "calibration": None if question.profile is None else question.profile.id,
+        **counts,
+        "unknown": solution.unknown,
+        "unit": solution.unit,
+        "sense": solution.sense,
+        "possible": solution.possible,
+        "value": plain_value(solution.unknown, at.value) if solution.possible else None,
+        "closest": None if solution.possible else plain_value(solution.unknown, at.value),
+        "layout": describe_layout(at),
+        "beyond": None if solution.beyond is None else plain_value(solution.unknown, solution.beyond.value),
+        "binding": solution.binding,
+        "tried": solution.tried,
+        **({} if at.prediction is None else {name: getattr(at.prediction, name) for name in (*TIME_FIELDS, "basis")}),
+        "limits": [list_limit(solution, check) for check in at.checks],
+    }
+
+
+def describe_layout(trial: Trial) -> dict[str, int] | None:
+    """Sizes of the layout of a trial."""
+    if trial.prediction is None:
+        return None
+    d = trial.prediction.question.work.deployment
+    return {name: getattr(d, name) for name in ("tp", "pp", "dp", "ep")}
+
+
+def plain_value(unknown: str, value: Any) -> Any:
+    """A value of the unknown as a number."""
+    return getattr(value, unknown) if isinstance(value, Deployment) else value
+
+
+def list_limits(problem: Problem, solution: Solution) -> list[dict[str, Any]]:
+    """One row a limit, with the answer in each."""
+    document = describe_solution(problem, solution)
+    answer = {name: document[name] for name in ("unknown", "unit", "sense", "possible", "value", "closest", "beyond")}
+    return [answer | row for row in document["limits"]]
+
+
+def list_limit(solution: Solution, check: Check) -> dict[str, Any]:
+    """One limit: its value at the answer and just past it, in SI units, and the room that is left as a share of it."""
+    beyond = find_beyond(solution, check.limit)
+    return {
+        "limit": check.limit,
+        "side": "at least" if check.at_least else "at most",
+        "bound": check.bound,
+        "value_here": float(check.value),
+        "slack": check.slack,
+        "value_beyond": None if beyond is None else float(beyond.value),
+        "binds": check.limit in solution.binding,
+    }
+
+
+def find_beyond(solution: Solution, limit: str) -> Check | None:
+    """The same limit just past the answer."""
+    checks = [] if solution.beyond is None else solution.beyond.checks
+    return next((check for check in checks if check.limit == limit), None)
+
+
+def list_shown(solution: Solution) -> list[dict[str, Any]]:
+    """The limits for people."""
+    here = write_value(solution, solution.at.value)
+    rows = []
+    for check in solution.at.checks:
+        beyond = find_beyond(solution, check.limit)
+        row = {
+            "limit": f"{check.limit} {'at least' if check.at_least else 'at most'} {write_measure(check, check.bound)}",
+            here if solution.possible else f"closest: {here}": write_measure(check, check.value),
+            "slack": f"{100 * check.slack:+.2f}%",
+        }
+        if solution.beyond is not None:
+            fails = beyond is not None and not beyond.holds
+            written = "-" if beyond is None else write_measure(check, beyond.value)
+            row[f"just past: {write_value(solution, solution.beyond.value)}"] = f"{written}{' fails' if fails else ''}"
+        rows.append(row | {"binds": check.limit in solution.binding})
+    return rows
+
+
+def format_solution(problem: Problem, solution: Solution) -> str:
+    """A solution for people: the answer in a line, what binds, and the limits on both sides of it."""
+    question, prediction = problem.question, solution.at.prediction
+    lines = [f"{question.model_label} on {question.hardware.id}, {question.work.stack.id}", write_answer(solution)]
+    if solution.unit != "1":
+        beyond = "" if solution.beyond is None else f"; fails at {solution.beyond.value!r}"
+        lines.append(f"exactly {solution.at.value!r} {solution.unit}{beyond}")
+    if prediction is not None:
+        times = (f"{name} {format_cell(name, getattr(prediction, name))}" for name in TIME_FIELDS)
+        lines.append(f"there: {', '.join(times)}; basis: {prediction.basis}")
+    return "\n".join([*lines, "", format_table(list_shown(solution))])
+
+
+def write_answer(solution: Solution) -> str:
+    """The answer in a line."""
+    here = write_value(solution, solution.at.value)
+    if not solution.possible:
+        return f"impossible: no {solution.unknown} meets every limit; the closest is {here}"
+    found = f"{solution.sense} {solution.unknown}: {here}"
+    if solution.beyond is None:
+        return f"{found}, the end of what was tried ({solution.tried}): no limit binds"
+    return f"{found}; what binds: {', '.join(solution.binding)}"
+
+
+def explain_impossible(solution: Solution) -> str:
+    """Why there is no answer and how close one gets, in a line."""
+    failing = [check for check in solution.at.checks if not check.holds]
+    missed = ", ".join(
+        f"{check.limit} {write_measure(check, check.value)} where {'at least' if check.at_least else 'at most'} "
+        f"{write_measure(check, check.bound)} is asked for"
+        for check in failing
+    )
+    return (
+        f"impossible: no {solution.unknown} meets every limit (tried: {solution.tried}); the closest you get is "
+        f"{missed}, at {solution.unknown} {write_value(solution, solution.at.value)}"
+    )
+
+
+def write_value(solution: Solution, value: Any) -> str:
+    """A value of the unknown for people."""
+    if isinstance(value, Deployment):
+        layout = f"tp {value.tp}, pp {value.pp}" + (f", dp {value.dp}" if value.dp > 1 else "")
+        return f"{value.devices} devices ({layout})" if solution.unknown in LAYOUTS else str(value)
+    return f"{value:,}" if solution.unit == "1" else format_quantity(value, solution.unit)
+
+
+def write_measure(check: Check, value: Any) -> str:
+    """What is held against a limit, for people."""
+    key = "bytes" if check.limit == MEMORY else check.limit
+    return format_cell(f"_{key}" if key == "bytes" else key, float(value))
