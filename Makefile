@@ -21,8 +21,8 @@ help: ## list the targets
 demo: $(VENV)/.core ## one prediction beside its measurement, without torch
 	$(BIN)/roofcast $(DEMO)
 
-test: $(VENV)/.dev ## the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev ## the tests, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
