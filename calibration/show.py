@@ -13,10 +13,11 @@ from calibration.report import describe_correlations, describe_factor
 from calibration.validate import Validation
 from simulator.errors import InputError
 from simulator.report.output import OutputForm, format_rows, format_table
+from simulator.report.plot_style import check_picture, render
+from simulator.specfile import write_whole
 from simulator.timing.efficiency import FACTORS, Factors, Profile
 
 MARKS = {"prefill": "o", "decode": "s", "request": "D"}  # operators share the cross
-PICTURES = (".svg", ".png")
 
 
 def report_profile(profile: Profile, form: OutputForm) -> str:
@@ -80,14 +81,16 @@ def draw_validation(validation: Validation, path: Path) -> None:
     Raises:
         InputError: matplotlib is not installed, another ending than .svg or .png, or a folder that is not there.
     """
-    if path.suffix not in PICTURES:
-        raise InputError(f"{path}: a picture ends in {' or '.join(PICTURES)}")
+    check_picture(path)
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("a picture needs matplotlib: pip install 'roofcast[plot]'") from None
+    write_whole(path, render(lambda: make_figure(validation), path))
+
+
+def make_figure(validation: Validation) -> Any:
+    """The figure of ``draw_validation``."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6.4, 6.0), layout="constrained")
     axes = figure.add_subplot()
     phases = np.array([row.phase for row in validation.rows])
@@ -117,4 +120,4 @@ def draw_validation(validation: Validation, path: Path) -> None:
     axes.set_ylim(ends)
     axes.set_aspect("equal")
     axes.legend(loc="upper left", frameon=False)
-    figure.savefig(path)
+    return figure

@@ -1,4 +1,4 @@
-"""A law reads the same for a number, an array and a symbol: the functions under every law agree on the three."""
+"""A law reads the same for a number, an array, a symbol and a dual number: the functions under every law agree."""
 
 import inspect
 import math
@@ -29,6 +29,7 @@ from simulator.costs.elementary import (
     where,
     whole_part,
 )
+from simulator.explore.dual import seed_duals, slopes_of, value_of
 
 whole = st.integers(1, 10**9)
 # Quarters are exact in binary, so that a float and a rational are the same number and may be compared for equality.
@@ -83,6 +84,29 @@ def test_a_number_stays_a_plain_number_and_an_array_an_array(name: str, data: st
     row = data.draw(st.tuples(*kinds))
     assert type(law(*row)) in (int, float)
     assert isinstance(law(*(np.array([value], dtype=np.float64) for value in row)), np.ndarray)
+
+
+@pytest.mark.parametrize("name", LAWS)
+@given(data=st.data())
+def test_a_dual_number_has_the_value_of_a_number(name: str, data: st.DataObject) -> None:
+    law, kinds = LAWS[name]
+    row = data.draw(st.tuples(*kinds))
+    duals = seed_duals({str(place): value for place, value in enumerate(row)})
+    assert not is_symbolic(*duals.values())
+    assert value_of(law(*duals.values())) == law(*row)
+
+
+@given(positive, positive, st.floats(1, 50))
+def test_a_smooth_maximum_of_dual_numbers_has_its_derivatives(a: float, b: float, sharpness: float) -> None:
+    seeds = seed_duals({"a": a, "b": b, "sharpness": sharpness}, logarithmic=False)
+    smooth = smooth_maximum(seeds["a"], seeds["b"], seeds["sharpness"])
+    assert value_of(smooth) == smooth_maximum(a, b, sharpness)
+    by_a, by_b, by_sharpness = slopes_of(smooth)
+    # It scales with its arguments (Euler's theorem), grows with each, and falls as it is sharpened.
+    assert by_a * a + by_b * b == pytest.approx(value_of(smooth), rel=1e-9)
+    assert 0 <= by_a <= 1 + 1e-12
+    assert 0 <= by_b <= 1 + 1e-12
+    assert by_sharpness <= 0
 
 
 @settings(max_examples=25)

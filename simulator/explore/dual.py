@@ -112,12 +112,12 @@ def take_remainder(a: Any, b: Any) -> Dual:
 
 
 def take_smaller(a: Any, b: Any) -> Any:
-    """The smaller, the second of equals, as for plain numbers."""
-    return a if value_of(a) < value_of(b) else b
+    """The smaller; of equals the first, so that the smaller and the larger of two are always one each."""
+    return a if value_of(a) <= value_of(b) else b
 
 
 def take_larger(a: Any, b: Any) -> Any:
-    """The larger, the second of equals, as for plain numbers."""
+    """The larger; of equals the second."""
     return a if value_of(a) > value_of(b) else b
 
 

@@ -33,8 +33,8 @@ ARRAY_FIELDS = frozenset(
     {
         *("hidden_size", "num_attention_heads", "intermediate_size", "vocab_size", "max_position_embeddings"),
         *("num_key_value_heads", "head_dim", "embedding_size", "sliding_window", "q_lora_rank", "kv_lora_rank"),
-        *("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "num_experts", "num_experts_per_tok"),
-        *("moe_intermediate_size", "shared_expert_intermediate_size"),
+        *("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "num_experts"),
+        "moe_intermediate_size",
     }
 )
 KINDS: dict[str, Any] = {

@@ -220,13 +220,15 @@ def stack_objectives(table: Table, objectives: Sequence[Objective]) -> NDArray[n
 
 
 def find_frontier(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Places of the points that none is at least as small as in everything and smaller in something.
+    """Places of the points that no other dominates: is at least as small in everything and smaller in something.
 
     Equal points stay together; points with something that is not a number are out. In the order of the first
     objective, of equals of the next, a point can only be dominated by one before it.
     """
     left = np.flatnonzero(~np.isnan(points).any(axis=1))
     left = left[np.lexsort(points[left].T[::-1])]
+    if points.shape[1] == 2:
+        return np.sort(left[find_plane_frontier(points[left])])
     frontier: list[NDArray[np.intp]] = []
     while left.size:
         best = points[left[0]]
@@ -235,3 +237,13 @@ def find_frontier(points: NDArray[np.float64]) -> NDArray[np.intp]:
         frontier.append(left[equal])
         left = left[(others < best).any(axis=1)]
     return np.sort(np.concatenate(frontier)) if frontier else np.empty(0, dtype=np.intp)
+
+
+def find_plane_frontier(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the points of two objectives, in their order, are on the frontier: smaller than all before, or equal."""
+    second = points[:, 1]
+    least_before = np.concatenate([[np.inf], np.minimum.accumulate(second)[:-1]])[: len(second)]
+    is_new = np.concatenate([[True], (points[1:] != points[:-1]).any(axis=1)])[: len(second)]
+    first_of_equals = np.maximum.accumulate(np.where(is_new, np.arange(len(second)), 0))
+    better = (second < least_before) | ((np.arange(len(second)) == 0) & is_new)
+    return np.asarray(better[first_of_equals], dtype=bool)

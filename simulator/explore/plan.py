@@ -26,7 +26,7 @@ from simulator.timing.efficiency import Profile
 CHUNK_POINTS = 2**17  # of one part of a file
 MOST_GROUPS = 512  # combinations of names in one chunk
 BLOCK_POINTS = 2**17  # of one pass of the laws
-INTERVAL_BLOCK_POINTS = 2**12  # the same with intervals, which take a pass for every factor
+INTERVAL_BLOCK_POINTS = 2**13  # the same with intervals, which take a pass for every factor
 OUTCOMES = (
     *("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s", "devices", "weights_bytes", "kv_cache_bytes", "fits"),
     *("cost_usd", "basis"),

@@ -107,8 +107,12 @@ def sweep(
     if out is not None and out.suffix in STREAMED:
         if output not in ("table", out.suffix[1:]):
             raise InputError(f"{out}: is written as {out.suffix[1:]}, not as {output}")
-        with show_progress() as progress:
-            written = write_sweep(plan, out, resume, jobs, dask, progress)
+        try:
+            with show_progress() as progress:
+                written = write_sweep(plan, out, resume, jobs, dask, progress)
+        except KeyboardInterrupt:
+            warn(f"what is done stands in {out}.parts; --resume goes on with it")
+            raise
         rows, left_out = written.rows, written.left_out
     else:
         if resume:

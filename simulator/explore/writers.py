@@ -138,11 +138,13 @@ class Parts:
         Raises:
             InputError: it cannot be written.
         """
-        about = json.dumps({"points": answer.points, "left_out": answer.left_out})
-        columns = {name: column.astype(str) if column.dtype == object else column
-                   for name, column in answer.table.items()}  # fmt: skip
+        about: dict[str, Any] = {"points": answer.points, "left_out": answer.left_out, "texts": {}}
+        columns = dict(answer.table)
+        for name, column in answer.table.items():
+            if column.dtype == object:
+                about["texts"][name], columns[name] = encode_texts(column)
         content = io.BytesIO()
-        np.savez(content, allow_pickle=False, **{ABOUT: np.array(about)}, **columns)
+        np.savez(content, allow_pickle=False, **{ABOUT: np.array(json.dumps(about))}, **columns)
         write_whole(self.find(chunk), content.getvalue())
 
     def describe(self, chunk: int) -> ChunkAnswer | None:
@@ -157,8 +159,11 @@ class Parts:
     def read(self, chunk: int) -> Table:
         """The rows of a part."""
         with np.load(self.find(chunk), allow_pickle=False) as content:
+            texts = json.loads(str(content[ABOUT]))["texts"]
             columns = {name: content[name] for name in content.files if name != ABOUT}
-        return {name: column.astype(object) if column.dtype.kind == "U" else column for name, column in columns.items()}
+        for name, different in texts.items():
+            columns[name] = np.array(different, dtype=object)[columns[name]]
+        return columns
 
     def remove_if_empty(self) -> None:
         """Delete the folder where it has no part to go on from."""
@@ -168,6 +173,13 @@ class Parts:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def encode_texts(column: NDArray[Any]) -> tuple[list[str], NDArray[np.int32]]:
+    """The different texts of a column, and the place of each row's among them."""
+    texts = column.tolist()
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return list(places), np.array([places[text] for text in texts], dtype=np.int32)
 
 
 def join_parts(parts: Parts, plan: Plan, target: Path) -> int:

@@ -15,13 +15,18 @@ from simulator.specfile import check_target
 PICTURES = (".svg", ".png")
 # Shapes tell things apart without colour; the colours are Okabe and Ito's, which differ in lightness too.
 MARKS = "osD^vP<X>p*hd8"
+# More of them, where many things must be told apart without colour; the octagon looks like the circle.
+HOURGLASS = ((-1, -1), (1, -1), (-1, 1), (1, 1), (-1, -1))
+BOW = ((-1, -1), (-1, 1), (1, -1), (1, 1), (-1, -1))
+ANGLE = ((-1, -1), (1, -1), (1, 0), (0, 0), (0, 1), (-1, 1), (-1, -1))
+SHAPES: tuple[Any, ...] = (*MARKS.rstrip("8"), (4, 1, 0), (7, 1, 0), HOURGLASS, BOW, ANGLE)
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 BLACK, BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = COLOURS
 LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 3)), (0, (3, 1, 1, 1)))
 HATCHES = ("", "///", "...", "xx")
 # The salt makes names inside an SVG the same each time; sizes are in points.
-STYLE = {"svg.hashsalt": "roofcast", "font.size": 9.5, "axes.axisbelow": True, "figure.dpi": 100}
 DOTS_PER_INCH = 150
+STYLE = {"svg.hashsalt": "roofcast", "font.size": 9.5, "axes.axisbelow": True, "figure.dpi": DOTS_PER_INCH}
 TITLE_INCH = 0.078  # of a letter of a title, on average
 # Multiples of powers of ten that a logarithmic axis is labelled at, the fewest first.
 SUBDIVISIONS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.explore.limits import MEMORY, Check
-from simulator.explore.solve import LAYOUTS, Problem, Solution, Trial
+from simulator.explore.solve import Problem, Solution, Trial
 from simulator.inputs.deployment import Deployment
 from simulator.prediction import TIME_FIELDS
 from simulator.report.output import OutputForm, format_cell, format_rows, format_table
@@ -33,6 +33,7 @@ def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
         "model": question.model_label,
         "hardware": question.hardware.id,
         "stack": question.work.stack.id,
+        "dtype": question.work.deployment.dtype,
         "calibration": None if question.profile is None else question.profile.id,
         **counts,
         "unknown": solution.unknown,
@@ -151,7 +152,10 @@ def write_value(solution: Solution, value: Any) -> str:
     """A value of the unknown for people."""
     if isinstance(value, Deployment):
         layout = f"tp {value.tp}, pp {value.pp}" + (f", dp {value.dp}" if value.dp > 1 else "")
-        return f"{value.devices} devices ({layout})" if solution.unknown in LAYOUTS else str(value)
+        devices = f"{value.devices} device{'s' if value.devices > 1 else ''}"
+        if solution.unknown == "devices":
+            return f"{devices} ({layout})"
+        return f"{plain_value(solution.unknown, value)} ({devices})"
     return f"{value:,}" if solution.unit == "1" else format_quantity(value, solution.unit)
 
 

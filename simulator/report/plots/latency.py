@@ -19,9 +19,10 @@ from simulator.report.plot_style import (
     new_figure,
     pick_unit,
     soften,
+    write_plain,
 )
 from simulator.report.plots.text import Canvas, Scale
-from simulator.report.plots.title import describe_place, name_basis
+from simulator.report.plots.title import describe_place, name_basis, write_count
 from simulator.units import format_seconds
 
 AXES = {
@@ -100,12 +101,7 @@ def title_curves(prediction: Prediction, axis: str) -> list[str]:
     """The lines above the picture."""
     question = prediction.question
     workload = question.work.workload
-    words = {"prompt_tokens": "{} prompt tokens", "output_tokens": "{} output tokens", "batch_size": "batch {}"}
-    fixed = [
-        text.format(f"{float(np.ravel(getattr(workload, name))[0]):,.0f}")
-        for name, text in words.items()
-        if name != axis
-    ]
+    fixed = [write_count(name, int(np.ravel(getattr(workload, name))[0])) for name in AXES if name != axis]
     return [f"Latency: {describe_place(question)}", f"{', '.join(fixed)}; {name_basis(question)}"]
 
 
@@ -193,7 +189,7 @@ def print_row(found: Latency, curve: Curve, place: int) -> str:
 def choose_scale(values: Sequence[float], seconds: bool = False) -> Scale:
     """A scale that holds values: logarithmic where they span much; times from zero where it is linear."""
     low, high = min(values), max(values)
-    write = {"write": format_seconds} if seconds else {}
+    write = format_seconds if seconds else write_plain
     if low > 0 and high / low >= LEAST_RATIO:
-        return Scale(low, high, logarithmic=True, **write)
-    return Scale(0.0 if seconds else low, high if high > low or seconds else low + 1, **write)
+        return Scale(low, high, logarithmic=True, write=write)
+    return Scale(0.0 if seconds else low, high if high > low or seconds else low + 1, write=write)

@@ -19,7 +19,7 @@ from simulator.report.plot_style import (
     GREY,
     LEAST_RATIO,
     MARK_POINTS,
-    MARKS,
+    SHAPES,
     add_legend,
     drop_overlapping,
     fit_axis,
@@ -28,12 +28,13 @@ from simulator.report.plot_style import (
     soften,
 )
 from simulator.report.plots.text import LETTERS, Canvas, Scale
+from simulator.report.plots.title import write_count
 from simulator.report.sensitivity import LABELS
 from simulator.units import format_quantity, format_seconds
 
-MOST_SERIES = 24
+MOST_SERIES = len(SHAPES)
 LEGEND_INCHES = 0.2
-COUNTS = {"prompt_tokens": "{} prompt tokens", "output_tokens": "{} output tokens", "batch_size": "batch {}"}
+COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 
 
 class Against(NamedTuple):
@@ -159,8 +160,8 @@ def name_series(predictions: Sequence[Prediction]) -> tuple[list[str], str]:
     always = {"model", "place"} if len(same) == len(facts[0]) else {"place"} - same
     names = [", ".join(text for name, text in fact.items() if name not in same or name in always) for fact in facts]
     counts = [
-        words.format(f"{count_of(predictions[0], name):,}")
-        for name, words in COUNTS.items()
+        write_count(name, count_of(predictions[0], name))
+        for name in COUNTS
         if len({count_of(prediction, name) for prediction in predictions}) == 1
     ]
     return names, "; ".join([", ".join(facts[0][name] for name in facts[0] if name in same), ", ".join(counts)])
@@ -205,7 +206,7 @@ def make_figure(found: Pareto) -> Any:
     soften(axes)
     handles = [make_handle(place, name) for place, name in enumerate(series)]
     handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="frontier"))
-    add_legend(figure, handles, "outside lower center", ncols=beside, fontsize=8.5, title="; ".join(notes))
+    add_legend(figure, handles, "outside lower center", ncols=beside, fontsize=8.5, title="\n".join(notes))
     figure.legends[0].get_title().set_fontsize(8.5)
     drop_overlapping(figure, axes, texts, [(point.seconds / unit.size, point.value) for point in found.points])
     return figure
@@ -216,7 +217,7 @@ def make_handle(place: int, name: str) -> Any:
     from matplotlib.lines import Line2D
 
     colour = COLOURS[place % len(COLOURS)]
-    return Line2D([], [], linestyle="", marker=MARKS[place % len(MARKS)], markersize=7, color=colour, label=name)
+    return Line2D([], [], linestyle="", marker=SHAPES[place], markersize=7, color=colour, label=name)
 
 
 def draw_frontier(axes: Any, found: Pareto, size: float) -> None:
@@ -235,14 +236,15 @@ def draw_frontier(axes: Any, found: Pareto, size: float) -> None:
 
 def draw_series(axes: Any, found: Pareto, name: str, place: int, size: float) -> list[Any]:
     """The points of one series; return their labels."""
-    colour, mark = COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)]
+    colour, mark = COLOURS[place % len(COLOURS)], SHAPES[place]
     texts = []
     for point in (point for point in found.points if point.series == name):
         x, y = point.seconds / size, point.value
         if point.low is not None and point.high is not None:
             axes.plot([point.low / size, point.high / size], [y, y], color=colour, alpha=0.4, linewidth=1, zorder=2)
         face = colour if point.on_frontier else "white"
-        axes.plot(x, y, mark, color=colour, markerfacecolor=face, markersize=MARK_POINTS, zorder=3, gid="point")
+        look: Any = {"marker": mark, "markerfacecolor": face, "markersize": MARK_POINTS}
+        axes.plot(x, y, linestyle="", color=colour, zorder=3, gid="point", **look)
         if point.label:
             texts.append(axes.annotate(point.label, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7.5))
     return texts

@@ -6,6 +6,7 @@ Williams, Waterman and Patterson 2009, "Roofline: an insightful visual performan
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 from simulator.prediction import Prediction
@@ -13,7 +14,7 @@ from simulator.report.plot_style import (
     BLUE,
     GREY,
     LINES,
-    MARKS,
+    SHAPES,
     VERMILION,
     add_legend,
     label_logarithmic,
@@ -27,6 +28,7 @@ from simulator.timing.step import OperatorTime, PassTime
 from simulator.units import format_quantity
 
 COLOURS = {"prefill": VERMILION, "decode": BLUE}
+ENTRY_INCHES, OTHER_ENTRIES = 0.182, 7  # of the legend
 INTENSITY = "arithmetic intensity (FLOP/byte of device memory)"
 SMALLEST_MARK, LARGEST_MARK = 30.0, 200.0  # area of a mark in square points, by its operator's share of the pass
 
@@ -127,7 +129,8 @@ def list_points(phase: str, timed: PassTime) -> list[Point]:
 
 def make_figure(found: Roofline) -> Any:
     """The picture: a mark's shape is its operator, its colour the phase, its area the share of the pass."""
-    figure = new_figure(8.6, 4.9, found.title)
+    entries = len(found.roofs) + len({point.name for point in found.points}) + OTHER_ENTRIES
+    figure = new_figure(8.6, max(4.9, ENTRY_INCHES * entries + 0.4), found.title)
     axes = figure.add_subplot()
     across, up = found.ends
     unit = pick_unit(found.top, "FLOP/s")
@@ -172,7 +175,7 @@ def draw_points(axes: Any, found: Roofline, size: float) -> list[Any]:
             point.intensity,
             point.flops_per_s / size,
             s=SMALLEST_MARK + (LARGEST_MARK - SMALLEST_MARK) * point.share,
-            marker=MARKS[names.index(point.name) % len(MARKS)],
+            marker=SHAPES[names.index(point.name) % len(SHAPES)],
             facecolors="none" if point.phase == "decode" else COLOURS[point.phase] + "80",
             edgecolors=COLOURS[point.phase],
             linewidths=1.3,
@@ -185,13 +188,18 @@ def draw_points(axes: Any, found: Roofline, size: float) -> list[Any]:
     handles = [blank]
     for phase in phases:
         said, face = looks[phase]
-        mark = {"marker": "s", "markersize": 8, "markeredgecolor": COLOURS[phase], "markerfacecolor": face}
+        mark: Any = {"marker": "s", "markersize": 8, "markeredgecolor": COLOURS[phase], "markerfacecolor": face}
         handles.append(Line2D([], [], linestyle="", label=f"{phase} ({said})", **mark))
     handles += [Line2D([], [], linestyle="", label="larger: more of the time"), blank]
     for place, name in enumerate(names):
-        mark = {"marker": MARKS[place % len(MARKS)], "markersize": 7, "color": "0.35", "markerfacecolor": "none"}
+        mark = {"marker": SHAPES[place % len(SHAPES)], "markersize": 7, "color": "0.35", "markerfacecolor": "none"}
         handles.append(Line2D([], [], linestyle="", label=name, **mark))
     return handles
+
+
+def follow_roof(ridge: float, peak: float, intensity: float) -> float:
+    """A roof at one intensity; not a number left of its ridge."""
+    return peak if intensity >= ridge else math.nan
 
 
 def print_text(found: Roofline) -> str:
@@ -205,7 +213,7 @@ def print_text(found: Roofline) -> str:
     for roof in found.roofs:
         peak = roof.flops_per_s
         ridge = peak / found.bandwidth_bytes_per_s
-        canvas.draw_line(lambda x, peak=peak, ridge=ridge: peak if x >= ridge else math.nan, "=" if roof.used else "-")
+        canvas.draw_line(partial(follow_roof, ridge, peak), "=" if roof.used else "-")
     highest = max(roof.flops_per_s for roof in found.roofs)
     canvas.draw_line(lambda x: speed if (speed := x * found.bandwidth_bytes_per_s) <= highest else math.nan, "/")
     names = list(dict.fromkeys(point.name for point in found.points))

@@ -33,7 +33,7 @@ class Scale:
     def value(self, place: float) -> float:
         """The value at a place."""
         if self.logarithmic:
-            return self.low * (self.high / self.low) ** place
+            return float(self.low * (self.high / self.low) ** place)
         return self.low + place * (self.high - self.low)
 
     def ticks(self, gap: float) -> list[float]:

@@ -20,8 +20,15 @@ def describe_place(question: Question) -> str:
 def describe_request(prediction: Prediction) -> str:
     """Token counts and batch of a single request."""
     request = prediction.question.work.workload
-    prompt, output, batch = request.prompt_tokens, request.output_tokens, request.batch_size
-    return f"{prompt:,.0f} prompt + {output:,.0f} output tokens, batch {batch:,.0f}"
+    prompt, output, batch = int(request.prompt_tokens), int(request.output_tokens), int(request.batch_size)
+    return f"{prompt:,} prompt + {write_count('output_tokens', output)}, {write_count('batch_size', batch)}"
+
+
+def write_count(name: str, count: int) -> str:
+    """One of the three counts of a request, in words."""
+    if name == "batch_size":
+        return f"batch {count:,}"
+    return f"{count:,} {name.removesuffix('_tokens')} token{'' if count == 1 else 's'}"
 
 
 def name_basis(question: Question) -> str:
