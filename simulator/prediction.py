@@ -85,7 +85,12 @@ class Prediction:
 
     question: Question
     request: RequestTime
-    footprint: Footprint
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """Memory that the request needs, bytes."""
+        a, d, stack, workload = self.question.work
+        return measure_footprint(a, d, stack, workload.prompt_tokens, workload.output_tokens, workload.batch_size)
 
     @cached_property
     def times(self) -> Times:
@@ -385,7 +390,4 @@ def resolve_profile(
 
 def answer(question: Question) -> Prediction:
     """Time a resolved question."""
-    a, d, stack, workload = question.work
-    request = time_request(question.work, question.machine)
-    footprint = measure_footprint(a, d, stack, workload.prompt_tokens, workload.output_tokens, workload.batch_size)
-    return Prediction(question, request, footprint)
+    return Prediction(question, time_request(question.work, question.machine))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from simulator import Prediction, predict
-from simulator.costs.model import build_step, decode_tokens
+from simulator.costs.model import decode_tokens
 from simulator.costs.operators import Operator, attention, linear
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
@@ -187,7 +187,7 @@ def sum_passes(answer: Prediction) -> float:
     """The decode passes one by one."""
     (a, d, stack, request), machine = answer.question.work, answer.question.machine
     p, o, b = int(request.prompt_tokens), int(request.output_tokens), request.batch_size
-    fixed = time_fixed(build_step(a, d, stack, decode_tokens(p, b)), machine, b, None)
+    fixed = time_fixed(a, d, stack, decode_tokens(1.0, b), machine)
     return sum(time_decode_pass(answer.question.work, machine, fixed, float(p + i), b) for i in range(1, o))
 
 

@@ -136,19 +136,16 @@ def list_unfused_attention(a: Architecture, d: Deployment, kind: UnfusedAttentio
     The whole square of scores is computed, the masked half included.
     """
     s, q, c, _ = tokens
-    heads = a.num_attention_heads / d.tp
-    batch, group = s * heads, heads / local_kv_heads(a, d)
-    size = a.head_size
-    flops = 2 * batch * q * c * size
-    vectors = batch * q * size * d.activation_bytes
+    heads, kv_heads, size = a.num_attention_heads / d.tp, local_kv_heads(a, d), a.head_size
+    batch, group = s * heads, heads / kv_heads
     scores = batch * q * c
-    cache = s * c * local_kv_heads(a, d) * size * d.kv_bytes
-    score_bytes = scores * d.activation_bytes
-    product = Operator("scores", "batched", flops, 0.0, vectors + score_bytes, cache, batch=batch, group=group)
+    flops = 2 * scores * size
+    moved = (batch * q * size + scores) * d.activation_bytes
+    cache = s * c * kv_heads * size * d.kv_bytes
     return [
-        product._replace(m=q, n=c, k=size),
+        Operator("scores", "batched", flops, 0.0, moved, cache, m=q, n=c, k=size, batch=batch, group=group),
         softmax(kind, batch, q, c, scores, d),
-        product._replace(name="context", m=q, n=size, k=c),
+        Operator("context", "batched", flops, 0.0, moved, cache, m=q, n=size, k=c, batch=batch, group=group),
     ]
 
 

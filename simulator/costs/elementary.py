@@ -142,11 +142,12 @@ def square_root(value: Number) -> Number:
 
 def power(base: Number, exponent: Number) -> Number:
     """``base ** exponent`` by NumPy where they are numbers, so that a float and an array give the same bits."""
+    if isinstance(base, PLAIN) and isinstance(exponent, PLAIN):
+        return float(np.power(base, exponent, dtype=np.float64))
     if is_symbolic(base, exponent):
         return base**exponent
     number: Any = base if isinstance(base, NDArrayOperatorsMixin) else np.float64(base)
-    result = np.power(number, exponent)
-    return float(result) if isinstance(exponent, PLAIN) and isinstance(base, PLAIN) else result
+    return np.power(number, exponent)
 
 
 def round_corner(a: Number, b: Number) -> Number:

@@ -30,22 +30,27 @@ class Step(NamedTuple):
     depth: Number
     embedding: list[Operator]
     layers: list[Group]
-    attention: list[Group]
     stage: list[Operator]
     head: list[Operator]
+    attention: list[Group]
 
 
 def build_step(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens) -> Step:
     """List the work of one forward pass over ``tokens``."""
+    return build_fixed(a, d, stack, tokens)._replace(attention=list_attention_operators(a, d, stack, tokens))
+
+
+def build_fixed(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens) -> Step:
+    """List the work that does not depend on the context: all but the attention."""
     message = tokens.m * a.hidden_size * d.activation_bytes
     stage = [Operator("stage send", "send", message_bytes=message) for _ in range(d.pp - 1)]
     return Step(
         a.num_hidden_layers,
         list_memory_kernels(stack.embedding_kernels, a, d, stack, tokens.m),
         list_layer_groups(a, d, stack, tokens),
-        list_attention_operators(a, d, stack, tokens),
         stage,
         list_head_operators(a, d, stack, tokens),
+        [],
     )
 
 

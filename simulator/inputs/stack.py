@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from simulator.errors import suggest
 from simulator.inputs.architecture import Architecture, Source, replace_fields
+from simulator.remember import remember
 from simulator.specfile import spec_dataclass
 from simulator.units import Bytes
 
@@ -158,6 +159,10 @@ class Stack:
         if self.vocab_multiple < 1:
             raise ValueError(f"vocab_multiple is {self.vocab_multiple}; it must be at least 1")
 
+    def __hash__(self) -> int:
+        """Of the id alone, since lists have none."""
+        return hash(self.id)
+
     def is_eager(self, decoding: bool) -> bool:
         """Whether the host issues the kernels of a pass one by one."""
         return self.execution == "eager" or (self.execution == "graph decode" and not decoding)
@@ -167,6 +172,7 @@ class Stack:
         counts = self.attention_launches or AttentionLaunches()
         return counts.decode if decoding else counts.prefill
 
+    @remember
     def build(self, architecture: Architecture, model_id: str) -> Architecture:
         """Return the architecture as this stack builds it.
 

@@ -117,11 +117,10 @@ def time_batched(operator: Operator, device: Device, f: Factors) -> Number:
 
 def time_one_batched(operator: Operator, device: Device, f: Factors) -> Number:
     """``time_batched`` of numbers or of one-dimensional arrays."""
-    whole = device._replace(splits_k=False)
     product = choose(
         operator.m <= SKINNY_ROWS,
         lambda: time_streamed(operator, device, f),
-        lambda: time_tiled(operator, whole, f),
+        lambda: time_tiled(operator, device._replace(splits_k=False), f),
     )
     return f.kernel_latency_cycles / device.clock_hz + product
 

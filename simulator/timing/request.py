@@ -14,7 +14,7 @@ import numpy as np
 from simulator.costs.attention import Tokens, list_attention_operators
 from simulator.costs.elementary import Number, ceil, maximum, minimum, where
 from simulator.costs.layers import Group
-from simulator.costs.model import Step, build_step, decode_tokens, prefill_tokens
+from simulator.costs.model import Step, decode_tokens, prefill_tokens
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
@@ -69,9 +69,11 @@ def time_request(work: Work, machine: Machine) -> RequestTime:
     prefill, prefill_passes = time_prefill(work, machine, read, b)
     passes = o - 1
     center = p + 0.5 + maximum(passes, 1) / 2
-    middle = build_step(work.architecture, d, work.stack, decode_tokens(center, b))
-    fixed = time_fixed(middle, machine, b, None)
-    decode = add_attention(fixed, middle.attention, machine)
+    # One context stands for all, so that the answer is remembered for them.
+    fixed = time_fixed(work.architecture, d, work.stack, decode_tokens(1.0, b), machine)
+    attention = list_attention_operators(work.architecture, d, work.stack, decode_tokens(center, b))
+    decode = add_attention(fixed, attention, machine)
+    step = fixed.step._replace(attention=attention)
     outer = [time_decode_pass(work, machine, fixed, center + side * OUTER_NODE * passes, b) for side in (-1, 1)]
     mean = MIDDLE_WEIGHT * decode.seconds + OUTER_WEIGHT * sum(outer)
     prefill_s = prefill_passes * prefill.seconds
@@ -81,7 +83,7 @@ def time_request(work: Work, machine: Machine) -> RequestTime:
     parts = count_parts(d, request.batch_size)
     filling = 1 + (parts - 1) / d.pp
     turns = maximum(1.0, parts / d.pp)
-    return RequestTime(filling * prefill_s, turns * passes * mean, prefill, decode, middle)
+    return RequestTime(filling * prefill_s, turns * passes * mean, prefill, decode, step)
 
 
 def find_pass_batch(d: Deployment, batch_size: Number) -> Number:
@@ -104,11 +106,11 @@ def time_prefill(work: Work, machine: Machine, p: Number, b: Number) -> tuple[Pa
     tokens = prefill_tokens(p, b)
     if stack.prefill_chunk is not None:
         tokens = Tokens(b, p / chunks, (p + p / chunks) / 2)
-    step = build_step(a, d, stack, tokens)
-    attention = step.attention
     if stack.prefill_chunk is not None and a.sliding_window is not None and not a.is_latent:
         attention = list_windowed_chunks(work, tokens, p, chunks)
-    return add_attention(time_fixed(step, machine, b, tokens.m), attention, machine), chunks
+    else:
+        attention = list_attention_operators(a, d, stack, tokens)
+    return add_attention(time_fixed(a, d, stack, tokens, machine), attention, machine), chunks
 
 
 def list_windowed_chunks(work: Work, tokens: Tokens, p: Number, chunks: Number) -> list[Group]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +34,7 @@ def answer_rows(law: Callable[[Operator, Device, Factors], Number], op: Operator
     # The commonest question first: numbers alone. FLOPs hold all of a product's dimensions.
     facts = device.peak_flops_per_s * device.bandwidth_bytes_per_s / device.units / device.clock_hz
     if isinstance(op.flops, float) and isinstance(facts, float):
-        known = isinstance(f.matrix_efficiency, float) and isinstance(f.kernel_latency_cycles, float)
-        return answer_once(law, op, device, f) if known else law(op, device, f)
+        return law(op, device, f)
     arrays = [value for value in (*op, *device) if isinstance(value, np.ndarray)]
     if not arrays:
         return law(op, device, f)
@@ -53,12 +51,6 @@ def answer_rows(law: Callable[[Operator, Device, Factors], Number], op: Operator
         seconds = law(flat, Device(*(flatten(value, shape, everything) for value in device)), factors)
     leading = seconds.shape[:-1]
     return seconds.reshape(*leading, *shape)
-
-
-@lru_cache(maxsize=2**14)
-def answer_once(law: Callable[[Operator, Device, Factors], Number], op: Operator, device: Device, f: Factors) -> Number:
-    """A law of plain numbers; remembered, since decode passes of one model and batch meet the same products again."""
-    return law(op, device, f)
 
 
 def differs_in_rows_alone(op: Operator, device: Device) -> bool:

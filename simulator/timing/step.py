@@ -6,10 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from simulator.costs.attention import Tokens
 from simulator.costs.elementary import Number, smooth_maximum
 from simulator.costs.layers import Group
-from simulator.costs.model import Step
+from simulator.costs.model import Step, build_fixed
 from simulator.costs.operators import Operator
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.stack import Stack
+from simulator.remember import remember
 from simulator.timing.collectives import bound_collective, time_collective
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
@@ -66,8 +71,9 @@ class PassTime(NamedTuple):
 
 
 class FixedTime(NamedTuple):
-    """The part of a pass that does not depend on the context."""
+    """The part of a pass that does not depend on the context: its work, and its times in seconds."""
 
+    step: Step
     device_s: Number
     host_s: Number
     head_s: Number
@@ -111,12 +117,10 @@ def time_operators(operators: list[Operator], count: Number, machine: Machine) -
     return [OperatorTime(operator, count, time_operator(operator, machine)) for operator in operators]
 
 
-def time_fixed(step: Step, machine: Machine, sequences: Number, new_prompt_tokens: Number | None) -> FixedTime:
-    """Time the part of a pass that does not depend on the context.
-
-    ``sequences`` run together; ``new_prompt_tokens`` is how many prompt tokens, over the batch, enter with the first
-    pass, None in decode.
-    """
+@remember
+def time_fixed(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens, machine: Machine) -> FixedTime:
+    """Time the part of a pass over ``tokens`` that does not depend on their context."""
+    step = build_fixed(a, d, stack, tokens)
     layers = time_groups(step.layers, machine)
     stage = time_operators(step.embedding + step.stage, 1, machine)
     head = time_operators(step.head, 1, machine)
@@ -124,17 +128,16 @@ def time_fixed(step: Step, machine: Machine, sequences: Number, new_prompt_token
     head_s = sum_times(head)
     f = machine.factors
     if f is None:
-        return FixedTime(device_s, 0.0, head_s, 0.0, False, layers + stage + head)
-    starting = new_prompt_tokens is not None
-    eager = machine.eager_prefill if starting else machine.eager_decode
-    serial_s = f.step_host_s + f.sequence_host_s * sequences
-    if machine.encodes_text and new_prompt_tokens is not None:
-        serial_s = serial_s + f.prompt_token_host_s * new_prompt_tokens
+        return FixedTime(step, device_s, 0.0, head_s, 0.0, False, layers + stage + head)
+    eager = machine.eager_decode if tokens.decoding else machine.eager_prefill
+    serial_s = f.step_host_s + f.sequence_host_s * tokens.sequences
+    if machine.encodes_text and not tokens.decoding:
+        serial_s = serial_s + f.prompt_token_host_s * tokens.m
     host_s = 0.0
     if eager:
-        own_s = f.layer_host_s + (f.layer_setup_s if starting and machine.allocates_cache else 0.0)
+        own_s = f.layer_host_s + (f.layer_setup_s if machine.allocates_cache and not tokens.decoding else 0.0)
         host_s = step.depth * own_s + time_issuing(step.layers, f)
-    return FixedTime(device_s, host_s, head_s, serial_s, eager, layers + stage + head)
+    return FixedTime(step, device_s, host_s, head_s, serial_s, eager, layers + stage + head)
 
 
 def time_issuing(groups: list[Group], f: Factors) -> Number:
