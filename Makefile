@@ -32,6 +32,7 @@ bench: $(VENV)/.dev ## the benchmarks of Roofcast itself
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python -m benchmarks.denoise
+	$(BIN)/python -m benchmarks.sweep
 
 clean: ## remove .venv, caches and build outputs
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -105,7 +105,7 @@ def predict(
         check_fit(prediction)
     found = None
     if measured is not None:
-        from calibration.measurements import match_measurement
+        from calibration.matching import match_measurement
 
         found = match_measurement(measured, prediction)
     deliver(report_prediction(prediction, output, found), out)

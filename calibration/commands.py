@@ -165,7 +165,7 @@ def show_profile(
     """
     profile = load_profile(calibration)
     if plot is not None:
-        draw_validation(validate_own_table(profile, calibration, table, hardware), plot)
+        draw_validation(validate_own_table(profile, calibration, table, hardware), profile, plot)
     return report_profile(profile, form)
 
 

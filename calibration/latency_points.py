@@ -7,66 +7,50 @@ from typing import Any
 
 import numpy as np
 
+from calibration.matching import count, describe_asked, describe_row, find_differences, tell
 from calibration.measurements import Measurement, read_table
 from simulator.errors import InputError
-from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, index_names
 from simulator.prediction import Prediction
-from simulator.report.plots.latency import AXES, Measured
+from simulator.report.plots.latency import Measured
 
 TIMES = {"ttft_s": "ttft_s", "prefill_s": "ttft_s", "tpot_s": "tpot_s", "e2e_s": "e2e_s"}
+MOST_NAMED = 10  # counts in a message
 
 
 def find_points(path: Path, prediction: Prediction, axis: str) -> list[Measured]:
     """Read the rows that differ from a prediction's requests in nothing but the axis, and lie within its range.
 
-    Names in the table may be aliases of what ships. A row of output tokens per second gives the time of its request.
+    Names in the table may be aliases of what ships. A row of output tokens per second gives the time of its request,
+    and a time to first token is the same whatever is generated after it.
 
     Raises:
         InputError: the table has no such row, or is wrong.
     """
-    values = np.ravel(getattr(prediction.question.work.workload, axis))
-    rows = [row for row in read_table(path) if describe_row(row, axis) == describe_asked(prediction, axis)]
-    inside = [row for row in rows if float(np.min(values)) <= getattr(row, axis) <= float(np.max(values))]
-    if not inside:
-        raise InputError(f"{path}: no row of these requests ({len(rows)} with other values of {axis})")
-    return [point for row in inside for point in list_points(row, axis)]
+    counts = np.ravel(getattr(prediction.question.work.workload, axis))
+    asked = describe_asked(prediction, axis)
+    rows = [(row, list_points(row, axis)) for row in read_table(path)]
+    unlike = [(find_differences(describe_row(row, axis), asked), points) for row, points in rows if points]
+    found = [point for differences, points in unlike for point in points if is_of(point, differences)]
+    inside = [point for point in found if np.min(counts) <= point.x <= np.max(counts)]
+    if inside:
+        return inside
+    if found:
+        others = ", ".join(f"{x:,.0f}" for x in sorted({point.x for point in found})[:MOST_NAMED])
+        raise InputError(f"{path}: no row of these requests within this range of {axis}; rows there are of {others}")
+    if not unlike:
+        raise InputError(f"{path}: no row of a time")
+    nearest = min((differences for differences, _ in unlike), key=len)
+    raise InputError(f"{path}: no row of these requests; the nearest has {tell(nearest)}")
 
 
-def describe_row(row: Measurement, axis: str) -> dict[str, Any]:
-    """What a row is of, but for its place on the axis."""
-    return {
-        "model": find_id(MODEL_FOLDER, row.model),
-        "hardware": find_id(HARDWARE_FOLDER, row.hardware),
-        "stack": find_id(STACK_FOLDER, row.stack),
-        "layout": (row.tp, row.pp),
-        "formats": (row.activation_dtype, row.weight_dtype, row.kv_dtype),
-        **{name: getattr(row, name) for name in AXES if name != axis},
-    }
-
-
-def describe_asked(prediction: Prediction, axis: str) -> dict[str, Any]:
-    """The same of a prediction."""
-    question = prediction.question
-    d, workload = question.work.deployment, question.work.workload
-    return {
-        "model": question.model_label,
-        "hardware": question.hardware.id,
-        "stack": question.work.stack.id,
-        "layout": (d.tp, d.pp),
-        "formats": (d.dtype, d.weight_dtype or d.dtype, d.kv_dtype or d.dtype),
-        **{name: int(np.ravel(getattr(workload, name))[0]) for name in AXES if name != axis},
-    }
-
-
-def find_id(folder: Path, name: str) -> str:
-    """The id of what ships under a name; any other name as it is."""
-    path = index_names(folder).get(name.lower())
-    return name if path is None else path.stem
+def is_of(point: Measured, differences: dict[str, Any]) -> bool:
+    """Whether a point of a row that differs so is of the requests asked for."""
+    return not differences or (point.name == "ttft_s" and set(differences) == {"output_tokens"})
 
 
 def list_points(row: Measurement, axis: str) -> list[Measured]:
     """The points of a row: a request of one token is its own first token too."""
-    x = float(getattr(row, axis))
+    x = float(count(row, axis))
     if row.metric == "throughput_tok_s":
         return [Measured("e2e_s", x, row.batch_size * row.output_tokens / row.value)]
     if row.metric not in TIMES:

@@ -11,12 +11,9 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from calibration.operators import name_kind, parse_operator
 from simulator.csvfile import read_text, split_csv
 from simulator.errors import InputError, suggest
-from simulator.prediction import Prediction
 from simulator.specfile import write_whole
 
 METRICS = ("e2e_s", "ttft_s", "prefill_s", "tpot_s", "throughput_tok_s")  # of requests
@@ -172,40 +169,6 @@ def parse_count(where: str, name: str, text: str, least: int) -> int:
     if number < least or number != int(number):
         raise InputError(f"{where}: {name} is '{text}'; it must be a whole number of at least {least}")
     return int(number)
-
-
-def match_measurement(path: Path, prediction: Prediction) -> dict[str, Any]:
-    """Return the measured request that a single prediction is about: value, error of the prediction, source.
-
-    Raises:
-        InputError: the table has no such row, or the prediction is of several requests.
-    """
-    question = prediction.question
-    deployment, workload = question.work.deployment, question.work.workload
-    if isinstance(prediction.e2e_s, np.ndarray):
-        raise InputError("--measured takes a single request, not a list or a range")
-    asked = (
-        question.model_label,
-        question.hardware.id,
-        question.work.stack.id,
-        deployment.tp,
-        deployment.pp,
-        deployment.dtype,
-        deployment.weight_dtype or deployment.dtype,
-        deployment.kv_dtype or deployment.dtype,
-        *(int(count) for count in (workload.batch_size, workload.prompt_tokens, workload.output_tokens)),
-        "e2e_s",
-    )
-    for row in read_table(path):
-        layout = (row.model, row.hardware, row.stack, row.tp, row.pp)
-        dtypes = (row.activation_dtype, row.weight_dtype, row.kv_dtype)
-        if (*layout, *dtypes, row.batch_size, row.prompt_tokens, row.output_tokens, row.metric) == asked:
-            return {
-                "measured_e2e_s": row.value,
-                "error": prediction.e2e_s / row.value - 1,
-                "measured_source": row.source,
-            }
-    raise InputError(f"{path}: no e2e_s row of this request")
 
 
 def write_table(path: Path, rows: Iterable[Measurement]) -> None:

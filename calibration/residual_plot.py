@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from calibration.measurements import Measurement
 from calibration.validate import Validation, find_size_class
+from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.report.plot_style import BLUE, COLOURS, MARKS, label_logarithmic, new_figure, soften
-from simulator.report.plots.text import Canvas, Scale, align
+from simulator.report.plots.text import WIDTH, Canvas, Scale, align, join_lines
 from simulator.timing.efficiency import Profile
 
 BAND = 10.0  # percent, either side, that is shaded
 OUTER, INNER = (5.0, 95.0), (25.0, 75.0)  # percentiles
-STRIP_COLUMNS, TEXT_LINES = 34, 15
-TEXT_COLUMNS, NUMBER_COLUMNS = 100, 25
-LEAST_NAME, MOST_NAME = 34, 50
+TEXT_LINES, NUMBER_COLUMNS, MOST_NAME = 15, 25, 36  # in characters
 ROW_INCHES = 0.27
 CROWDED = 500  # points of a phase that are drawn smaller
 SIZES = (128, 512, 2048, 8192, 32768)  # tokens of a batch, bounds of the classes
@@ -67,25 +66,27 @@ def find_residuals(validation: Validation, profile: Profile, table: str) -> Resi
         "operator": [find_size_class(row) for row in rows],
     }
     groups = {name: group_errors(names, errors) for name, names in keys.items()}
-    summary = validation.summarise()
-    hardware = ", ".join(sorted({load_name(row.hardware) for row in rows}))
-    title = [
-        f"Errors of profile {profile.id} on {table}",
-        f"{hardware}, {load_stack(profile.stack).name}; basis: {name_basis(rows, profile)}",
-        f"{summary['rows']:,} rows, mean error {100 * summary['mape']:.1f}%, "
-        f"{100 * summary['coverage_90']:.0f}% in the 90% interval",
-    ]
+    title = [f"Errors of profile {profile.id} on {table}", *describe_validation(validation, profile)]
     return Residuals(title, sorted(points), points, {name: found for name, found in groups.items() if found})
 
 
-def load_name(hardware: str) -> str:
-    """The name of a shipped device; that of another as the table has it."""
-    from simulator.errors import InputError
+def describe_validation(validation: Validation, profile: Profile) -> list[str]:
+    """Lines of a title: what was measured, the basis of its predictions, and how far off they are."""
+    summary = validation.summarise()
+    hardware = ", ".join(sorted({find_name(load_hardware, row.hardware) for row in validation.rows}))
+    return [
+        f"{hardware}, {find_name(load_stack, profile.stack)}; basis: {name_basis(validation.rows, profile)}",
+        f"{summary['rows']:,} rows, mean error {100 * summary['mape']:.1f}%, "
+        f"{100 * summary['coverage_90']:.0f}% in the 90% interval",
+    ]
 
+
+def find_name(load: Callable[[str], Any], id: str) -> str:
+    """The name of a device or stack that ships; the id of another."""
     try:
-        return load_hardware(hardware).name
+        return str(load(id).name)
     except InputError:
-        return hardware
+        return id
 
 
 def name_basis(rows: Sequence[Measurement], profile: Profile) -> str:
@@ -180,20 +181,20 @@ def draw_strips(panel: Any, name: str, groups: Sequence[Group], most: float) -> 
 
 def print_text(found: Residuals) -> str:
     """The same in characters."""
-    lines = [*found.title]
-    if found.points:
-        lines += ["", *print_points(found)]
-    width = max(len(group.name) for groups in found.groups.values() for group in groups)
-    width = min(max(width, LEAST_NAME), MOST_NAME)
-    columns = min(STRIP_COLUMNS, TEXT_COLUMNS - NUMBER_COLUMNS - width) // 2 * 2 - 1
-    for name, groups in found.groups.items():
+    heads = [f"by {name}" for name in found.groups]
+    width = max(map(len, [*heads, *(group.name for groups in found.groups.values() for group in groups)]))
+    width = min(width, MOST_NAME)
+    columns = (WIDTH - NUMBER_COLUMNS - width - 1) // 2 * 2 + 1
+    tables = []
+    for title, groups in zip(heads, found.groups.values(), strict=True):
         head = f"{'rows':>7} {'mean':>7} {'median':>7}  {print_strip_scale(found.most, columns)}"
-        lines += ["", f"{f'by {name}':{width}}{head}"]
         names = align([group.name for group in groups], width)
-        lines += [
+        rows = [
             print_group(f"{label:{width}}", one, found.most, columns) for label, one in zip(names, groups, strict=True)
         ]
-    return "\n".join([*lines, "", "strips: o median, = half of the rows, - 90% of them; mean: of the errors' sizes"])
+        tables.append([f"{title:{width}}{head}", *rows])
+    note = "strips: o median, = half of the rows, - 90% of them; mean: of the errors' sizes"
+    return join_lines(found.title, print_points(found) if found.points else [], *tables, [note])
 
 
 def print_strip_scale(most: float, columns: int) -> str:

@@ -10,14 +10,20 @@ import numpy as np
 
 from calibration.fit import list_high_correlations
 from calibration.report import describe_correlations, describe_factor
+from calibration.residual_plot import describe_validation
 from calibration.validate import Validation
-from simulator.errors import InputError
 from simulator.report.output import OutputForm, format_rows, format_table
-from simulator.report.plot_style import check_picture, render
+from simulator.report.plot_style import (
+    add_legend,
+    choose_mark,
+    label_logarithmic,
+    new_figure,
+    pick_unit,
+    render,
+    soften,
+)
 from simulator.specfile import write_whole
 from simulator.timing.efficiency import FACTORS, Factors, Profile
-
-MARKS = {"prefill": "o", "decode": "s", "request": "D"}  # operators share the cross
 
 
 def report_profile(profile: Profile, form: OutputForm) -> str:
@@ -75,49 +81,46 @@ def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def draw_validation(validation: Validation, path: Path) -> None:
+def draw_validation(validation: Validation, profile: Profile, path: Path) -> None:
     """Draw every row as measured against predicted time, seconds, with the interval of each prediction.
 
     Raises:
-        InputError: matplotlib is not installed, another ending than .svg or .png, or a folder that is not there.
+        InputError: matplotlib is not installed, another ending than .svg or .png, or a place that cannot be written.
     """
-    check_picture(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}")
-    write_whole(path, render(lambda: make_figure(validation), path))
+    write_whole(path, render(lambda: make_figure(validation, profile), path))
 
 
-def make_figure(validation: Validation) -> Any:
+def make_figure(validation: Validation, profile: Profile) -> Any:
     """The figure of ``draw_validation``."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+    title = [f"Measured and predicted: profile {profile.id}", *describe_validation(validation, profile)]
+    figure = new_figure(7.0, 6.4, title)
     axes = figure.add_subplot()
+    times = np.concatenate([validation.measured, validation.predicted, validation.low, validation.high])
+    unit = pick_unit(times.tolist(), "s")
+    ends = (float(times.min()) / unit.size / 1.3, float(times.max()) / unit.size * 1.3)
     phases = np.array([row.phase for row in validation.rows])
-    greys = np.linspace(0.0, 0.6, len(set(phases)))
-    for grey, phase in zip(greys, sorted(set(phases)), strict=True):
+    for place, phase in enumerate(sorted(set(phases))):
         chosen = phases == phase
         predicted = validation.predicted[chosen]
-        below, above = predicted - validation.low[chosen], validation.high[chosen] - predicted
-        mark = MARKS.get(phase, "x")
+        bars = [np.maximum(predicted - validation.low[chosen], 0), np.maximum(validation.high[chosen] - predicted, 0)]
         axes.errorbar(
-            validation.measured[chosen],
-            predicted,
-            yerr=[np.maximum(below, 0), np.maximum(above, 0)],
-            fmt=mark,
-            color=str(grey),
-            ecolor=(0, 0, 0, 0.15),
-            markersize=5,
-            markerfacecolor="none" if mark != "x" else str(grey),
+            validation.measured[chosen] / unit.size,
+            predicted / unit.size,
+            yerr=np.array(bars) / unit.size,
+            linestyle="",
+            elinewidth=1.2,
+            markersize=4.5,
+            markerfacecolor="none",
             label=f"{phase.replace('_', ' ')} ({chosen.sum():,})",
+            **choose_mark(place),
         )
-    times = np.concatenate([validation.measured, validation.predicted])
-    ends = (float(times.min()) / 1.5, float(times.max()) * 1.5)
     axes.plot(ends, ends, color="black", linewidth=1)
     low, high = ([share * end for end in ends] for share in (0.9, 1.1))
-    axes.fill_between(ends, low, high, color="black", alpha=0.1, label="within 10%")
-    axes.set(xscale="log", yscale="log", xlabel="measured (s)", ylabel="predicted (s), bars: 90% interval", xlim=ends)
-    axes.set_ylim(ends)
+    axes.fill_between(ends, low, high, color="0.88", linewidth=0, label="within 10%", zorder=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        label_logarithmic(axis, ends, 0.1)
+    axes.set(xlabel=f"measured ({unit.symbol})", ylabel=f"predicted ({unit.symbol}), bars: 90% interval")
     axes.set_aspect("equal")
-    axes.legend(loc="upper left", frameon=False)
+    soften(axes)
+    add_legend(axes, axes.get_legend_handles_labels()[0], "upper left")
     return figure

@@ -90,7 +90,8 @@ class TestRows:
     def test_what_does_not_fit_is_shown_so(self) -> None:
         rows = invoke_json("compare", "-m", "openai-davinci", *A100, "--tp", "1,8")["rows"]
         assert [row["fits"] for row in rows] == [False, True]
-        assert "no" in invoke("compare", "-m", "openai-davinci", *A100, "--tp", "1,8")[0]
+        notes = invoke("compare", "-m", "openai-davinci", *A100, "--tp", "1,8")[1]
+        assert "1 of 2 rows do not fit in memory" in notes
 
     def test_what_is_impossible_is_left_out_counted_and_named(self) -> None:
         output, notes = invoke(*SMALL, "--tp", "1,3,2", "-o", "json")

@@ -1,5 +1,7 @@
 """The pages and the help are true: their commands run and print what is shown, and their tables are complete."""
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -9,9 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import simulator
 from cli import app
 from simulator.costs.formulas import SYMBOLS
 from simulator.timing.efficiency import FACTORS
@@ -99,6 +103,44 @@ def test_a_command_on_a_page_runs_and_prints_what_is_shown(
     printed = {line.rstrip() for line in done.stdout.splitlines()}
     claimed = [line.rstrip() for line in (shown.output or "").splitlines()]
     assert [line for line in claimed if line not in printed and line.strip(" .…")] == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda page: page.stem
+)
+def test_the_python_of_a_page_runs_and_prints_what_is_shown(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = page.read_text()
+    blocks = list(FENCE.finditer(text))
+    names: dict[str, object] = {}
+    for block, after in zip(blocks, [*blocks, None][1:], strict=True):
+        if block["language"] != "python":
+            continue
+        for library in re.findall(r"^import (pandas|polars)$", block["text"], flags=re.MULTILINE):
+            pytest.importorskip(library)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(block["text"], names)
+        shown = after is not None and after["language"] == "text" and not text[block.end() : after.start()].strip()
+        assert printed.getvalue().splitlines() == (after["text"].splitlines() if after is not None and shown else [])
+
+
+def test_a_sweep_is_columns_of_one_length_as_table_libraries_take_them() -> None:
+    table = simulator.sweep("gptj-6b", ["a100-sxm-80gb", "h100-sxm-80gb"], "none", tp=[1, 2], batch_size="1-8*2")
+    assert len(table) == 16
+    assert {type(column) for column in table.columns.values()} == {np.ndarray}
+    assert {column.shape for column in table.columns.values()} == {(16,)}
+    texts = [column for column in table.columns.values() if column.dtype.kind not in "biuf"]
+    assert all(isinstance(value, str) for column in texts for value in column)
+
+
+def test_the_chip_on_its_page_is_the_file_that_its_commands_read() -> None:
+    (shown,) = (
+        block["text"]
+        for block in FENCE.finditer((ROOT / "docs" / "hypothetical-hardware.md").read_text())
+        if block["language"] == "yaml"
+    )
+    assert shown == (ROOT / "docs" / "examples" / "paper-chip.yaml").read_text()
 
 
 def test_the_pages_show_commands_at_all() -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli import app, main
+from simulator.errors import ImpossibleError
 from simulator.explore.explain import DEVICE_STEPS, HOST_STEPS, Explanation, LayerKinds, count_passes, explain
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_stack
 from simulator.prediction import Prediction, predict
@@ -246,8 +247,13 @@ class TestForms:
         assert all(row["tpot_s"] is None for row in document["waterfall"])
         assert all(row["decode_s"] is None for row in document["resource"])
 
-    def test_what_does_not_fit_is_said(self) -> None:
-        result = CliRunner().invoke(app, ["explain", "-m", "openai-davinci", "-H", "a100-sxm-80gb"])
+    def test_what_does_not_fit_is_refused_unless_asked_for(self) -> None:
+        asked = ["explain", "-m", "openai-davinci", "-H", "a100-sxm-80gb"]
+        refused = CliRunner().invoke(app, asked)
+        assert isinstance(refused.exception, ImpossibleError)
+        assert refused.stdout == ""
+        result = CliRunner().invoke(app, [*asked, "--assume-fits"])
+        assert result.exit_code == 0
         assert "does not fit" in result.stderr
 
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import ROW
 
-from calibration.measurements import METRICS, Measurement, match_measurement, read_table, write_table
+from calibration.matching import match_measurement
+from calibration.measurements import METRICS, Measurement, read_table, write_table
 from calibration.selection import Selection, select_rows
 from simulator.errors import InputError
 from simulator.prediction import predict, predict_grid
@@ -211,7 +212,7 @@ def test_a_prediction_finds_its_measurement_in_a_table(tmp_path: Path) -> None:
 def test_a_prediction_without_a_measurement_says_so(tmp_path: Path, changes: dict[str, object]) -> None:
     write_table(tmp_path / "table.csv", [replace(ROW, **changes)])
     prediction = predict("gptj-6b", "a100-sxm-80gb", prompt_tokens=512, output_tokens=32)
-    with pytest.raises(InputError, match=r"table\.csv: no e2e_s row of this request"):
+    with pytest.raises(InputError, match=r"table\.csv: no e2e_s row"):
         match_measurement(tmp_path / "table.csv", prediction)
 
 

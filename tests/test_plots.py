@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from samples import make_operator_row
 
 import simulator
@@ -25,6 +27,7 @@ from simulator.explore.sensitivity import find_sensitivity
 from simulator.metrics.rates import find_price
 from simulator.prediction import Prediction, predict_grid
 from simulator.report.plots import latency, pareto, roofline, tornado, waterfall
+from simulator.report.plots.text import draw_bar
 from simulator.timing.efficiency import load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,11 +179,17 @@ def test_the_title_names_model_device_profile_and_basis(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_in_the_terminal_is_at_most_100_columns_wide(kind: str) -> None:
-    title, *lines = plot(kind, *KINDS[kind], "--terminal").splitlines()
-    body = lines[lines.index("") :]
-    assert max(map(len, body)) <= 100
-    assert not any("\x1b" in line for line in [title, *lines])
+def test_a_picture_in_the_terminal_is_at_most_80_columns_wide(kind: str) -> None:
+    lines = plot(kind, *KINDS[kind], "--terminal").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("\x1b" in line for line in lines)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_bar_in_the_terminal_is_as_wide_as_its_column_and_never_empty(start: float, end: float) -> None:
+    drawn = draw_bar(start, end, 20, "#")
+    assert len(drawn) == 20
+    assert "#" in drawn
 
 
 @pytest.mark.parametrize(
@@ -292,11 +301,34 @@ def test_measured_points_are_the_rows_of_the_table() -> None:
     whole = {(point.x, point.seconds) for point in points if point.name == "e2e_s"}
     assert whole == {(row.output_tokens, row.value) for row in rows}
     assert {point.x for point in points if point.name == "ttft_s"} <= {1.0}
+    assert {point.seconds for point in points if point.name == "ttft_s"} == {
+        row.value for row in rows if row.output_tokens == 1
+    }
     found = latency.find_latency(over, "output_tokens", points)
     panels = latency.make_figure(found).axes
     drawn = panels[-1].containers[0].lines[0].get_xdata()
     assert sorted(drawn) == sorted(point.x for point in points if point.name == "e2e_s")
     assert "o measured" in latency.print_text(found)
+
+
+def test_a_measured_first_token_is_the_same_whatever_follows_it() -> None:
+    rows = [row for row in read_table(TABLE) if row.model == "ai21-j1-large" and row.output_tokens == 1]
+    points = find_points(TABLE, ask_over("prompt_tokens", [1, 1984]), "prompt_tokens")
+    assert {(point.x, point.seconds) for point in points if point.name == "ttft_s"} == {
+        (row.prompt_tokens, row.value) for row in rows if row.prompt_tokens <= 1984
+    }
+    assert len({row.prompt_tokens for row in rows}) > 1
+
+
+@pytest.mark.parametrize("changed", [{"tp": 2}, {"dp": 2}, {"kv_dtype": "fp8"}, {"changes": {"num_hidden_layers": 2}}])
+def test_rows_of_another_layout_format_or_model_are_not_drawn(changed: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"the nearest has (tp 1|dp 1|kv_dtype fp16|model ai21-j1-large)$"):
+        find_points(TABLE, ask_over("output_tokens", [1, 64], **changed), "output_tokens")
+
+
+def test_a_curve_of_many_points_has_no_dots_that_would_hide_its_band() -> None:
+    found = latency.find_latency(ask_over("batch_size", list(range(1, 100))), "batch_size")
+    assert [panel.lines[0].get_marker() for panel in latency.make_figure(found).axes] == ["None"] * 3
 
 
 def test_a_pareto_has_a_mark_for_every_combination_and_a_frontier_that_none_beats() -> None:
@@ -319,10 +351,12 @@ def test_less_cost_is_better() -> None:
     fastest = min(found.points, key=lambda point: point.seconds)
     assert cheapest.on_frontier
     assert fastest.on_frontier
-    prediction = ask(output_tokens=32)
     price = find_price("a100-sxm-80gb", None)
     assert price is not None
-    assert found.points[0].value == pytest.approx(prediction.e2e_s * price.price)
+    asked = [(tp, batch) for tp in (1, 2) for batch in (1, 16)]
+    for (tp, batch), point in zip(asked, found.points, strict=True):
+        seconds = ask(tp=tp, batch_size=batch, output_tokens=32).e2e_s
+        assert point.value == pytest.approx(tp * seconds * price.price / batch)
 
 
 def test_a_tornado_has_a_bar_for_every_input_that_matters_and_no_more_than_asked() -> None:
@@ -360,12 +394,13 @@ def test_residuals_have_a_mark_for_every_row_and_a_strip_for_every_group() -> No
 def test_the_terminal_shows_every_label(kind: str) -> None:
     text = plot(kind, *KINDS[kind], "--terminal")
     prediction = ask()
+    influences = tornado.find_tornado(find_sensitivity(prediction.question), 15).rows
     labels = {
         "roofline": [point.name for point in roofline.find_roofline(prediction).points] + ["FLOP/byte", "TFLOP/s"],
         "waterfall": [bar.name for bar in waterfall.find_waterfall(explain(prediction.question), "e2e_s").bars],
         "latency": ["time to first token", "time per output token", "whole request", "requests in the batch", " 8 "],
         "pareto": ["1 x a100-sxm-80gb", "2 x a100-sxm-80gb", "frontier", "batch size 8", "tokens/s", " ms"],
-        "tornado": [row.name for row in tornado.find_tornado(find_sensitivity(prediction.question), 15).rows],
+        "tornado": [row.name for row in influences],
         "residuals": [group.name for groups in find_residuals().groups.values() for group in groups],
     }
     assert [label for label in labels[kind] if label not in text] == []
@@ -408,12 +443,13 @@ def test_a_picture_that_goes_nowhere_is_refused(
         (("latency", *SMALL, "-b", "1,2", "--measured", str(TABLE), "--terminal"), "no row of these requests"),
         (("waterfall", *SMALL, "-n", "1", "--of", "tpot_s", "--terminal"), "2 output tokens"),
         (("waterfall", *SMALL, "--of", "mood", "--terminal"), "mood"),
-        (("tornado", *SMALL, "-n", "1", "--of", "tpot_s", "--terminal"), "2 output tokens"),
+        (("tornado", *SMALL, "-n", "1", "--of", "tpot_s", "--terminal"), "tpot_s"),
         (("tornado", "-m", "gptj-6b", "-H", "rtx-4090", "--of", "cost_usd", "--terminal"), "--price"),
         (("tornado", *SMALL, "--top", "0", "--terminal"), "0"),
         (("pareto", "-m", "gptj-6b", "--terminal"), "a model and a device"),
         (("pareto", "-m", "gptj-6b", "-H", "rtx-4090", "--against", "cost", "--terminal"), "--price"),
         (("pareto", *SMALL, "-n", "1", "--terminal"), "2 output tokens"),
+        (("pareto", *SMALL, "--price", "2.50 USD/h", "--terminal"), "--against cost"),
         (("pareto", *SMALL, "--tp", "1,2", "--dp", "1-64*2", "--pp", "1,2", "--terminal"), "up to 18"),
         (("residuals", "none.csv", "-c", PROFILE, "--terminal"), "none.csv"),
         (("residuals", str(TABLE), "-c", "nobody", "--terminal"), "nobody"),
@@ -456,10 +492,16 @@ def test_a_picture_takes_the_place_of_an_older_one_only_when_it_is_whole(tmp_pat
 
 
 def test_the_command_loads_matplotlib_only_to_draw_a_file() -> None:
-    code = "import sys; from cli import app; app(sys.argv[1:], standalone_mode=False); print(*sys.modules)"
-    command = [sys.executable, "-c", code, "plot", "roofline", *SMALL, "--terminal"]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert not [name for name in done.stdout.split() if name.startswith("matplotlib")]
+    code = (
+        "import sys; from cli import app\n"
+        f"for kind, asked in {KINDS!r}.items():\n"
+        "    app(['plot', kind, *asked, '--terminal'], standalone_mode=False)\n"
+        "print('loaded:', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.partition("loaded:")[2].split())
+    assert "simulator.report.plots.tornado" in loaded
+    assert loaded.isdisjoint({"matplotlib", "scipy", "sympy", "torch"})
 
 
 def test_a_table_by_alias_gives_the_same_points(tmp_path: Path) -> None:

@@ -87,7 +87,13 @@ def test_a_plot_is_a_picture_of_the_fitted_rows_with_both_axes_named(tmp_path: P
     drawn = picture.read_text()
     assert ElementTree.fromstring(drawn).tag == "{http://www.w3.org/2000/svg}svg"
     # Letters are drawn as shapes, with their text in a comment before them.
-    for label in ("measured (s)", "predicted (s)", "prefill (", "request ("):
+    for label in (
+        "measured (ms)",
+        "predicted (ms)",
+        "prefill (",
+        "request (",
+        "Measured and predicted: profile ",
+    ):
         assert f"<!-- {label}" in drawn
 
 
@@ -110,7 +116,8 @@ def test_a_picture_of_another_ending_is_refused(name: str, tmp_path: Path, monke
 
 def test_a_picture_is_not_drawn_into_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     path = tmp_path / "none" / "fit.svg"
-    assert find_error(monkeypatch, capsys, NAME, "--plot", str(path)) == f"{path}: there is no folder {path.parent}"
+    told = find_error(monkeypatch, capsys, NAME, "--plot", str(path))
+    assert told == f"{path}: cannot be written: there is no folder {path.parent}"
 
 
 def test_a_plot_without_the_table_asks_for_it(mine: Path, monkeypatch: Any, capsys: Any) -> None:

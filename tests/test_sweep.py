@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import cli
 from simulator.errors import ImpossibleError, InputError
+from simulator.explore import external_sort, filters, writers
 from simulator.explore import plan as plan_module
-from simulator.explore import writers
 from simulator.explore.evaluate import evaluate_chunk
 from simulator.explore.filters import (
     Objective,
@@ -272,6 +272,16 @@ def test_the_frontier_equals_brute_force(objectives: int, points: list[tuple[flo
     assert find_frontier(values).tolist() == expected
 
 
+def test_the_frontier_of_many_points_is_that_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(3).integers(0, 40, (400, 4)).astype(np.float64)
+    expected = [place for place in range(400) if not any(beats(other, points[place]) for other in points)]
+    assert len(expected) > filters.FEW_POINTS // 2
+    for few, at_once in ((filters.FEW_POINTS, filters.POINTS_AT_ONCE), (1, 7), (400, 11)):
+        monkeypatch.setattr(filters, "FEW_POINTS", few)
+        monkeypatch.setattr(filters, "POINTS_AT_ONCE", at_once)
+        assert find_frontier(points).tolist() == expected
+
+
 def test_pareto_of_a_sweep_equals_brute_force() -> None:
     everything = sweep(**GRID)
     found = sweep(**GRID, pareto="ttft_s,max:output_tokens_per_s,cost_usd")
@@ -356,7 +366,9 @@ def test_dask_gives_what_one_process_gives() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-@pytest.mark.parametrize("kept", [{}, {"sort": "cost_usd", "top": 9}, {"pareto": "ttft_s,cost_usd"}])
+@pytest.mark.parametrize(
+    "kept", [{}, {"sort": "-ttft_s"}, {"sort": "cost_usd", "top": 9}, {"pareto": "ttft_s,cost_usd"}]
+)
 def test_an_interrupted_sweep_resumes_to_the_same_bytes(
     tmp_path: Path, suffix: str, kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,6 +398,57 @@ def test_an_interrupted_sweep_resumes_to_the_same_bytes(
     assert told == sorted(told)
     assert told[-1] == plan.space.points
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([whole.name, broken.name])
+
+
+@pytest.mark.parametrize("order", ["e2e_s", "-tpot_s", "-model", "batch_size", "fits"])
+@pytest.mark.parametrize("kept", [{}, {"where": "batch_size>8"}, {"where": "e2e_s<0"}])
+def test_rows_sorted_on_disk_are_those_sorted_in_memory(
+    order: str, kept: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make(chunk_points=20, model=["llama-3-8b", "gptj-6b"], sort=order, **{k: [v] for k, v in kept.items()})
+    expected = run_plan(plan)
+    for rows in (7, 2**18):
+        monkeypatch.setattr(external_sort, "ROWS_AT_ONCE", rows)
+        write_sweep(plan, tmp_path / "sorted.csv")
+        writers.write_csv(tmp_path / "expected.csv", [expected.columns])
+        assert (tmp_path / "sorted.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
+
+
+def test_a_field_that_some_devices_lack_leaves_out_those_alone() -> None:
+    asked: dict[str, Any] = {"model": "llama-3-8b", "dtype": "bf16", "batch_size": [1, 2]}
+    facts = {"links.node.bandwidth": "100GB/s,200GB/s"}
+    result = sweep(hardware=["xeon-platinum-8380", "h100-sxm-80gb"], hardware_changes=facts, **asked)
+    assert set(result.columns["hardware"]) == {"h100-sxm-80gb"}
+    (reason,) = result.left_out
+    assert reason.startswith("xeon-platinum-8380: ")
+    assert (len(result), result.left_out[reason]) == (4, 4)
+    with pytest.raises(InputError, match=r"xeon-platinum-8380: .*links\.node"):
+        sweep(hardware="xeon-platinum-8380", hardware_changes=facts, **asked)
+
+
+def test_heads_that_share_keys_vary_alone_with_a_profile() -> None:
+    check_rows(1e-12, model="llama-3-8b", hardware="a100-sxm-80gb", changes={"num_key_value_heads": [1, 2, 8, 32]})
+
+
+def test_a_value_given_twice_counts_once() -> None:
+    result = sweep(
+        "llama-3-8b", "a100-sxm-80gb", batch_size="1,2,1", hardware_changes={"compute.units": "96..108+12,96"}
+    )
+    assert result.points == len(result) == 4
+
+
+def test_a_grid_of_a_million_million_points_starts_at_once(tmp_path: Path) -> None:
+    asked = {"prompt_tokens": "1-10000+1", "output_tokens": "1-10000+1", "batch_size": "1-10000+1"}
+    plan = make(**asked, assume_fits=True)
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_sweep(plan, tmp_path / "a.csv", progress=stop)
+    assert not list(tmp_path.glob("*.csv"))
+    with pytest.raises(InputError, match="more than the 1,000,000,000,000"):
+        make(**asked, tp=[1, 2])
+
+
+def stop(done: int, points: int) -> None:
+    raise RuntimeError("stopped")
 
 
 def test_csv_and_parquet_hold_the_rows(tmp_path: Path) -> None:
@@ -444,6 +507,8 @@ MODEL = ("-m", "llama-3-8b", "-H", "a100-sxm-80gb")
         (("--where", "tpot_s<fast"), "holds numbers"),
         (("--where", "basis<1", "-b", "1-4*2"), "holds text"),
         (("--slo", "ttft_s"), "is not of the form"),
+        (("--slo", "devices:2"), "unknown limit 'devices'"),
+        (("--slo", "output_tokens_per_s:<9"), "is the wrong way round"),
         (("--pareto", "ttft_s"), "needs two"),
         (("--pareto", "ttft_s,least:e2e_s"), "neither a column nor"),
         (("--sort", "nothing"), "unknown column"),
@@ -462,6 +527,11 @@ MODEL = ("-m", "llama-3-8b", "-H", "a100-sxm-80gb")
         (("--set", "num_attention_heads=1.5,2"), "num_attention_heads"),
         (("--set", "num_attention_heads=1..9*1.5"), "not whole"),
         (("--dtype", "fp17"), "unknown dtype"),
+        (("--set", "vocab_size=99999999999999999999,8"), "is not a whole number"),
+        (("--set", "vocab_size=-99999999999999999999,8"), "at most 2^53"),
+        (("-b", "1,99999999999999999999"), "at most 2^53"),
+        (("--dask", "nonsense"), "is no address of a scheduler"),
+        (("--dask", "tcp://127.0.0.1:99999"), "is no address of a scheduler"),
         (("--jobs", "2", "--dask", "tcp://127.0.0.1:1"), "name one"),
         (("--resume",), "--resume needs --out"),
         (("--out", "no/such/folder/a.csv"), "no folder"),

@@ -19,9 +19,10 @@ from simulator.metrics.commands import reproduce, tradeoff
 from simulator.metrics.helm_runtimes import estimate_by_interpolation, read_helm
 from simulator.metrics.names import resolve_model
 from simulator.metrics.pareto import dominates, find_dominators, find_frontier, find_kendall_tau, rank
+from simulator.report.plot_style import choose_ticks
 from simulator.report.reproduction import read_entries
 from simulator.report.tradeoff import Point, Tradeoff, average_cost, list_corners
-from simulator.report.tradeoff_plot import choose_ticks, make_figure
+from simulator.report.tradeoff_plot import make_figure
 from simulator.report.tradeoff_views import list_points, list_scenarios
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
@@ -256,7 +257,7 @@ def test_a_plot_is_a_picture_and_the_same_each_time(tmp_path: Path, ending: str)
 
 @pytest.mark.parametrize(
     ("place", "said"),
-    [("x.pdf", "must end in .svg or .png"), ("none/x.svg", "no folder"), ("x", "must end in")],
+    [("x.pdf", "a picture ends in .svg or .png"), ("none/x.svg", "no folder"), ("x", "a picture ends in")],
 )
 def test_a_picture_that_cannot_be_drawn_leaves_nothing_behind(tmp_path: Path, place: str, said: str) -> None:
     out = tmp_path / "out.txt"

@@ -117,6 +117,9 @@ def compare(
     )
     deliver(report_comparison(comparison, price, output), out)
     warn_of_impossible(comparison)
+    unfit = sum(not prediction.fits for prediction in comparison.predictions)
+    if unfit:
+        warn(f"{unfit} of {len(comparison.predictions)} rows do not fit in memory; their times are as if they did")
     bounds = [p.question.hardware.id for p in comparison.predictions if p.basis == "bound"]
     for hardware in dict.fromkeys(bounds):
         warn_of_bound("bound", calibrations[0] if calibrations else None, hardware)
@@ -161,6 +164,7 @@ def warn_of_impossible(comparison: Comparison) -> None:
     show_default=True,
     help="View; csv holds one, the waterfall where none is named.",
 )
+@click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
 @output_option
 @out_option
 def explain(
@@ -174,6 +178,7 @@ def explain(
     changes: dict[str, str],
     hardware_changes: dict[str, str],
     by: str,
+    assume_fits: bool,
     output: OutputForm,
     out: Path | None,
     **layout: Any,
@@ -191,6 +196,7 @@ def explain(
     from simulator.inputs.workload import Workload
     from simulator.prediction import choose_profile, resolve
     from simulator.report.explanation import report_explanation
+    from simulator.report.prediction import check_fit
 
     question = resolve(
         model,
@@ -202,6 +208,8 @@ def explain(
         {field: read_scalar(text) for field, text in changes.items()},
     )
     explanation = find_explanation(question)
+    if not assume_fits:
+        check_fit(explanation.prediction)
     deliver(report_explanation(explanation, by, output), out)
     warn_of_bound(question.basis, calibration, hardware)
     if not explanation.prediction.fits:

@@ -8,7 +8,9 @@ from typing import Any
 
 from simulator.inputs.hardware import Hardware
 
-UNITS = {"bandwidth": "B/s", "capacity": "B", "l2_capacity": "B", "clock": "Hz", "tdp": "W", "units": "1"}
+UNITS, CLOCK = "compute.units", "compute.clock"
+SCALES_PEAKS = (UNITS, CLOCK)  # more of these do more at once, or sooner
+DIMENSIONS = {"bandwidth": "B/s", "capacity": "B", "l2_capacity": "B", "clock": "Hz", "tdp": "W", "units": "1"}
 
 
 def list_numbers(hardware: Hardware) -> dict[str, float]:
@@ -51,6 +53,16 @@ def replace_one(part: Any, names: list[str], number: Any) -> Any:
     return part | {names[0]: inner} if isinstance(part, dict) else replace(part, **{names[0]: inner})
 
 
+def list_peaks(hardware: Hardware) -> dict[str, float]:
+    """The peaks of a data sheet by key, FLOP/s."""
+    return {key: number for key, number in list_numbers(hardware).items() if is_peak(key)}
+
+
+def is_peak(key: str) -> bool:
+    """Whether a key is of a peak."""
+    return "_peak." in key
+
+
 def find_unit(key: str) -> str:
     """SI unit of the number at a key; ``1`` of a count."""
-    return "FLOP/s" if "_peak." in key else UNITS.get(key.rpartition(".")[2], "1")
+    return "FLOP/s" if is_peak(key) else DIMENSIONS.get(key.rpartition(".")[2], "1")

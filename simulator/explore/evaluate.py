@@ -25,6 +25,7 @@ from simulator.inputs.architecture import Architecture, ModelSpec, check_archite
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.workload import Workload, check_workload
+from simulator.metrics.rates import cost_request
 from simulator.prediction import Prediction, Question, answer, describe_machine, store_weights
 from simulator.timing.request import Work
 
@@ -60,7 +61,7 @@ class Setting(NamedTuple):
     """What one combination of names stands for."""
 
     model: ModelSpec
-    devices: tuple[Hardware, ...]
+    devices: tuple[Hardware | str, ...]  # text: why that one cannot be
     software: Software
     deployment: Deployment
     price: float
@@ -193,8 +194,12 @@ def fill_piece(
     left_out: Counter[str],
 ) -> None:
     """Predict the points of a piece and put them in their places of the block's columns."""
-    hardware = build_hardware(plan, setting, piece, fields)
     requests = math.prod(kept.shape[2:]) * len(piece.devices)
+    device = setting.devices[piece.device]
+    if isinstance(device, str):
+        left_out[device] += requests * len(piece.architectures)
+        return
+    hardware = build_hardware(plan, device, piece, fields)
     possible, architecture = build_architectures(plan, setting, piece, fields, hardware, left_out, requests)
     if architecture is None:
         return
@@ -224,14 +229,14 @@ def fill_piece(
             columns[name][place] = spread
 
 
-def build_hardware(plan: Plan, setting: Setting, piece: Piece, fields: dict[str, Places]) -> Hardware:
+def build_hardware(plan: Plan, device: Hardware, piece: Piece, fields: dict[str, Places]) -> Hardware:
     """The data sheet of a piece, its numbers along the first axis."""
     numbers = {}
     for axis in plan.space.hardware_fields:
         if find_dimension(axis.name)[0]:
             places = fields[axis.name][piece.devices]
             numbers[axis.name] = spread_values(axis.values, places, (-1, 1, 1, 1, 1))
-    return replace_numbers(setting.devices[piece.device], numbers)
+    return replace_numbers(device, numbers)
 
 
 def build_architectures(
@@ -318,7 +323,7 @@ def read_column(prediction: Prediction, setting: Setting, name: str) -> Any:
     """A column of the answer that broadcasts over the points; None where it is an axis."""
     if name == "cost_usd":
         batch = prediction.question.work.workload.batch_size
-        return np.asarray(prediction.e2e_s * prediction.devices * setting.price / batch, dtype=np.float64)
+        return np.asarray(cost_request(setting.price, prediction.devices, prediction.e2e_s, batch), dtype=np.float64)
     if not hasattr(Prediction, name):
         return None
     value = np.asarray(getattr(prediction, name))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.costs.elementary import Number
 from simulator.errors import InputError, unknown_name
 from simulator.metrics.capacity import find_usable_bytes
-from simulator.metrics.rates import Price
+from simulator.metrics.rates import Price, cost_request
 from simulator.prediction import TIME_FIELDS, Prediction
 from simulator.units import Dimension, parse_quantity
 
@@ -20,6 +22,7 @@ COST = "cost_usd"
 HIGH_ENDS = tuple(f"{name}_high" for name in TIME_FIELDS)
 AT_MOST = (*TIME_FIELDS, *HIGH_ENDS, COST)
 AT_LEAST = ("output_tokens_per_s",)
+AS_CLOSE = 1e-3  # difference of logarithms of two that miss their limits by as much
 FORM = re.compile(r"(?P<sign><=|>=|<|>|)\s*(?P<amount>.+)")
 
 
@@ -28,6 +31,11 @@ class Limit(NamedTuple):
 
     name: str
     bound: float
+
+    @property
+    def at_least(self) -> bool:
+        """Whether it is one from below."""
+        return self.name in AT_LEAST
 
 
 class Check(NamedTuple):
@@ -93,6 +101,15 @@ def parse_amount(name: str, text: str) -> float:
     return amount
 
 
+def keep_tightest(limits: Iterable[Limit]) -> tuple[Limit, ...]:
+    """Of limits on the same value the one that implies the others."""
+    tightest: dict[str, Limit] = {}
+    for limit in limits:
+        both = [limit, tightest.get(limit.name, limit)]
+        tightest[limit.name] = max(both) if limit.at_least else min(both)
+    return tuple(tightest.values())
+
+
 def list_checks(prediction: Prediction, limits: tuple[Limit, ...], price: Price | None = None) -> list[Check]:
     """Hold a prediction against limits and the memory.
 
@@ -100,7 +117,7 @@ def list_checks(prediction: Prediction, limits: tuple[Limit, ...], price: Price 
         InputError: a limit on a cost without a price, or on an interval of a bound.
     """
     question = prediction.question
-    checks = [Check(name, measure(prediction, name, price), bound, name in AT_LEAST) for name, bound in limits]
+    checks = [Check(one.name, measure(prediction, one.name, price), one.bound, one.at_least) for one in limits]
     usable = float(find_usable_bytes(question.hardware, question.work.stack))
     return [*checks, Check(MEMORY, prediction.footprint.device_bytes, usable, False)]
 
@@ -115,7 +132,8 @@ def measure(prediction: Prediction, name: str, price: Price | None) -> Number:
         if price is None:
             name = prediction.question.hardware.id
             raise InputError(f"a limit on {COST} needs the price of one device, and none ships for {name} (--price)")
-        return price.price * prediction.devices * prediction.e2e_s
+        batch = prediction.question.work.workload.batch_size
+        return cost_request(price.price, prediction.devices, prediction.e2e_s, batch)
     value = getattr(prediction, name)
     if value is None:
         raise InputError(f"a limit on {name} needs a profile: a bound has no interval")
@@ -127,8 +145,18 @@ def hold_all(checks: list[Check]) -> Any:
     return np.logical_and.reduce(np.broadcast_arrays(*(check.holds for check in checks)))
 
 
-def find_excess(checks: list[Check]) -> Any:
-    """Logarithm of how far the worst of the limits is from holding, row by row; infinite where it is not defined."""
+def find_closest(misses: NDArray[np.float64]) -> int:
+    """Place of the first trial that misses the limits by the least: by the worst missed, and of equals by all of them.
+
+    ``misses`` is what ``find_misses`` gives, a column a trial.
+    """
+    worst, total = np.max(misses, axis=0), np.sum(misses, axis=0)
+    total = np.where(worst <= np.min(worst) + AS_CLOSE, total, np.inf)
+    return int(np.argmax(total <= np.min(total) + AS_CLOSE))
+
+
+def find_misses(checks: list[Check]) -> NDArray[np.float64]:
+    """By which factor each limit is missed, as a logarithm, row by row: 0 where it holds, infinite where undefined."""
     ratios = [check.bound / check.value if check.at_least else check.value / check.bound for check in checks]
-    worst = np.max(np.stack(np.broadcast_arrays(*ratios)), axis=0)
-    return np.where(np.isnan(worst), np.inf, np.log(worst))
+    missed = np.stack(np.broadcast_arrays(*ratios))
+    return np.where(np.isnan(missed), np.inf, np.log(np.maximum(missed, 1.0)))

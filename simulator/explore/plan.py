@@ -25,6 +25,7 @@ from simulator.timing.efficiency import Profile
 
 CHUNK_POINTS = 2**17  # of one part of a file
 MOST_GROUPS = 512  # combinations of names in one chunk
+MOST_POINTS = 10**12  # of a sweep
 BLOCK_POINTS = 2**17  # of one pass of the laws
 INTERVAL_BLOCK_POINTS = 2**13  # the same with intervals, which take a pass for every factor
 OUTCOMES = (
@@ -54,13 +55,14 @@ class Plan:
     """A resolved sweep.
 
     ``devices`` has, for each device, the data sheets of all combinations of its fields that are no numbers (see
-    ``list_structures``); ``software`` is by device, stack and calibration; ``prices`` are US dollars per device-second
-    for each device, NaN where none is known. ``needed`` are the columns to work out, ``shown`` those to answer with.
+    ``list_structures``), or why it cannot be changed so; ``software`` is by device, stack and calibration; ``prices``
+    are US dollars per device-second for each device, NaN where none is known. ``needed`` are the columns to work out,
+    ``shown`` those to answer with.
     """
 
     space: Space
     models: tuple[ModelSpec, ...]
-    devices: tuple[tuple[Hardware, ...], ...]
+    devices: tuple[tuple[Hardware | str, ...], ...]
     software: tuple[tuple[tuple[Software, ...], ...], ...]
     prices: tuple[float, ...]
     shown: tuple[str, ...]
@@ -143,22 +145,38 @@ def list_structures(axes: tuple[Axis, ...]) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in itertools.product(*(axis.values for axis in fixed))]
 
 
-def resolve_devices(hardware: Any, axes: tuple[Axis, ...]) -> tuple[Hardware, ...]:
-    """Data sheets of one device with its fields changed; the numbers are the first of their axes.
+def resolve_devices(devices: tuple[Any, ...], axes: tuple[Axis, ...]) -> tuple[tuple[Hardware | str, ...], ...]:
+    """Data sheets of all devices with their fields changed, or why one cannot be changed so.
 
     Raises:
-        InputError: a device or field that does not exist, or a value of the wrong kind.
+        InputError: a device that does not exist, or a change that none of them takes.
+    """
+    changed = tuple(change_device(device, axes) for device in devices)
+    for same in zip(*changed, strict=True):
+        if all(isinstance(one, str) for one in same):
+            raise InputError(str(same[0]))
+    return changed
+
+
+def change_device(hardware: Any, axes: tuple[Axis, ...]) -> tuple[Hardware | str, ...]:
+    """Data sheets of one device with its fields changed, or why not; the numbers are the first of their axes.
+
+    Raises:
+        InputError: there is no such device.
     """
     if not axes:
         return (load_hardware(hardware),)
     if isinstance(hardware, Hardware):
         raise InputError(f"{hardware.id} is an object; hardware_changes need a device by name or file")
     firsts = {axis.name: axis.values[0] for axis in axes}
-    base, changed = load_hardware(hardware), []
+    base, changed = load_hardware(hardware), list[Hardware | str]()
     for structure in list_structures(axes):
         texts = {key: write_hardware_value(key, value) for key, value in (firsts | structure).items()}
         name = f"{base.id} ({describe(structure) or 'changed'})"  # another device: profiles are a transfer
-        changed.append(replace(change_hardware(str(hardware), texts), id=name, name=name))
+        try:
+            changed.append(replace(change_hardware(str(hardware), texts), id=name, name=name))
+        except InputError as error:
+            changed.append(f"{base.id}: {error}")
     return tuple(changed)
 
 
@@ -221,8 +239,10 @@ def resolve_plan(space: Space, price: str | None, **rest: Any) -> Plan:
     """Resolve every name of a space; the rest are fields of ``Plan``.
 
     Raises:
-        InputError: a name, file, field or value that is wrong.
+        InputError: a name, file, field or value that is wrong, or too many points.
     """
+    if space.points > MOST_POINTS:
+        raise InputError(f"{space.points:,} points are more than the {MOST_POINTS:,} that a sweep may have")
     check_names(space)
     models, devices, stacks, calibrations = (axis.values for axis in space.names[:4])
     specs = tuple(load_model(model) for model in models)
@@ -234,7 +254,7 @@ def resolve_plan(space: Space, price: str | None, **rest: Any) -> Plan:
     return Plan(
         space,
         specs,
-        tuple(resolve_devices(device, space.hardware_fields) for device in devices),
+        resolve_devices(devices, space.hardware_fields),
         software,
         tuple(resolve_price(device, space.hardware_fields, price) for device in devices),
         **rest,

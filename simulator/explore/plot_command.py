@@ -273,6 +273,8 @@ def pareto(
 
     if not models or not devices:
         raise InputError("plot pareto needs a model and a device: -m NAME -H NAME, each as often as you like")
+    if price is not None and against != "cost":
+        raise InputError("--price: is only of use with --against cost")
     comparison = explore.compare(
         [load_model(name) for name in models],
         explore.list_places(devices, stacks or [None], calibrations or [None], hardware_changes),

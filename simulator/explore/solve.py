@@ -7,10 +7,12 @@ Every trial is a call of ``predict``, and an answer comes with the trial beside 
   the largest that is known to hold are all tried. Only past that are times taken to grow between two points of a grid
   that is finer than 2%, and the counts after the answer are all tried again.
 - **Devices and layouts**: the fewest. All layouts that divide the model are tried.
-- **Units**: the fewest; all numbers from one up are tried. The peak, a number of its own, stays as it is.
+- **Units**: the fewest; all numbers from one up are tried.
 - **Other numbers of the data sheet**: the smallest, by bisection of the logarithm between the first point of a grid
   (ten an octave) that holds and the one below it. Times fall as bandwidths grow, so that is the answer; with clock and
   peak tiles change in steps, and where a time crosses its limit more than once the crossing is one of those.
+
+More units like these, or a higher clock, have higher peaks: the peaks of the data sheet change in proportion.
 """
 
 from __future__ import annotations
@@ -24,8 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import InputError, unknown_name
-from simulator.explore.datasheet import find_unit, list_numbers, replace_numbers
-from simulator.explore.limits import HIGH_ENDS, Check, Limit, find_excess, hold_all, list_checks
+from simulator.explore.datasheet import SCALES_PEAKS, UNITS, find_unit, list_numbers, list_peaks, replace_numbers
+from simulator.explore.limits import (
+    HIGH_ENDS,
+    Check,
+    Limit,
+    find_closest,
+    find_misses,
+    hold_all,
+    keep_tightest,
+    list_checks,
+)
 from simulator.explore.sensitivity import list_used_numbers
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
@@ -37,16 +48,14 @@ from simulator.prediction import Prediction, Question, predict
 
 COUNTS = ("batch_size", "prompt_tokens", "output_tokens")
 LAYOUTS = ("devices", "tp", "pp", "dp")
-UNITS = "compute.units"
 CAPACITY = "memory.capacity"
 POSITIONS = "positions"
 MOST_SCANNED = 2**18
 CHUNK = 2**15  # counts in one array
 GRID_RATIO = 1 + 1 / 64
-MOST_UNITS = 4096
+MOST_UNITS = 1024  # that are tried, or eight times as many as there are
 OCTAVES, POINTS = 20, 10  # of the grid over a number of a data sheet: each way from what it is, and of each octave
 PRECISION = 1e-9  # relative, of such a number
-AS_CLOSE = 1e-3  # difference of logarithms of two that miss their limits by as much
 
 
 class Trial(NamedTuple):
@@ -60,11 +69,6 @@ class Trial(NamedTuple):
     def holds(self) -> bool:
         """Whether every limit holds."""
         return bool(hold_all(self.checks))
-
-    @property
-    def excess(self) -> float:
-        """Logarithm of how far the worst of the limits is from holding; negative where all hold."""
-        return float(np.max(find_excess(self.checks)))
 
 
 @dataclass(frozen=True)
@@ -144,9 +148,12 @@ class Problem:
 
 def change_number(hardware: Hardware, key: str, value: float) -> Hardware:
     """A device with another number in its data sheet, which makes it another device unless it is the same number."""
-    if list_numbers(hardware)[key] == value:
+    there = list_numbers(hardware)[key]
+    if there == value:
         return hardware
-    return replace(replace_numbers(hardware, {key: value}), id=f"{hardware.id} ({key}={value:g} {find_unit(key)})")
+    peaks = {peak: number * value / there for peak, number in list_peaks(hardware).items()}
+    numbers = {key: value} | (peaks if key in SCALES_PEAKS else {})
+    return replace(replace_numbers(hardware, numbers), id=f"{hardware.id} ({key}={value:g} {find_unit(key)})")
 
 
 def solve(problem: Problem) -> Solution:
@@ -156,6 +163,7 @@ def solve(problem: Problem) -> Solution:
         InputError: an unknown that there is not or that nothing depends on, or a limit on what the request lacks.
     """
     check_problem(problem)
+    problem = replace(problem, limits=keep_tightest(problem.limits))
     if problem.unknown in COUNTS:
         return solve_count(problem)
     if problem.unknown in LAYOUTS:
@@ -170,13 +178,21 @@ def check_problem(problem: Problem) -> None:
         InputError: with the reason.
     """
     question, unknown = problem.question, problem.unknown
+    if unknown not in (*COUNTS, *LAYOUTS):
+        check_number(question, unknown)
     if not problem.limits and unknown not in (*COUNTS, *LAYOUTS, CAPACITY):
         raise InputError(f"solve for {unknown} needs a limit: --slo tpot_s:0.03")
     single = question.work.workload.output_tokens == 1 and unknown != "output_tokens"
     if single and any(limit.name.startswith("tpot_s") for limit in problem.limits):
         raise InputError("a request of one output token has no tpot_s to limit (--output-tokens)")
-    if unknown in (*COUNTS, *LAYOUTS):
-        return
+
+
+def check_number(question: Question, unknown: str) -> None:
+    """Refuse what no data sheet has, and numbers that reach no time.
+
+    Raises:
+        InputError: with the reason.
+    """
     numbers, used = list_numbers(question.hardware), [*list_used_numbers(question), CAPACITY]
     if unknown not in numbers:
         raise unknown_name("--for", unknown, [*COUNTS, *LAYOUTS, *used])
@@ -193,9 +209,18 @@ def solve_count(problem: Problem) -> Solution:
     if meeting:
         at = problem.attempt(meeting)
         return conclude(problem, "largest", at, attempt_past(problem, meeting + 1, most), f"1 to {end:,}")
-    grid = list_counts(1, end)
-    closest = problem.attempt(int(grid[np.argmin(np.broadcast_to(find_excess(problem.check(grid)), grid.shape))]))
-    return conclude(problem, "largest", closest, None, f"1 to {end:,}")
+    return conclude(problem, "largest", problem.attempt(find_closest_count(problem, end)), None, f"1 to {end:,}")
+
+
+def find_closest_count(problem: Problem, end: int) -> int:
+    """The count up to an end that misses the limits by the least: of all where these are few, else of a grid."""
+    counts = np.arange(1.0, end + 1) if end <= problem.most_scanned else list_counts(1, end)
+    misses = []
+    for start in range(0, len(counts), CHUNK):
+        part = counts[start : start + CHUNK]
+        missed = find_misses(problem.check(part))
+        misses.append(np.broadcast_to(missed, (len(missed), len(part))))
+    return int(counts[find_closest(np.concatenate(misses, axis=1))])
 
 
 def find_most(problem: Problem) -> int:
@@ -273,10 +298,11 @@ def solve_layout(problem: Problem) -> Solution:
     tried = f"{len(trials)} layouts of {trials[0].value.devices} to {trials[-1].value.devices} devices"
     place = next((place for place, trial in enumerate(trials) if trial.holds), None)
     if place is None:
-        return conclude(problem, "smallest", find_closest(trials), None, tried)
+        return conclude(problem, "smallest", pick_closest(trials), None, tried)
     at = trials[place]
-    fewer = [trial for trial in trials[:place] if trial.value.devices < at.value.devices]
-    beyond = min(fewer, key=lambda trial: (-trial.value.devices, trial.excess), default=None)
+    most = max((trial.value.devices for trial in trials if trial.value.devices < at.value.devices), default=0)
+    fewer = [trial for trial in trials if trial.value.devices == most]
+    beyond = pick_closest(fewer) if fewer else None
     return conclude(problem, "smallest", at, beyond, tried)
 
 
@@ -305,13 +331,19 @@ def can_run(problem: Problem, layout: Deployment) -> bool:
 
 def solve_units(problem: Problem) -> Solution:
     """The fewest units that meet every limit."""
+    most = max(MOST_UNITS, 8 * problem.question.hardware.compute.units)
+    return solve_upwards(problem, range(1, most + 1), f"1 to {most:,}")
+
+
+def solve_upwards(problem: Problem, values: Iterable[float], tried: str) -> Solution:
+    """The first of ascending values that meets every limit, with the one before it."""
     failing: list[Trial] = []
-    for units in range(1, MOST_UNITS + 1):
-        trial = problem.attempt(units)
+    for value in values:
+        trial = problem.attempt(value)
         if trial.holds:
-            return conclude(problem, "smallest", trial, failing[-1] if failing else None, f"1 to {MOST_UNITS:,}")
+            return conclude(problem, "smallest", trial, failing[-1] if failing else None, tried)
         failing.append(trial)
-    return conclude(problem, "smallest", find_closest(failing), None, f"1 to {MOST_UNITS:,}")
+    return conclude(problem, "smallest", pick_closest(failing), None, tried)
 
 
 def solve_number(problem: Problem) -> Solution:
@@ -320,26 +352,19 @@ def solve_number(problem: Problem) -> Solution:
     there = list_numbers(hardware)[problem.unknown]
     steps = range(-OCTAVES * POINTS, OCTAVES * POINTS + 1)
     tried = f"2^-{OCTAVES} to 2^{OCTAVES} times what {hardware.id} has"
-    failing: list[Trial] = []
-    for step in steps:
-        trial = problem.attempt(there * 2.0 ** (step / POINTS))
-        if trial.holds:
-            at, beyond = narrow(problem, trial, failing[-1] if failing else None)
-            return conclude(problem, "smallest", at, beyond, tried)
-        failing.append(trial)
-    return conclude(problem, "smallest", find_closest(failing), None, tried)
+    rough = solve_upwards(problem, (there * 2.0 ** (step / POINTS) for step in steps), tried)
+    if not rough.possible or rough.beyond is None:
+        return rough
+    return conclude(problem, "smallest", *narrow(problem, rough.at, rough.beyond), tried)
 
 
-def find_closest(trials: list[Trial]) -> Trial:
-    """The first of those that miss their limits by the least."""
-    least = min(trial.excess for trial in trials)
-    return next(trial for trial in trials if trial.excess <= least + AS_CLOSE)
+def pick_closest(trials: list[Trial]) -> Trial:
+    """The first of the trials that miss their limits by the least."""
+    return trials[find_closest(np.stack([find_misses(trial.checks) for trial in trials], axis=1))]
 
 
-def narrow(problem: Problem, holding: Trial, failing: Trial | None) -> tuple[Trial, Trial | None]:
+def narrow(problem: Problem, holding: Trial, failing: Trial) -> tuple[Trial, Trial]:
     """Bring a value that holds and one below it that fails together."""
-    if failing is None:
-        return holding, None
     while holding.value / failing.value - 1 > PRECISION:
         middle = problem.attempt(math.sqrt(holding.value * failing.value))
         holding, failing = (middle, failing) if middle.holds else (holding, middle)

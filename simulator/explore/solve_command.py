@@ -15,6 +15,8 @@ from simulator.report.options import (
     out_option,
     output_option,
     question_options,
+    slo_option,
+    warn,
     warn_of_bound,
 )
 from simulator.report.output import OutputForm
@@ -69,14 +71,6 @@ def resolve_question(
     return question
 
 
-def resolve_price(hardware: str, price: str | None) -> Any:
-    """The price of a device by its own id, whatever was changed of it; None where none ships."""
-    from simulator.inputs.library import load_hardware
-    from simulator.metrics.rates import find_price
-
-    return find_price(load_hardware(hardware).id, price)
-
-
 @click.command()
 @question_options
 @click.option(
@@ -84,17 +78,11 @@ def resolve_price(hardware: str, price: str | None) -> Any:
     "unknown",
     required=True,
     metavar="WHAT",
-    help="batch_size, prompt_tokens, output_tokens (the largest); devices, tp, pp, dp (the fewest); "
-    "memory.bandwidth, memory.capacity, compute.matrix_peak.fp16, links.node.bandwidth... (the smallest).",
+    help="batch_size, prompt_tokens, output_tokens (the largest); devices (tp x pp), tp, pp, dp (the fewest); "
+    "memory.bandwidth, memory.capacity, compute.matrix_peak.fp16, links.node.bandwidth, or compute.units and "
+    "compute.clock with the peaks in proportion (the smallest). What its own option says is not used.",
 )
-@click.option(
-    "--slo",
-    "slo",
-    multiple=True,
-    metavar="NAME:AMOUNT",
-    help="A limit: tpot_s:0.03, ttft_s:200ms, tpot_s_high:0.03 (upper end of the 90% interval), cost_usd:0.01, "
-    "output_tokens_per_s:>1000. Repeated, all hold. Memory always does.",
-)
+@slo_option
 @request_options
 def solve(
     model: str,
@@ -110,7 +98,7 @@ def solve(
     out: Path | None,
     **options: Any,
 ) -> None:
-    """Find the extreme value of one unknown that meets every limit and fits in memory.
+    """Find the extreme value of one unknown that meets every limit (--slo) and fits in memory.
 
     The answer is confirmed by predictions on both sides of it: it holds, and the next value fails. Exit 3 where no
     value meets every limit, with the closest.
@@ -124,16 +112,19 @@ def solve(
     from simulator.explore.limits import parse_limit
     from simulator.explore.solve import Problem
     from simulator.explore.solve import solve as find_solution
-    from simulator.report.solution import explain_impossible, report_solution
+    from simulator.metrics.rates import find_price
+    from simulator.report.solution import explain_impossible, note_positions, report_solution
 
     counts = {name: options.pop(name) for name in COUNTS}
     if unknown in counts:
         counts[unknown] = 1
     limits = tuple(parse_limit(text) for text in slo)
     question = resolve_question(model, hardware, calibration, stack, changes, hardware_changes, counts, options)
-    problem = Problem(question, unknown, limits, resolve_price(hardware, price))
+    problem = Problem(question, unknown, limits, find_price(question.hardware.id, price))
     solution = find_solution(problem)
     deliver(report_solution(problem, solution, output), out)
+    if (note := note_positions(solution)) is not None:
+        warn(note)
     if not solution.possible:
         raise ImpossibleError(explain_impossible(solution))
 
@@ -166,9 +157,10 @@ def sensitivity(
       roofcast sensitivity -m llama-3-8b -H h100-sxm-80gb -c none --by tpot_s -o json
     """
     from simulator.explore.sensitivity import find_sensitivity
+    from simulator.metrics.rates import find_price
     from simulator.report.sensitivity import report_sensitivity
 
     counts = {name: options.pop(name) for name in COUNTS}
     question = resolve_question(model, hardware, calibration, stack, changes, hardware_changes, counts, options)
-    found = find_sensitivity(question, by, resolve_price(hardware, price))
+    found = find_sensitivity(question, by, find_price(question.hardware.id, price))
     deliver(report_sensitivity(found, output), out)

@@ -3,6 +3,7 @@
 The order is that of ``NAMES``, then the fields of the device and those of the architecture as given, then
 ``prompt_tokens``, ``output_tokens`` and ``batch_size``; the last varies fastest. Fields are lists ``1,2,4`` or ranges
 ``1TB/s..8TB/s*1.2`` (geometric) and ``1TB/s..8TB/s+0.5TB/s`` (arithmetic), the end included where a step meets it.
+A value that is given twice counts once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ SIZES = ("tp", "pp", "dp", "ep", "micro_batches")
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 FIELD_RANGE = re.compile(r"(?P<first>.+?)\.\.(?P<last>[^*]+?)(?P<sign>[*+])(?P<step>[^*+]+)")
 DASH_RANGE = re.compile(r"\d+-\d+[+*]\d+")
+MOST_WHOLE = 2**53  # up to here a float holds every whole number
 # Numbers of a data sheet that the time laws take as arrays, by key, with what they measure; None: a whole number.
 HARDWARE_NUMBERS: tuple[tuple[re.Pattern[str], Dimension | None], ...] = (
     (re.compile(r"compute\.units"), None),
@@ -116,16 +118,14 @@ def read_counts(name: str, given: Any) -> tuple[int, ...]:
     Raises:
         InputError: none, or one that is not.
     """
-    if isinstance(given, str):
-        return tuple(parse_counts(given, name))
-    values = np.atleast_1d(np.asarray(given)).ravel()
-    if values.dtype.kind == "f" and np.all(values == np.floor(values)) and np.all(np.abs(values) < 2**53):
+    values = np.atleast_1d(np.asarray(parse_counts(given, name) if isinstance(given, str) else given)).ravel()
+    if values.dtype.kind == "f" and np.all(values == np.floor(values)) and np.all(np.abs(values) < MOST_WHOLE):
         values = values.astype(np.int64)
     if not values.size:
         refuse_empty(name, ())
-    if values.dtype.kind not in "iu" or np.any(values < 1) or np.any(values > 2**53):
+    if values.dtype.kind not in "iu" or np.any(values < 1) or np.any(values > MOST_WHOLE):
         raise InputError(f"{name} holds a value that is not a whole number of at least 1, at most 2^53")
-    return tuple(int(value) for value in values)
+    return tuple(dict.fromkeys(int(value) for value in values))
 
 
 def refuse_empty(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -148,7 +148,7 @@ def find_dimension(key: str) -> tuple[bool, Dimension | None]:
 
 
 def read_hardware_field(key: str, given: Any) -> tuple[Any, ...]:
-    """Values of a field of the data sheet: floats in SI units, whole numbers, or text for what is no number.
+    """Values of a field of the data sheet: floats in SI units, whole numbers, or text for what is neither.
 
     Raises:
         InputError: no number, no unit, or a range that goes nowhere.
@@ -157,15 +157,15 @@ def read_hardware_field(key: str, given: Any) -> tuple[Any, ...]:
     where = f"--set-hw {key}"
     values: list[Any] = []
     for part in split_parts(given, where):
-        if not is_number:
-            values.append(part)
-        elif dimension is None:
+        if dimension is None and (is_number or is_whole(part)):
             values += read_numbers(part, where)
+        elif dimension is None:
+            values.append(part)
         else:
             values += read_quantities(part, where, dimension)
     if is_number and dimension is None and any(value < 1 for value in values):
         raise InputError(f"{where}: must be at least 1")
-    return refuse_empty(where, tuple(values))
+    return refuse_empty(where, tuple(dict.fromkeys(values)))
 
 
 def read_architecture_field(key: str, given: Any) -> tuple[Any, ...]:
@@ -178,11 +178,18 @@ def read_architecture_field(key: str, given: Any) -> tuple[Any, ...]:
     for part in split_parts(given, where):
         if not isinstance(part, str):
             values.append(part.item() if isinstance(part, np.generic) else part)
-        elif ".." in part or DASH_RANGE.fullmatch(part):
+        elif is_whole(part):
             values += read_numbers(part, where)
         else:
             values.append(read_scalar(part))
-    return refuse_empty(where, tuple(values))
+    if any(isinstance(value, int) and abs(value) > MOST_WHOLE for value in values):
+        raise InputError(f"{where}: a whole number is at most 2^53")
+    return refuse_empty(where, tuple(dict.fromkeys(values)))
+
+
+def is_whole(part: Any) -> bool:
+    """Whether an item is a whole number without a sign or a range of such."""
+    return isinstance(part, str) and (part.isdecimal() or ".." in part or bool(DASH_RANGE.fullmatch(part)))
 
 
 def split_parts(given: Any, where: str) -> list[Any]:

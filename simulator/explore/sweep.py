@@ -18,9 +18,9 @@ from simulator.explore.filters import (
     find_rows,
     join_tables,
     parse_condition,
-    parse_limit,
     parse_objectives,
     parse_order,
+    read_limit,
     reduce_table,
 )
 from simulator.explore.plan import OPTIONAL, OUTCOMES, Plan, resolve_plan
@@ -103,7 +103,7 @@ def sweep(
         changes: architecture fields, each with a value, several, or text such as ``"1,2,4"`` or ``"1..8*2"``.
         hardware_changes: data-sheet fields as text with units, such as ``"1TB/s..8TB/s*1.2"``, or several of them.
         where: comparisons of columns that rows must meet, such as ``"tpot_s<0.05"``.
-        slo: limits such as ``"ttft_s:0.5"``.
+        slo: limits such as ``"ttft_s:0.5"``, ``"tpot_s:30ms"`` or ``"output_tokens_per_s:>1000"``.
         pareto: columns of which the frontier is kept, such as ``"ttft_s,max:output_tokens_per_s"``.
         sort: column to sort by; ``"-e2e_s"`` is descending.
         top: how many rows to keep.
@@ -165,7 +165,7 @@ def make_plan(
     if top is not None and top < 1:
         raise InputError(f"--top is {top}; it must be at least 1")
     conditions: list[Condition] = [parse_condition(text, known) for text in where]
-    conditions += [parse_limit(text, known) for text in slo]
+    conditions += [read_limit(text) for text in slo]
     plan = resolve_plan(
         space,
         price,

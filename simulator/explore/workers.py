@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +15,7 @@ from simulator.explore.plan import Plan
 
 UNDER_WAY = 2  # chunks for each worker, so that memory stays flat
 DASK_TIMEOUT_S = 10
+ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://[\w.\-\[\]:]+?(:(?P<port>\d{1,9}))?|inproc://.+")
 
 
 def run_chunks(plan: Plan, chunks: Iterable[int], jobs: int = 1, dask: str | None = None) -> Iterator[ChunkAnswer]:
@@ -50,6 +52,7 @@ def run_on_dask(plan: Plan, chunks: Iterable[int], address: str) -> Iterator[Chu
         import distributed
     except ImportError:
         raise InputError("--dask needs Dask: pip install 'roofcast[dask]'") from None
+    check_address(address)
     try:
         client: Any = distributed.Client(address, timeout=DASK_TIMEOUT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
@@ -62,6 +65,17 @@ def run_on_dask(plan: Plan, chunks: Iterable[int], address: str) -> Iterator[Chu
         yield from keep_under_way(
             lambda chunk: client.submit(evaluate_chunk, sent, chunk, pure=False), chunks, threads * UNDER_WAY
         )
+
+
+def check_address(address: str) -> None:
+    """Refuse what is no address, before a client of Dask waits for it.
+
+    Raises:
+        InputError: it is none.
+    """
+    matched = ADDRESS.fullmatch(address)
+    if matched is None or (matched["port"] is not None and not 0 < int(matched["port"]) < 2**16):
+        raise InputError(f"--dask: '{address}' is no address of a scheduler, such as tcp://10.0.0.1:8786")
 
 
 def keep_under_way(submit: Callable[[int], Any], chunks: Iterable[int], most: int) -> Iterator[ChunkAnswer]:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from simulator.costs.elementary import Number
 from simulator.errors import InputError, suggest, unknown_name
 from simulator.specfile import build, read_spec, spec_dataclass
 from simulator.units import DollarsPerSecond
@@ -119,13 +120,22 @@ def find_price(hardware: str, text: str | None) -> Price | None:
     if named:
         return named[0]
     if not text.strip()[:1].isdigit() and not text.strip().startswith((".", "+", "-")):
-        raise unknown_name(f"price of {hardware}", text, [price.id for price in shipped])
+        known = ", ".join(price.id for price in shipped) or "none ships"
+        raise InputError(f"'{text}' is no price of {hardware}: one with its unit, such as '4.096 USD/h', or {known}")
     money = parse_rate(text, PER_SECOND, "4.096 USD/h")
     if money.currency != "USD":
         raise InputError(f"the price '{text}' is not in US dollars, in which prices are given: '4.096 USD/h'")
     if not money.amount > 0:
         raise InputError(f"the price '{text}' must be more than zero")
     return Price("given", [hardware], money.amount, "today", "as given")
+
+
+def cost_request(price_usd_per_s: Number, devices: int, e2e_s: Number, batch_size: Number) -> Number:
+    """US dollars of one request: the price of all devices for the time of the batch, over the requests in it.
+
+    Of one request alone this is the idealized cost of Narayanan et al. 2023 (arXiv 2305.02440), section 3.
+    """
+    return price_usd_per_s * devices * e2e_s / batch_size
 
 
 def find_grid(text: str | None) -> Grid:

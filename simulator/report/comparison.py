@@ -49,12 +49,9 @@ def report_comparison(comparison: Comparison, price: str | None, form: OutputFor
 
 
 def list_comparison(comparison: Comparison, prices: list[Price | None]) -> list[dict[str, Any]]:
-    """One row a combination: its number, what was asked, the fields of the answer, cost, and ratios to the baseline.
-
-    ``cost_usd`` is of one request: the devices' price for its time, over the requests that share them.
-    """
+    """One row a combination: its number, what was asked, the fields of the answer, cost, and ratios to the baseline."""
     costs = [
-        None if price is None else float(find_cost(prediction, price) / prediction.question.work.workload.batch_size)
+        None if price is None else float(find_cost(prediction, price))
         for prediction, price in zip(comparison.predictions, prices, strict=True)
     ]
     rows: list[dict[str, Any]] = []

@@ -22,7 +22,7 @@ from simulator.inputs.workload import Workload
 from simulator.metrics.layout import choose_layout
 from simulator.metrics.names import Devices
 from simulator.metrics.power import find_energy, find_pass_power, find_tdp
-from simulator.metrics.rates import HOUR_S, Grid, Price, Site, describe_price
+from simulator.metrics.rates import HOUR_S, Grid, Price, Site, cost_request, describe_price
 from simulator.prediction import Prediction, answer, resolve
 from simulator.report.output import OutputForm, Row, format_markdown, format_rows, format_table
 from simulator.report.prediction import describe_basis
@@ -128,8 +128,9 @@ def find_board_energy(prediction: Prediction) -> Number:
 
 
 def find_cost(prediction: Prediction, price: Price) -> Number:
-    """Idealized cost of each query, US dollars: its time x devices x their price (Narayanan et al. 2023, section 3)."""
-    return prediction.e2e_s * prediction.devices * price.price
+    """Cost of each request, US dollars."""
+    batch = prediction.question.work.workload.batch_size
+    return cost_request(price.price, prediction.devices, prediction.e2e_s, batch)
 
 
 def count_flops(prediction: Prediction) -> Number:

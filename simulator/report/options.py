@@ -53,6 +53,14 @@ output_option = click.option(
 )
 out_option = click.option("--out", type=FILE, help="Write the answer to a file, whole or not at all.")
 
+slo_option = click.option(
+    "--slo",
+    multiple=True,
+    metavar="NAME:AMOUNT",
+    help="A limit: tpot_s:0.03, ttft_s:200ms, tpot_s_high:0.03 (upper end of the 90% interval), cost_usd:0.01 (of one "
+    "request), output_tokens_per_s:>1000. Repeated, all hold.",
+)
+
 
 def count_option(*names: str, default: str | None = None, text: str) -> Callable[[Command], Command]:
     """An option that takes a number, a list or a range."""

@@ -23,7 +23,6 @@ SHAPES: tuple[Any, ...] = (*MARKS.rstrip("8"), (4, 1, 0), (7, 1, 0), HOURGLASS, 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 BLACK, BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = COLOURS
 LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 3)), (0, (3, 1, 1, 1)))
-HATCHES = ("", "///", "...", "xx")
 # The salt makes names inside an SVG the same each time; sizes are in points.
 DOTS_PER_INCH = 150
 STYLE = {"svg.hashsalt": "roofcast", "font.size": 9.5, "axes.axisbelow": True, "figure.dpi": DOTS_PER_INCH}
@@ -80,15 +79,21 @@ def new_figure(width: float, height: float, title: Sequence[str]) -> Any:
     """An empty figure of so many inches below its title, whose lines are wrapped to the width."""
     from matplotlib.figure import Figure
 
-    lines = [part for line in title for part in textwrap.wrap(line, int(width / TITLE_INCH))]
+    lines = wrap_lines(title, int(width / TITLE_INCH))
     figure = Figure(figsize=(width, height + 0.19 * len(lines)), layout="constrained")
     figure.suptitle("\n".join(lines), fontsize="medium", parse_math=False)
     return figure
 
 
+def wrap_lines(lines: Sequence[str], letters: int) -> list[str]:
+    """Each line cut between words into as many as it needs; names keep their hyphens together."""
+    return [part for line in lines for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
+
+
 def add_legend(owner: Any, handles: Sequence[Any], place: str, **options: Any) -> Any:
     """A legend of a figure or of its axes; names in it may hold dollars, which would begin a formula."""
     legend = owner.legend(handles=handles, loc=place, frameon=False, **options)
+    legend.get_title().set_fontsize(legend.get_texts()[0].get_fontsize())
     for text in legend.get_texts():
         text.set_parse_math(False)
     return legend
@@ -100,31 +105,62 @@ def soften(axes: Any, direction: str = "both") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def pick_unit(largest: float, base: str) -> Unit:
-    """The unit in which the largest number of an axis is at least one: of ``s``, or another base with a prefix."""
+def make_mark(place: int, label: str) -> Any:
+    """The entry of a legend for the thing at a place of a list: its own shape and colour."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="", markersize=MARK_POINTS, label=label, **choose_mark(place))
+
+
+def choose_mark(place: int) -> dict[str, Any]:
+    """Shape and colour of the thing at a place of a list."""
+    return {"marker": SHAPES[place % len(SHAPES)], "color": COLOURS[place % len(COLOURS)]}
+
+
+def pick_unit(values: Sequence[float], base: str) -> Unit:
+    """The unit that numbers of an axis are easiest read in: of ``s``, or another base with a prefix.
+
+    The largest is at least one in it; where the axis is logarithmic, the number in its middle.
+    """
+    low, high, logarithmic = find_ends(values)
+    largest = math.sqrt(low * high) if logarithmic else high
     units = SECONDS if base == "s" else tuple((prefix + base, size) for prefix, size in PREFIXES)
-    reached = [Unit(*unit) for unit in units if unit[1] <= largest * (1 + 1e-9)]
+    reached = [Unit(*unit) for unit in units if unit[1] <= largest]
     return reached[-1] if reached else Unit(*units[0])
 
 
-def label_logarithmic(axis: Any, ends: tuple[float, float], gap: float = LEAST_GAP) -> None:
+def label_logarithmic(
+    axis: Any, ends: tuple[float, float], gap: float = LEAST_GAP, write: Callable[[float], str] | None = None
+) -> None:
     """Label a logarithmic axis at round numbers, written out."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis.axes.set(**{f"{axis.axis_name}scale": "log", f"{axis.axis_name}lim": ends})
     axis.set_major_locator(FixedLocator(choose_ticks(*ends, gap)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: write_plain(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: (write or write_plain)(value)))
     axis.set_minor_locator(NullLocator())
 
 
 def fit_axis(axis: Any, values: Sequence[float], gap: float = 0.13, from_zero: bool = True) -> None:
-    """Let an axis hold values above zero: logarithmic where they span much, else linear and from zero if wanted."""
+    """Let an axis hold values above zero, as ``find_ends`` has it."""
+    low, high, logarithmic = find_ends(values, from_zero)
+    if logarithmic:
+        label_logarithmic(axis, (low, high), gap)
+    else:
+        axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})
+
+
+def find_ends(values: Sequence[float], from_zero: bool = True) -> tuple[float, float, bool]:
+    """Ends of an axis with room around values above zero, and whether it is logarithmic: where they span much.
+
+    Otherwise it is linear, and begins at zero if wanted.
+    """
     low, high = min(values), max(values)
     if high / low >= LEAST_RATIO:
-        label_logarithmic(axis, (low / (high / low) ** 0.05, high * (high / low) ** 0.05), gap)
-        return
+        room = (high / low) ** 0.05
+        return low / room, high * room, True
     room = 0.05 * (high - low) or 0.05 * high
-    axis.axes.set(**{f"{axis.axis_name}lim": (0.0 if from_zero else low - room, high + max(room, 0.05 * high))})
+    return 0.0 if from_zero else low - room, high + room, False
 
 
 def drop_overlapping(figure: Any, axes: Any, texts: Sequence[Any], points: Sequence[tuple[float, float]]) -> None:
@@ -145,13 +181,10 @@ def drop_overlapping(figure: Any, axes: Any, texts: Sequence[Any], points: Seque
 
 
 def write_plain(value: float) -> str:
-    """A number in four digits, with thousands in groups and no exponent where it has few digits."""
-    return f"{value:,.4g}" if value == 0 or 1e-4 <= abs(value) < 1e4 else write_large(value)
-
-
-def write_large(value: float) -> str:
-    """A number outside the range that is easily read: whole ones in groups, small ones with an exponent."""
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.3g}"
+    """A number in up to four digits, thousands in groups; from ten million on, and far below one, with an exponent."""
+    if 1e4 <= abs(value) < 1e7:
+        return f"{value:,.0f}"
+    return f"{value:,.4g}" if value == 0 or 1e-4 <= abs(value) < 1e4 else f"{value:.3g}"
 
 
 def choose_ticks(low: float, high: float, gap: float = LEAST_GAP) -> list[float]:

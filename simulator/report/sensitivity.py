@@ -12,12 +12,13 @@ from simulator.units import format_quantity
 
 SCHEMA = "roofcast/sensitivity/1"
 ELASTICITIES = {metric: f"{metric.rpartition('_')[0]}_elasticity" for metric in METRICS}
+SHOWN = 0.5e-4  # elasticities that do not round to nothing
 PLAIN_UNITS = ("1", "cycles", "elements")
 LABELS = dict(zip(METRICS, ("time to first token", "time per output token", "whole request", "cost"), strict=True))
 
 
 def report_sensitivity(sensitivity: Sensitivity, form: OutputForm) -> str:
-    """A sensitivity in one of the forms; for people without what has no influence."""
+    """A sensitivity in one of the forms; for people without what hardly matters."""
     rows = list_influences(sensitivity)
     if form == "table":
         return format_sensitivity(sensitivity)
@@ -40,6 +41,7 @@ def describe_sensitivity(sensitivity: Sensitivity) -> dict[str, Any]:
         "by": sensitivity.by,
         "prediction": list_rows(sensitivity.prediction)[0] | {"cost_usd": sensitivity.metrics["cost_usd"]},
         "sensitivities": list_influences(sensitivity),
+        "combined": [list_influence(one) for one in sensitivity.combined],
         "interval": interval,
     }
 
@@ -49,8 +51,8 @@ def list_influences(sensitivity: Sensitivity) -> list[dict[str, Any]]:
 
     Keys: ``input``, ``kind`` (``data sheet``, ``price`` or ``factor``), ``value`` and ``unit`` in SI, the elasticities
     ``ttft_elasticity``, ``tpot_elasticity``, ``e2e_elasticity`` and ``cost_elasticity`` (None where the metric is not
-    defined), ``standard_error`` of a factor, relative, with its ``variance_share`` and ``known_share`` as
-    ``explore.sensitivity.Influence`` says, and ``meaning`` of a factor.
+    defined), ``stepped`` as ``explore.sensitivity.Influence`` says, ``standard_error`` of a factor, relative, with its
+    ``variance_share`` and ``known_share`` as there, and ``meaning`` of a factor.
     """
     return [list_influence(influence) for influence in sensitivity.influences]
 
@@ -64,6 +66,7 @@ def list_influence(influence: Influence) -> dict[str, Any]:
         "value": influence.value,
         "unit": influence.unit,
         **{ELASTICITIES[metric]: slope for metric, slope in influence.elasticities.items()},
+        "stepped": influence.stepped,
         "standard_error": influence.standard_error,
         "variance_share": influence.variance_share,
         "known_share": influence.known_share,
@@ -72,13 +75,14 @@ def list_influence(influence: Influence) -> dict[str, Any]:
 
 
 def list_shown(sensitivity: Sensitivity) -> list[dict[str, Any]]:
-    """The rows for people: inputs that something depends on, and metrics that there are."""
+    """The rows for people: inputs that matter in the digits shown, and metrics that there are."""
     defined = [metric for metric, value in sensitivity.metrics.items() if value is not None]
     rows = []
     for influence in sensitivity.influences:
-        if not any(influence.elasticities.values()):
+        if not any(abs(slope or 0.0) >= SHOWN for slope in influence.elasticities.values()):
             continue
-        row: dict[str, Any] = {"input": influence.name, "value": write_value(influence.value, influence.unit)}
+        name = f"{influence.name}{' *' if influence.stepped else ''}"
+        row: dict[str, Any] = {"input": name, "value": write_value(influence.value, influence.unit)}
         row |= {metric: write_slope(influence.elasticities[metric]) for metric in defined}
         if sensitivity.spread is not None:
             row["standard error"] = write_share(influence.standard_error)
@@ -102,9 +106,21 @@ def format_sensitivity(sensitivity: Sensitivity) -> str:
         format_table(shown),
     ]
     hidden = len(sensitivity.influences) - len(shown)
-    if hidden:
-        lines += ["", f"{hidden} further inputs have no influence on this request."]
-    return "\n".join(lines + describe_interval(sensitivity))
+    lines += ["", f"{hidden} further inputs move nothing by 0.0001%."] if hidden else []
+    if any(influence.stepped for influence in sensitivity.influences):
+        lines.append("*: the times follow this in steps, or bend at this very value: the slope between the steps.")
+    return "\n".join(lines + describe_combined(sensitivity) + describe_interval(sensitivity))
+
+
+def describe_combined(sensitivity: Sensitivity) -> list[str]:
+    """What clock and units do with the peaks in proportion, in words; nothing where no time depends on them."""
+    if not sensitivity.combined:
+        return []
+    lines = ["", "Each input moves alone. With the peaks in proportion (units: mean from half to twice as many):"]
+    for one in sensitivity.combined:
+        slopes = (f"{metric} {write_slope(slope)}" for metric, slope in one.elasticities.items() if slope is not None)
+        lines.append(f"  {one.name.removesuffix(' with peaks')}: {', '.join(slopes)}")
+    return lines
 
 
 def describe_interval(sensitivity: Sensitivity) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.explore.limits import MEMORY, Check
-from simulator.explore.solve import Problem, Solution, Trial
+from simulator.explore.datasheet import find_unit, list_numbers
+from simulator.explore.limits import COST, MEMORY, Check
+from simulator.explore.sensitivity import list_used_numbers
+from simulator.explore.solve import Problem, Solution, Trial, has_table
 from simulator.inputs.deployment import Deployment
+from simulator.metrics.rates import HOUR_S, describe_price
 from simulator.prediction import TIME_FIELDS
 from simulator.report.output import OutputForm, format_cell, format_rows, format_table
 from simulator.units import format_quantity
@@ -44,8 +47,10 @@ def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
         "closest": None if solution.possible else plain_value(solution.unknown, at.value),
         "layout": describe_layout(at),
         "beyond": None if solution.beyond is None else plain_value(solution.unknown, solution.beyond.value),
+        "along": list_along(problem, solution),
         "binding": solution.binding,
         "tried": solution.tried,
+        "price_usd_per_device_hour": None if problem.price is None else problem.price.price * HOUR_S,
         **({} if at.prediction is None else {name: getattr(at.prediction, name) for name in (*TIME_FIELDS, "basis")}),
         "limits": [list_limit(solution, check) for check in at.checks],
     }
@@ -57,6 +62,28 @@ def describe_layout(trial: Trial) -> dict[str, int] | None:
         return None
     d = trial.prediction.question.work.deployment
     return {name: getattr(d, name) for name in ("tp", "pp", "dp", "ep")}
+
+
+def list_along(problem: Problem, solution: Solution) -> dict[str, float]:
+    """Numbers of the data sheet that change with the unknown, of those that the request depends on, at the answer."""
+    prediction = solution.at.prediction
+    if prediction is None:
+        return {}
+    before, after = (list_numbers(question.hardware) for question in (problem.question, prediction.question))
+    used = list_used_numbers(problem.question)
+    return {key: after[key] for key in used if after[key] != before[key] and key != solution.unknown}
+
+
+def note_positions(solution: Solution) -> str | None:
+    """That an answer runs past the positions that the model is made for, which costs no time but sense."""
+    prediction = solution.at.prediction
+    if prediction is None or has_table(architecture := prediction.question.work.architecture):
+        return None
+    workload, most = prediction.question.work.workload, architecture.max_position_embeddings
+    reached = int(workload.prompt_tokens + workload.output_tokens - 1)
+    if reached <= most:
+        return None
+    return f"the request reaches {reached:,} tokens, and the model is made for {most:,} (max_position_embeddings)"
 
 
 def plain_value(unknown: str, value: Any) -> Any:
@@ -105,7 +132,9 @@ def list_shown(solution: Solution) -> list[dict[str, Any]]:
         if solution.beyond is not None:
             fails = beyond is not None and not beyond.holds
             written = "-" if beyond is None else write_measure(check, beyond.value)
-            row[f"just past: {write_value(solution, solution.beyond.value)}"] = f"{written}{' fails' if fails else ''}"
+            past = write_value(solution, solution.beyond.value)
+            column = "just past it" if past == here else f"just past: {past}"
+            row[column] = f"{written}{' fails' if fails else ''}"
         rows.append(row | {"binds": check.limit in solution.binding})
     return rows
 
@@ -114,20 +143,36 @@ def format_solution(problem: Problem, solution: Solution) -> str:
     """A solution for people: the answer in a line, what binds, and the limits on both sides of it."""
     question, prediction = problem.question, solution.at.prediction
     lines = [f"{question.model_label} on {question.hardware.id}, {question.work.stack.id}", write_answer(solution)]
-    if solution.unit != "1":
-        beyond = "" if solution.beyond is None else f"; fails at {solution.beyond.value!r}"
-        lines.append(f"exactly {solution.at.value!r} {solution.unit}{beyond}")
+    lines += describe_number(problem, solution)
     if prediction is not None:
         times = (f"{name} {format_cell(name, getattr(prediction, name))}" for name in TIME_FIELDS)
         lines.append(f"there: {', '.join(times)}; basis: {prediction.basis}")
+    if problem.price is not None and any(check.limit == COST for check in solution.at.checks):
+        lines.append(f"cost is of one request, at {describe_price(problem.price)}")
     return "\n".join([*lines, "", format_table(list_shown(solution))])
+
+
+def describe_number(problem: Problem, solution: Solution) -> list[str]:
+    """What there is to say of a number of a data sheet: all its digits, what there is now, what changes along."""
+    now = list_numbers(problem.question.hardware).get(solution.unknown)
+    if now is None:
+        return []
+    value, beyond = solution.at.value, solution.beyond
+    times = f"{value / now:.4g} times the {write_value(solution, now)} of {problem.question.hardware.id}"
+    exactly = f"exactly {value!r} {solution.unit}" + (f"; fails at {beyond.value!r}" if beyond is not None else "")
+    lines = [times if solution.unit == "1" else f"{exactly}; {times}"]
+    along = (
+        f"{key} {format_quantity(number, find_unit(key))}" for key, number in list_along(problem, solution).items()
+    )
+    written = ", ".join(along)
+    return [*lines, f"along with it: {written}"] if written else lines
 
 
 def write_answer(solution: Solution) -> str:
     """The answer in a line."""
     here = write_value(solution, solution.at.value)
     if not solution.possible:
-        return f"impossible: no {solution.unknown} meets every limit; the closest is {here}"
+        return f"impossible: no {name_unknown(solution)} meets every limit; the closest is {here}"
     found = f"{solution.sense} {solution.unknown}: {here}"
     if solution.beyond is None:
         return f"{found}, the end of what was tried ({solution.tried}): no limit binds"
@@ -142,10 +187,16 @@ def explain_impossible(solution: Solution) -> str:
         f"{write_measure(check, check.bound)} is asked for"
         for check in failing
     )
+    here = write_value(solution, solution.at.value)
     return (
-        f"impossible: no {solution.unknown} meets every limit (tried: {solution.tried}); the closest you get is "
-        f"{missed}, at {solution.unknown} {write_value(solution, solution.at.value)}"
+        f"impossible: no {name_unknown(solution)} meets every limit (tried: {solution.tried}); the closest you get is "
+        f"{missed}, at {here if solution.unknown == 'devices' else f'{solution.unknown} {here}'}"
     )
+
+
+def name_unknown(solution: Solution) -> str:
+    """The unknown in a sentence."""
+    return "number of devices" if solution.unknown == "devices" else solution.unknown
 
 
 def write_value(solution: Solution, value: Any) -> str:

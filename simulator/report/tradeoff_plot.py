@@ -10,9 +10,18 @@ from typing import Any
 
 from simulator.errors import InputError
 from simulator.metrics.pareto import find_frontier
-from simulator.report.plot_style import COLOURS, MARKS, PICTURES, choose_ticks, render
+from simulator.report.plot_style import (
+    MARK_POINTS,
+    add_legend,
+    check_picture,
+    choose_mark,
+    label_logarithmic,
+    make_mark,
+    new_figure,
+    render,
+    soften,
+)
 from simulator.report.tradeoff import COSTS, CostKind, Point, Tradeoff, group_points
-from simulator.specfile import check_target
 from simulator.units import format_quantity
 
 MOST_PANELS = 16
@@ -22,21 +31,6 @@ LINE_INCHES = 0.23
 TITLE_LETTERS = 38  # that fit on a panel
 
 
-def check_picture(path: Path, scenarios: int) -> None:
-    """Refuse what cannot be drawn, before anything is written.
-
-    Raises:
-        InputError: another ending than .svg or .png, too many scenarios, or a place that cannot be written.
-    """
-    if path.suffix not in PICTURES:
-        raise InputError(f"--plot: '{path}' must end in {' or '.join(PICTURES)}")
-    if scenarios > MOST_PANELS:
-        raise InputError(
-            f"--plot: {scenarios} scenarios are too many panels; choose up to {MOST_PANELS} with --scenario"
-        )
-    check_target(path)
-
-
 def draw_tradeoff(tradeoff: Tradeoff, metric: str, path: Path) -> bytes:
     """Draw accuracy over cost, the frontier as a line of steps; a filled mark is on it, an open one is dominated.
 
@@ -44,65 +38,53 @@ def draw_tradeoff(tradeoff: Tradeoff, metric: str, path: Path) -> bytes:
         The picture in the format of the path's ending.
 
     Raises:
-        InputError: matplotlib is not installed, or as ``check_picture``.
+        InputError: matplotlib is not installed, another ending than .svg or .png, a place that cannot be written, or
+            too many scenarios.
     """
-    check_picture(path, len(group_points(tradeoff.points)))
+    check_picture(path, "--plot: ")
+    scenarios = len(group_points(tradeoff.points))
+    if scenarios > MOST_PANELS:
+        raise InputError(
+            f"--plot: {scenarios} scenarios are too many panels; choose up to {MOST_PANELS} with --scenario"
+        )
     return render(lambda: make_figure(tradeoff, metric), path)
 
 
 def make_figure(tradeoff: Tradeoff, metric: str) -> Any:
     """The figure: what the costs rest on above, a panel a scenario, the marks below."""
-    from matplotlib.figure import Figure
-
     kind, groups = COSTS[tradeoff.against], group_points(tradeoff.points)
     models = list(dict.fromkeys(point.score.model for point in tradeoff.points))
     columns = min(len(groups), 1 + math.isqrt(len(groups) - 1))
     lines = -(-len(groups) // columns)
     width = PANEL_INCHES * max(columns, 2)
-    handles = [*(make_handle(model, models) for model in models), *explain_marks()]
+    handles = [*(make_mark(place, model) for place, model in enumerate(models)), *explain_marks()]
     longest = max(len(handle.get_label()) for handle in handles)
     beside = max(1, int(width / (0.6 + LETTER_INCHES * longest)))
-    title = "\n".join(textwrap.fill(line, int(width / 0.08)) for line in tradeoff.title.splitlines())
-    height = PANEL_INCHES * lines + LINE_INCHES * (-(-len(handles) // beside) + title.count("\n") + 2)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    height = PANEL_INCHES * lines + LINE_INCHES * (-(-len(handles) // beside) + 1)
+    figure = new_figure(width, height, tradeoff.title.splitlines())
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, (scenario, group) in zip(panels, groups.items(), strict=False):
         draw_panel(panel, scenario, group, models, kind)
         panel.set_ylabel(metric.replace("_", " "), parse_math=False)
     for panel in panels[len(groups) :]:
         panel.set_axis_off()
-    figure.suptitle(title, fontsize="small", parse_math=False)
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=beside, frameon=False, fontsize="small")
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a name may hold dollars, which would begin a formula
+    add_legend(figure, handles, "outside lower center", ncols=beside, fontsize="small")
     return figure
 
 
 def draw_panel(panel: Any, scenario: str, group: Sequence[Point], models: Sequence[str], kind: CostKind) -> None:
     """One scenario."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     on_frontier = find_frontier([(point.score.accuracy, point.cost) for point in group])
     best = sorted((point.cost, point.score.accuracy) for point, on_it in zip(group, on_frontier, strict=True) if on_it)
     panel.step(*zip(*best, strict=True), where="post", color="0.6", linewidth=1, zorder=1)
     for point, on_it in zip(group, on_frontier, strict=True):
-        index = models.index(point.score.model)
-        colour = COLOURS[index % len(COLOURS)]
-        panel.plot(
-            point.cost,
-            point.score.accuracy,
-            MARKS[index % len(MARKS)],
-            color=colour,
-            markerfacecolor=colour if on_it else "white",
-            markersize=7,
-        )
+        mark = choose_mark(models.index(point.score.model))
+        face = mark["color"] if on_it else "white"
+        panel.plot(point.cost, point.score.accuracy, linestyle="", markerfacecolor=face, markersize=MARK_POINTS, **mark)
     costs = [point.cost for point in group]
     ends = (min(costs) / 1.2, max(costs) * 1.2)
-    panel.set_xscale("log")
-    panel.set_xlim(ends)
-    panel.xaxis.set_major_locator(FixedLocator(choose_ticks(*ends)))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: write_cost(cost, kind.unit)))
-    panel.xaxis.set_minor_locator(NullLocator())
+    label_logarithmic(panel.xaxis, ends, write=lambda cost: write_cost(cost, kind.unit))
+    soften(panel)
     panel.tick_params(axis="x", labelsize="small")
     panel.set_xlabel(kind.label)
     title = textwrap.fill(scenario.replace(",", ", "), TITLE_LETTERS)
@@ -119,16 +101,9 @@ def explain_marks() -> list[Any]:
     from matplotlib.lines import Line2D
 
     marks = [
-        Line2D([], [], marker="o", color="0.4", linestyle="", markersize=7, markerfacecolor=face, label=meaning)
+        Line2D(
+            [], [], marker="o", color="0.4", linestyle="", markersize=MARK_POINTS, markerfacecolor=face, label=meaning
+        )
         for face, meaning in (("0.4", "filled: on the frontier"), ("white", "open: dominated"))
     ]
     return [*marks, Line2D([], [], color="0.6", linewidth=1, label="the frontier")]
-
-
-def make_handle(model: str, models: Sequence[str]) -> Any:
-    """The entry of a model in the legend."""
-    from matplotlib.lines import Line2D
-
-    index = models.index(model)
-    mark, colour = MARKS[index % len(MARKS)], COLOURS[index % len(COLOURS)]
-    return Line2D([], [], marker=mark, color=colour, linestyle="", label=model, markersize=7)

@@ -12,16 +12,14 @@ from simulator.errors import InputError
 from simulator.prediction import Prediction
 from simulator.report.plot_style import (
     BLUE,
-    LEAST_RATIO,
     VERMILION,
     add_legend,
     fit_axis,
     new_figure,
     pick_unit,
     soften,
-    write_plain,
 )
-from simulator.report.plots.text import Canvas, Scale
+from simulator.report.plots.text import Canvas, choose_scale, join_lines
 from simulator.report.plots.title import describe_place, name_basis, write_count
 from simulator.units import format_seconds
 
@@ -32,6 +30,7 @@ AXES = {
 }
 TIMES = {"ttft_s": "time to first token", "tpot_s": "time per output token", "e2e_s": "whole request"}
 TEXT_LINES = 13
+MOST_DOTS = 40  # that a curve is drawn with; past it they would hide the band
 
 
 class Curve(NamedTuple):
@@ -102,7 +101,7 @@ def title_curves(prediction: Prediction, axis: str) -> list[str]:
     question = prediction.question
     workload = question.work.workload
     fixed = [write_count(name, int(np.ravel(getattr(workload, name))[0])) for name in AXES if name != axis]
-    return [f"Latency: {describe_place(question)}", f"{', '.join(fixed)}; {name_basis(question)}"]
+    return ["Latency", describe_place(question), f"{', '.join(fixed)}; {name_basis(question)}"]
 
 
 def make_figure(found: Latency) -> Any:
@@ -120,8 +119,8 @@ def draw_curve(panel: Any, found: Latency, curve: Curve) -> None:
     """One panel."""
     points = found.of(curve)
     spread = any(point.std for point in found.measured)
-    unit = pick_unit(max(curve.seconds), "s")
     drawn = [*curve.seconds, *(curve.low or ()), *(curve.high or ()), *(point.seconds for point in points)]
+    unit = pick_unit(drawn, "s")
     fit_axis(panel.xaxis, [*curve.x, *(point.x for point in points)], 0.15, from_zero=False)
     fit_axis(panel.yaxis, [value / unit.size for value in drawn], 0.1)
     label = "prediction"
@@ -131,7 +130,8 @@ def draw_curve(panel: Any, found: Latency, curve: Curve) -> None:
     else:
         label = "bound: no software can be faster"
     seconds = [value / unit.size for value in curve.seconds]
-    panel.plot(curve.x, seconds, "o-", color=BLUE, markersize=4, linewidth=1.5, label=label)
+    dots = "o-" if len(curve.x) <= MOST_DOTS else "-"
+    panel.plot(curve.x, seconds, dots, color=BLUE, markersize=4, linewidth=1.5, label=label)
     if points:
         panel.errorbar(
             [point.x for point in points],
@@ -151,11 +151,9 @@ def draw_curve(panel: Any, found: Latency, curve: Curve) -> None:
 
 def print_text(found: Latency) -> str:
     """The same in characters, and as a table."""
-    lines = [*found.title]
-    for curve in found.curves:
-        lines += ["", *print_curve(found, curve)]
     legend = ["* prediction"] + ([". ends of the 90% interval"] if found.curves[0].low is not None else [])
-    return "\n".join([*lines, "", *legend, *(["o measured"] if found.measured else [])])
+    legend += ["o measured"] if found.measured else []
+    return join_lines(found.title, *(print_curve(found, curve) for curve in found.curves), legend)
 
 
 def print_curve(found: Latency, curve: Curve) -> list[str]:
@@ -164,7 +162,7 @@ def print_curve(found: Latency, curve: Curve) -> list[str]:
     ends = [curve.low or curve.seconds, curve.high or curve.seconds]
     drawn = [*ends[0], *ends[1], *(point.seconds for point in points)]
     across = [*curve.x, *(point.x for point in points)]
-    canvas = Canvas(choose_scale(across), choose_scale(drawn, seconds=True), TEXT_LINES)
+    canvas = Canvas(choose_scale(across, from_zero=False), choose_scale(drawn, format_seconds), TEXT_LINES)
     for end in ends:
         canvas.draw_path(list(zip(curve.x, end, strict=True)), ".")
     canvas.draw_path(list(zip(curve.x, curve.seconds, strict=True)), "*")
@@ -184,12 +182,3 @@ def print_row(found: Latency, curve: Curve, place: int) -> str:
     measured = format_seconds(here[0]) if here else "-"
     predicted = format_seconds(curve.seconds[place])
     return f"{'':12}{curve.x[place]:>14,.0f}  {predicted:>10}  {interval:>24}  {measured:>10}"
-
-
-def choose_scale(values: Sequence[float], seconds: bool = False) -> Scale:
-    """A scale that holds values: logarithmic where they span much; times from zero where it is linear."""
-    low, high = min(values), max(values)
-    write = format_seconds if seconds else write_plain
-    if low > 0 and high / low >= LEAST_RATIO:
-        return Scale(low, high, logarithmic=True, write=write)
-    return Scale(0.0 if seconds else low, high if high > low or seconds else low + 1, write=write)

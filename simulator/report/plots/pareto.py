@@ -15,19 +15,19 @@ from simulator.metrics.rates import find_price
 from simulator.prediction import Prediction
 from simulator.report.ideal import find_cost
 from simulator.report.plot_style import (
-    COLOURS,
     GREY,
-    LEAST_RATIO,
     MARK_POINTS,
     SHAPES,
     add_legend,
+    choose_mark,
     drop_overlapping,
     fit_axis,
+    make_mark,
     new_figure,
     pick_unit,
     soften,
 )
-from simulator.report.plots.text import LETTERS, Canvas, Scale
+from simulator.report.plots.text import LETTERS, Canvas, choose_scale, join_lines
 from simulator.report.plots.title import write_count
 from simulator.report.sensitivity import LABELS
 from simulator.units import format_quantity, format_seconds
@@ -85,13 +85,18 @@ class Pareto(NamedTuple):
 
     @property
     def notes(self) -> list[str]:
-        """What the marks mean, and how many combinations are not there."""
+        """What the marks of the figure mean, and what is not there."""
         notes = ["filled: on the frontier; open: another is at least as good in both"]
+        if any(point.low is not None for point in self.points):
+            notes.append("bars: 90% interval of the time")
         if self.varies:
             notes.append(f"numbers: {self.varies}")
-        return notes + (
-            [f"{self.left_out} combinations do not fit in memory and are left out"] if self.left_out else []
-        )
+        return [*notes, *self.omissions]
+
+    @property
+    def omissions(self) -> list[str]:
+        """How many combinations are not there, if any."""
+        return [f"{self.left_out} combinations do not fit in memory and are left out"] if self.left_out else []
 
 
 def find_pareto(predictions: Sequence[Prediction], metric: str, against: str, price: str | None) -> Pareto:
@@ -118,7 +123,7 @@ def find_pareto(predictions: Sequence[Prediction], metric: str, against: str, pr
         Point(name, label_point(one, varies), time, *find_ends(one, metric), value, on_it)
         for name, one, time, value, on_it in zip(names, fitting, times, values, best, strict=True)
     ]
-    title = [f"{LABELS[metric].capitalize()} against {AGAINST[against].label.partition(' (')[0]}", shared]
+    title = [f"{LABELS[metric].capitalize()} against {AGAINST[against].label.partition(' (')[0]}", *shared]
     told = " + ".join(name.replace("_", " ") for name in varies)
     return Pareto(title, metric, against, told, points, len(predictions) - len(fitting))
 
@@ -150,11 +155,11 @@ def find_value(prediction: Prediction, against: str, price: str | None) -> float
     found = find_price(hardware, price)
     if found is None:
         raise InputError(f"no price of {hardware} is known; give one with --price, such as --price '2.50 USD/h'")
-    return float(find_cost(prediction, found)) / count_of(prediction, "batch_size")
+    return float(find_cost(prediction, found))
 
 
-def name_series(predictions: Sequence[Prediction]) -> tuple[list[str], str]:
-    """What each prediction is of, by what differs; and what all share, for the title."""
+def name_series(predictions: Sequence[Prediction]) -> tuple[list[str], list[str]]:
+    """What each prediction is of, by what differs; and what all share, lines of the title."""
     facts = [list_facts(prediction) for prediction in predictions]
     same = {name for name in facts[0] if len({fact[name] for fact in facts}) == 1}
     always = {"model", "place"} if len(same) == len(facts[0]) else {"place"} - same
@@ -164,7 +169,8 @@ def name_series(predictions: Sequence[Prediction]) -> tuple[list[str], str]:
         for name in COUNTS
         if len({count_of(prediction, name) for prediction in predictions}) == 1
     ]
-    return names, "; ".join([", ".join(facts[0][name] for name in facts[0] if name in same), ", ".join(counts)])
+    shared = [", ".join(facts[0][name] for name in facts[0] if name in same), ", ".join(counts)]
+    return names, [line for line in shared if line]
 
 
 def list_facts(prediction: Prediction) -> dict[str, str]:
@@ -196,28 +202,19 @@ def make_figure(found: Pareto) -> Any:
     rows = -(-len(series) // beside) + len(notes)
     figure = new_figure(8.2, 4.4 + LEGEND_INCHES * rows, found.title)
     axes = figure.add_subplot()
-    unit = pick_unit(max(point.seconds for point in found.points), "s")
+    edges = [edge for point in found.points for edge in (point.low, point.seconds, point.high) if edge]
+    unit = pick_unit(edges, "s")
     draw_frontier(axes, found, unit.size)
     texts = [text for place, name in enumerate(series) for text in draw_series(axes, found, name, place, unit.size)]
-    edges = [edge / unit.size for point in found.points for edge in (point.low, point.seconds, point.high) if edge]
-    fit_axis(axes.xaxis, edges, 0.12, from_zero=False)
+    fit_axis(axes.xaxis, [edge / unit.size for edge in edges], 0.12, from_zero=False)
     fit_axis(axes.yaxis, [point.value for point in found.points], 0.1)
     axes.set(xlabel=f"{LABELS[found.metric]} ({unit.symbol})", ylabel=AGAINST[found.against].label)
     soften(axes)
-    handles = [make_handle(place, name) for place, name in enumerate(series)]
+    handles = [make_mark(place, name) for place, name in enumerate(series)]
     handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="frontier"))
     add_legend(figure, handles, "outside lower center", ncols=beside, fontsize=8.5, title="\n".join(notes))
-    figure.legends[0].get_title().set_fontsize(8.5)
     drop_overlapping(figure, axes, texts, [(point.seconds / unit.size, point.value) for point in found.points])
     return figure
-
-
-def make_handle(place: int, name: str) -> Any:
-    """The entry of a series in the legend."""
-    from matplotlib.lines import Line2D
-
-    colour = COLOURS[place % len(COLOURS)]
-    return Line2D([], [], linestyle="", marker=SHAPES[place], markersize=7, color=colour, label=name)
 
 
 def draw_frontier(axes: Any, found: Pareto, size: float) -> None:
@@ -236,15 +233,15 @@ def draw_frontier(axes: Any, found: Pareto, size: float) -> None:
 
 def draw_series(axes: Any, found: Pareto, name: str, place: int, size: float) -> list[Any]:
     """The points of one series; return their labels."""
-    colour, mark = COLOURS[place % len(COLOURS)], SHAPES[place]
+    mark = choose_mark(place)
+    colour = mark["color"]
     texts = []
     for point in (point for point in found.points if point.series == name):
         x, y = point.seconds / size, point.value
         if point.low is not None and point.high is not None:
             axes.plot([point.low / size, point.high / size], [y, y], color=colour, alpha=0.4, linewidth=1, zorder=2)
         face = colour if point.on_frontier else "white"
-        look: Any = {"marker": mark, "markerfacecolor": face, "markersize": MARK_POINTS}
-        axes.plot(x, y, linestyle="", color=colour, zorder=3, gid="point", **look)
+        axes.plot(x, y, linestyle="", markerfacecolor=face, markersize=MARK_POINTS, zorder=3, gid="point", **mark)
         if point.label:
             texts.append(axes.annotate(point.label, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7.5))
     return texts
@@ -270,16 +267,5 @@ def print_text(found: Pareto) -> str:
         lines.append(f"{letter}  {format_seconds(point.seconds):>9}  {against.write(point.value):>16}  {said}".rstrip())
     names = [f"{LETTERS[place]}  {name}" for place, name in enumerate(found.series)]
     picture = canvas.print(LABELS[found.metric], against.label)
-    notes = [
-        "capital: on the frontier; small: another is at least as good in both; *: several; . frontier",
-        *found.notes[1:],
-    ]
-    return "\n".join([*found.title, "", *picture, "", *names, "", *lines, "", *notes])
-
-
-def choose_scale(values: Sequence[float], write: Callable[[float], str]) -> Scale:
-    """A scale that holds values: logarithmic where they span much, else from zero."""
-    low, high = min(values), max(values)
-    if high / low >= LEAST_RATIO:
-        return Scale(low / 1.1, high * 1.1, logarithmic=True, write=write)
-    return Scale(0.0, 1.05 * high, write=write)
+    legend = ["capital: on the frontier; small: another is at least as good in both", ". frontier; * several"]
+    return join_lines(found.title, picture, names, lines, [*legend, *found.omissions])

@@ -21,8 +21,9 @@ from simulator.report.plot_style import (
     new_figure,
     pick_unit,
     soften,
+    wrap_lines,
 )
-from simulator.report.plots.text import LETTERS, Canvas, Scale
+from simulator.report.plots.text import LETTERS, WIDTH, Canvas, Scale, align, join_lines
 from simulator.report.plots.title import title_request
 from simulator.timing.step import OperatorTime, PassTime
 from simulator.units import format_quantity
@@ -30,6 +31,7 @@ from simulator.units import format_quantity
 COLOURS = {"prefill": VERMILION, "decode": BLUE}
 ENTRY_INCHES, OTHER_ENTRIES = 0.182, 7  # of the legend
 INTENSITY = "arithmetic intensity (FLOP/byte of device memory)"
+NAME_COLUMNS = 28  # of an operator in characters
 SMALLEST_MARK, LARGEST_MARK = 30.0, 200.0  # area of a mark in square points, by its operator's share of the pass
 
 
@@ -133,7 +135,7 @@ def make_figure(found: Roofline) -> Any:
     figure = new_figure(8.6, max(4.9, ENTRY_INCHES * entries + 0.4), found.title)
     axes = figure.add_subplot()
     across, up = found.ends
-    unit = pick_unit(found.top, "FLOP/s")
+    unit = pick_unit(up, "FLOP/s")
     label_logarithmic(axes.xaxis, across, 0.1)
     label_logarithmic(axes.yaxis, (up[0] / unit.size, up[1] / unit.size), 0.1)
     handles = [*draw_roofs(axes, found, unit.size), *draw_points(axes, found, unit.size)]
@@ -217,28 +219,16 @@ def print_text(found: Roofline) -> str:
     highest = max(roof.flops_per_s for roof in found.roofs)
     canvas.draw_line(lambda x: speed if (speed := x * found.bandwidth_bytes_per_s) <= highest else math.nan, "/")
     names = list(dict.fromkeys(point.name for point in found.points))
-    lines = [f"   {'operator':34} {'phase':8} {'FLOP/byte':>10} {'speed':>14} {'share of pass':>14}"]
-    for point in found.points:
+    labels = align(["operator", *(point.name for point in found.points)], NAME_COLUMNS)
+    lines = [f"   {labels[0]} {'phase':7} {'FLOP/byte':>10} {'speed':>13} {'of the pass':>12}"]
+    for label, point in zip(labels[1:], found.points, strict=True):
         letter = LETTERS[names.index(point.name) % 26]
         letter = letter.upper() if point.phase == "decode" else letter
         canvas.mark(point.intensity, point.flops_per_s, letter, several="*")
         speed = format_quantity(point.flops_per_s, "FLOP/s")
         share = f"{100 * point.share:.1f}%"
-        lines.append(f"{letter}  {point.name:34} {point.phase:8} {point.intensity:10.4g} {speed:>14} {share:>14}")
+        lines.append(f"{letter}  {label} {point.phase:7} {point.intensity:10.4g} {speed:>13} {share:>12}")
     roofs = [f"{'===' if roof.used else '---'} {roof.label}" for roof in found.roofs]
     picture = canvas.print(INTENSITY, "predicted speed")
-    return "\n".join(
-        [
-            *found.title,
-            "",
-            *picture,
-            "",
-            f"/// {found.memory}",
-            *roofs,
-            "",
-            *lines,
-            "*  several of them",
-            "",
-            found.note,
-        ]
-    )
+    lines.append("*  several of them")
+    return join_lines(found.title, picture, [f"/// {found.memory}", *roofs], lines, wrap_lines([found.note], WIDTH))

@@ -1,4 +1,4 @@
-"""Pictures in plain characters, 80 to 100 columns wide: a grid with two axes, and bars."""
+"""Pictures in plain characters, at most 80 columns wide: a grid with two axes, and bars."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from simulator.report.plot_style import choose_ticks, list_even_ticks, write_plain
+from simulator.report.plot_style import choose_ticks, find_ends, list_even_ticks, wrap_lines, write_plain
 
-WIDTH = 88  # columns of a picture
-COLUMNS, LINES = 72, 20  # of the grid inside its axes
+WIDTH = 80  # columns of a picture
+COLUMNS, LINES = 64, 20  # of the grid inside its axes
 MARGIN = WIDTH - COLUMNS - 2  # columns left of the grid
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -94,11 +94,11 @@ class Canvas:
 
     def print_scale(self) -> list[str]:
         """The horizontal axis: a line with ticks, and their numbers below."""
-        axis, numbers = ["-"] * COLUMNS, [" "] * (WIDTH + 8)
+        axis, numbers = ["-"] * COLUMNS, [" "] * WIDTH
         taken = 0
         for tick in self.x.ticks(0.12):
             column, text = round(self.x.place(tick) * (COLUMNS - 1)), self.x.write(tick)
-            first = max(MARGIN + 2 + column - len(text) // 2, 0)
+            first = min(MARGIN + 2 + column - len(text) // 2, WIDTH - len(text))
             if first < taken:
                 continue
             axis[column] = "+"
@@ -107,14 +107,26 @@ class Canvas:
         return [" " * (MARGIN + 1) + "+" + "".join(axis), "".join(numbers).rstrip()]
 
 
+def choose_scale(values: Sequence[float], write: Callable[[float], str] = write_plain, from_zero: bool = True) -> Scale:
+    """A scale that holds values above zero, as the axis of a figure would."""
+    low, high, logarithmic = find_ends(values, from_zero)
+    return Scale(low, high, logarithmic, write)
+
+
+def join_lines(title: Sequence[str], *parts: Sequence[str]) -> str:
+    """The text of a picture: its title, wrapped, and its parts with an empty line before each."""
+    return "\n".join([*wrap_lines(title, WIDTH), *(line for part in parts if part for line in ("", *part))])
+
+
 def draw_bar(start: float, end: float, width: int, character: str) -> str:
     """A bar between two shares of a width, at least one character long."""
     first, last = sorted((round(start * width), round(end * width)))
-    first, last = min(first, width - 1), max(last, first + 1)
+    first = min(first, width - 1)
+    last = max(last, first + 1)
     return (" " * first + character * (last - first)).ljust(width)
 
 
-def align(names: Sequence[str], most: int = 34) -> list[str]:
+def align(names: Sequence[str], most: int) -> list[str]:
     """Names padded to one width, cut where they are too long."""
     width = min(max(map(len, names)), most)
     return [(name if len(name) <= width else name[: width - 1] + "…").ljust(width) for name in names]

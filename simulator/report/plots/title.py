@@ -1,4 +1,4 @@
-"""What a picture is of: model, device, request, profile and basis, in two lines."""
+"""What a picture is of: model, device, request, profile and basis, a line each."""
 
 from __future__ import annotations
 
@@ -41,4 +41,4 @@ def name_basis(question: Question) -> str:
 def title_request(prediction: Prediction, what: str) -> list[str]:
     """The lines above a picture of a single request."""
     question = prediction.question
-    return [f"{what}: {describe_place(question)}", f"{describe_request(prediction)}; {name_basis(question)}"]
+    return [what, describe_place(question), f"{describe_request(prediction)}; {name_basis(question)}"]

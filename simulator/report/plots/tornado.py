@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from simulator.errors import InputError
 from simulator.explore.sensitivity import Sensitivity
 from simulator.report.plot_style import BLUE, GREEN, ORANGE, add_legend, new_figure, soften
-from simulator.report.plots.text import align, draw_bar
+from simulator.report.plots.text import align, draw_bar, join_lines
 from simulator.report.plots.title import title_request
 from simulator.report.sensitivity import LABELS
 
 LOOKS = {"data sheet": (BLUE, ""), "price": (GREEN, "..."), "factor": (ORANGE, "///")}
 CHARACTERS = {"data sheet": "#", "price": "$", "factor": "="}
-BAR_COLUMNS = 28
-LEAST_HEIGHT, ROW_INCHES = 1.7, 0.29
+NAME_COLUMNS, BAR_COLUMNS = 30, 26  # in characters
+LEAST_HEIGHT, ROW_INCHES, NOTE_INCHES = 1.7, 0.29, 0.2
 LEAST_ELASTICITY = 5e-4  # that is drawn
+STEPPED = " *"  # behind the name of an input that the times follow in steps
 
 
 class Row(NamedTuple):
-    """One input: its elasticity, and the share of the interval's variance that knowing it would take away."""
+    """One input, its name marked where the times follow it in steps.
+
+    Beside the elasticity: the share of the interval's variance that knowing the input would take away.
+    """
 
     name: str
     kind: str
@@ -56,24 +59,26 @@ class Tornado(NamedTuple):
         return f"change of the {LABELS[self.metric]} (%) for 1% more of the input"
 
     @property
-    def note(self) -> str:
-        """What is not drawn."""
-        return f"{self.left_out} further inputs matter less or not at all" if self.left_out else "these are all inputs"
+    def notes(self) -> list[str]:
+        """What is not drawn, and what the mark of a step means."""
+        steps = any(row.name.endswith(STEPPED) for row in self.rows)
+        others = (
+            f"{self.left_out} further inputs matter less or not at all" if self.left_out else "these are all inputs"
+        )
+        return [
+            others,
+            *(["*: the times follow this in steps, or bend here: the slope between the steps"] if steps else []),
+        ]
 
 
 def find_tornado(sensitivity: Sensitivity, most: int) -> Tornado:
-    """Take the inputs with the largest elasticities of the metric that the sensitivity ranks by.
-
-    Raises:
-        InputError: the metric is not defined for the request.
-    """
+    """Take the inputs with the largest elasticities of the metric that the sensitivity ranks by."""
     by = sensitivity.by
-    if sensitivity.metrics.get(by) is None:
-        why = "no price is known; give one with --price" if by == "cost_usd" else "it needs 2 output tokens or more"
-        raise InputError(f"--of {by}: is not defined here: {why}")
     slopes = [(one, one.elasticities[by] or 0.0) for one in sensitivity.influences]
-    rows = [Row(one.name, one.kind, slope, one.known_share) for one, slope in slopes if abs(slope) >= LEAST_ELASTICITY][
-        :most
+    large = [(one, slope) for one, slope in slopes if abs(slope) >= LEAST_ELASTICITY]
+    rows = [
+        Row(one.name + (STEPPED if one.stepped else ""), one.kind, slope, one.known_share)
+        for one, slope in large[:most]
     ]
     title = title_request(sensitivity.prediction, f"What the {LABELS[by]} depends on")
     return Tornado(title, by, rows, len(slopes) - len(rows))
@@ -83,7 +88,8 @@ def make_figure(found: Tornado) -> Any:
     """The picture: bars of the elasticities, and beside them the shares of the interval where there is one."""
     from matplotlib.patches import Patch
 
-    figure = new_figure(8.6, LEAST_HEIGHT + ROW_INCHES * len(found.rows), found.title)
+    height = LEAST_HEIGHT + ROW_INCHES * len(found.rows) + NOTE_INCHES * len(found.notes)
+    figure = new_figure(8.6, height, found.title)
     columns = 2 if found.has_shares else 1
     ratios = [2.2, 1.0][:columns]
     panels = figure.subplots(1, columns, squeeze=False, sharey=True, width_ratios=ratios)[0]
@@ -93,7 +99,8 @@ def make_figure(found: Tornado) -> Any:
     panels[0].set_yticks(range(len(found.rows)), [row.name for row in found.rows], parse_math=False)
     panels[0].invert_yaxis()
     handles = [Patch(facecolor=LOOKS[k][0], hatch=LOOKS[k][1], edgecolor="black", label=k) for k in found.kinds]
-    add_legend(figure, [*handles, Patch(alpha=0, label=found.note)], "outside lower center", ncols=len(handles) + 1)
+    notes = "\n".join(found.notes)
+    add_legend(figure, handles, "outside lower center", ncols=len(handles), title=notes)
     return figure
 
 
@@ -122,7 +129,7 @@ def draw_shares(panel: Any, found: Tornado) -> None:
             continue
         panel.barh(place, shares[place], color="0.45", edgecolor="black", linewidth=0.7, height=0.7)
         text: Any = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
-        panel.annotate(f"{shares[place]:.0f}%", (shares[place], place), **text)
+        panel.annotate(f"{shares[place]:.1f}%", (shares[place], place), **text)
     panel.set_xlim(0, 1.3 * max([*shares, 1.0]))
     panel.set_xlabel("of the interval's variance (%),\ngone were it known exactly")
     panel.tick_params(axis="y", length=0)
@@ -134,13 +141,14 @@ def print_text(found: Tornado) -> str:
     values = [row.elasticity for row in found.rows]
     low, high = min(min(values), 0.0), max(max(values), 0.0)
     zero = -low / (high - low)
-    lines = [f"{'':34}  {'percent':>8}  {'':{BAR_COLUMNS + 2}}" + ("  interval" if found.has_shares else "")]
-    names = align([row.name for row in found.rows])
+    names = align([row.name for row in found.rows], NAME_COLUMNS)
+    head = f"{'':{len(names[0])}} {'percent':>8}  {'':{BAR_COLUMNS + 2}}" + (" interval" if found.has_shares else "")
+    lines = [head.rstrip()]
     for name, row in zip(names, found.rows, strict=True):
         end = (row.elasticity - low) / (high - low)
         drawn = draw_bar(zero, end, BAR_COLUMNS, CHARACTERS[row.kind])
-        share = "" if row.known_share is None else f"{100 * row.known_share:9.1f}%"
-        lines.append(f"{name:34}  {row.label:>8}  |{drawn}|{share}".rstrip())
+        share = "" if row.known_share is None else f"{100 * row.known_share:8.1f}%"
+        lines.append(f"{name} {row.label:>8}  |{drawn}|{share}".rstrip())
     legend = [f"{CHARACTERS[kind]} {kind}" for kind in found.kinds]
     shares = ["interval: share of its variance that would go were the factor known exactly"] if found.has_shares else []
-    return "\n".join([*found.title, "", *lines, "", *legend, f"percent: {found.label}", *shares, found.note])
+    return join_lines(found.title, lines, [*legend, f"percent: {found.label}", *shares, *found.notes])

@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 from simulator.errors import InputError
 from simulator.explore.explain import Explanation
 from simulator.report.plot_style import BLUE, GREY, ORANGE, new_figure, pick_unit, soften
-from simulator.report.plots.text import align, draw_bar
+from simulator.report.plots.text import align, draw_bar, join_lines
 from simulator.report.plots.title import title_request
 from simulator.report.sensitivity import LABELS
 from simulator.units import format_seconds
 
 TOTAL = "prediction"
 NEGLIGIBLE = 1e-9  # of the whole: such steps are not drawn
-BAR_COLUMNS = 34  # of a bar in characters
+NAME_COLUMNS, BAR_COLUMNS = 24, 32  # in characters
+LABEL_ROOM = 1.32  # of the longest bar, for what stands beside it
 LEAST_HEIGHT, ROW_INCHES = 1.6, 0.34
 LOOKS = {"total": (BLUE, ""), "longer": (ORANGE, "///"), "shorter": (GREY, "...")}
 
@@ -67,6 +68,11 @@ class Waterfall(NamedTuple):
             reached += step.seconds
         return [*bars, Bar(TOTAL, 0.0, reached, True)]
 
+    @property
+    def longest_s(self) -> float:
+        """Where the bar that reaches farthest ends."""
+        return max(bar.end_s for bar in self.bars)
+
 
 def find_waterfall(explanation: Explanation, metric: str) -> Waterfall:
     """Take the steps that change a time: ``ttft_s``, ``tpot_s`` or ``e2e_s``.
@@ -82,7 +88,7 @@ def find_waterfall(explanation: Explanation, metric: str) -> Waterfall:
     steps = [Step(step.name, first * step.prefill_s + others * step.decode_s) for step in explanation.waterfall]
     whole = sum(step.seconds for step in steps)
     kept = [step for place, step in enumerate(steps) if place == 0 or abs(step.seconds) > NEGLIGIBLE * whole]
-    title = title_request(prediction, f"From the bound to the prediction, {LABELS[metric]}")
+    title = title_request(prediction, f"From the bound to the prediction: {LABELS[metric]}")
     return Waterfall(title, kept)
 
 
@@ -91,21 +97,20 @@ def make_figure(found: Waterfall) -> Any:
     bars = found.bars
     figure = new_figure(8.2, LEAST_HEIGHT + ROW_INCHES * len(bars), found.title)
     axes = figure.add_subplot()
-    unit = pick_unit(max(bar.end_s for bar in bars), "s")
-    longest = max(max(bar.start_s, bar.end_s) for bar in bars) / unit.size
+    unit = pick_unit([found.longest_s], "s")
     for row, bar in enumerate(bars):
         start, width = bar.start_s / unit.size, (bar.end_s - bar.start_s) / unit.size
         colour, hatch = LOOKS[bar.kind]
         axes.barh(row, width, left=start, color=colour, hatch=hatch, edgecolor="black", linewidth=0.7, height=0.66)
         end = max(start, start + width)
-        share = "" if bar.is_total else f"  ({100 * (bar.end_s - bar.start_s) / found.seconds:+.0f}%)"
+        share = "" if bar.is_total else f"  ({100 * (bar.end_s - bar.start_s) / found.seconds:+.1f}%)"
         axes.annotate(bar.label + share, (end, row), xytext=(5, 0), textcoords="offset points", va="center")
         if row + 1 < len(bars):
             edge = bar.end_s / unit.size
             axes.plot([edge, edge], [row + 0.33, row + 0.67], color="black", linewidth=0.7)
     axes.set_yticks(range(len(bars)), [bar.name for bar in bars], parse_math=False)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.32 * longest), xlabel=f"time ({unit.symbol}); percent of the {TOTAL}")
+    axes.set(xlim=(0, LABEL_ROOM * found.longest_s / unit.size), xlabel=f"time ({unit.symbol}); percent of the {TOTAL}")
     axes.tick_params(axis="y", length=0)
     soften(axes, "x")
     return figure
@@ -114,11 +119,11 @@ def make_figure(found: Waterfall) -> Any:
 def print_text(found: Waterfall) -> str:
     """The same in characters."""
     bars = found.bars
-    longest = max(max(bar.start_s, bar.end_s) for bar in bars)
+    longest = found.longest_s
     lines = []
-    for name, bar in zip(align([bar.name for bar in bars]), bars, strict=True):
+    for name, bar in zip(align([bar.name for bar in bars], NAME_COLUMNS), bars, strict=True):
         character = {"total": "#", "longer": "=", "shorter": "-"}[bar.kind]
         drawn = draw_bar(bar.start_s / longest, bar.end_s / longest, BAR_COLUMNS, character)
-        share = f"{100 * (bar.end_s - bar.start_s) / found.seconds:.0f}%"
-        lines.append(f"{name}  {bar.label:>10} {share:>5}  |{drawn}|")
-    return "\n".join([*found.title, "", *lines, "", f"percent: of the {TOTAL}"])
+        share = f"{100 * (bar.end_s - bar.start_s) / found.seconds:.1f}%"
+        lines.append(f"{name} {bar.label:>9} {share:>6}  |{drawn}|")
+    return join_lines(found.title, lines, [f"percent: of the {TOTAL}"])
