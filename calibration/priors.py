@@ -32,7 +32,7 @@ PRIORS: dict[str, Prior] = {
     "misaligned_slowdown": Prior(3.0, 0.2, "two-byte instead of sixteen-byte loads; about 3 in half precision"),
     "widening_cycles": Prior(3.0, 0.6, "a conversion and a scale or two a weight, on 64 lanes of a multiprocessor"),
     "grouped_slowdown": Prior(1.6, 0.25, "prompts of AIConfigurator's table of mixtures of experts on A100"),
-    "vector_product_cycles": Prior(20.0, 0.4, "some 16 warps a multiprocessor with one load of 600 cycles in flight"),
+    "narrow_load_cycles": Prior(20.0, 0.4, "30 warps a multiprocessor, each with one load of 600 cycles in flight"),
     "packing_passes": Prior(2.0, 0.3, "packed weights are written and read once more, in part from the caches"),
     "unpacked_efficiency": Prior(0.25, 0.4, "weights that are not packed feed the multipliers more slowly"),
     "kernel_latency_cycles": Prior(
@@ -99,7 +99,6 @@ COMPILED_PRIORS: dict[str, Prior] = {
     "sequence_host_s": Prior(2e-6, 1.5, "the graph holds the sampling"),
 }
 OWN_PRODUCT_PRIORS: dict[str, Prior] = {
-    "matrix_bandwidth_efficiency": Prior(0.65, 0.3, "hand-written kernels of one row stream between 0.4 and 0.9"),
     "cache_bandwidth_ratio": Prior(1.2, 0.5, "hand-written kernels over the cache are far from what it can do"),
 }
 

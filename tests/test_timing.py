@@ -21,6 +21,7 @@ from simulator.timing.efficiency import FACTORS, Factors, load_profile
 from simulator.timing.matrix import MISALIGNED_TILES, time_linear, time_menu
 from simulator.timing.request import time_decode_pass
 from simulator.timing.step import time_fixed
+from simulator.timing.stream import time_stream
 
 A100 = load_hardware("a100-sxm-80gb")
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
@@ -340,3 +341,19 @@ def test_the_flops_of_a_model_do_not_depend_on_the_stack_that_runs_it() -> None:
     ]
     flops = [answer.mfu * answer.ttft_s for answer in answers]
     assert flops[0] == pytest.approx(flops[1], rel=1e-12)
+
+
+def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_faster_still() -> None:
+    """Threads that load four bytes at a time have too few bytes under way to fill the memory's latency."""
+    stack, factors = load_stack("llama.cpp-b2795"), load_profile("a100-sxm-80gb--llama.cpp-b2795").values
+    kernel = Operator("residual", "elementwise", activation_bytes=1e9, launches=0)
+
+    def time(hardware: Hardware, narrow: bool = True) -> float:
+        return time_stream(
+            kernel, describe_device(hardware, Deployment(), replace(stack, narrow_loads=narrow)), factors
+        )
+
+    faster_clock = replace(A100, compute=replace(A100.compute, clock=2 * A100.compute.clock))
+    assert time(A100) > time(A100, narrow=False)
+    assert time(change(A100, bandwidth=2)) == time(A100)
+    assert time(A100, narrow=False) <= time(faster_clock) < time(A100)

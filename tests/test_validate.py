@@ -170,6 +170,16 @@ def test_a_transfer_is_less_certain_than_the_device_that_was_measured() -> None:
     assert validation.predicted[1] <= validation.predicted[0]
 
 
+@pytest.mark.parametrize(
+    ("profile", "hardware"),
+    [("rtx-4090--llama.cpp-b2795", "a100-sxm-80gb"), ("a100-sxm-40gb--vllm-0.6", "a100-sxm-80gb")],
+)
+def test_a_profile_predicts_another_device_within_eight_percent(profile: str, hardware: str, data_folder: Path) -> None:
+    known = load_profile(profile)
+    rows = select_rows(read_table(data_folder / "published.csv"), Selection(hardware=(hardware,), stack=(known.stack,)))
+    assert np.mean(np.abs(validate_profile(rows, known, transfer=True).errors)) < 0.08
+
+
 @pytest.mark.parametrize("transfer", [False, True])
 def test_rows_of_another_stack_are_refused(transfer: bool) -> None:
     with pytest.raises(InputError) as caught:

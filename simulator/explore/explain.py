@@ -47,7 +47,7 @@ IDEAL_EFFICIENCY = {
     "misaligned_slowdown": 1.0,
     "widening_cycles": 0.0,
     "grouped_slowdown": 1.0,
-    "vector_product_cycles": 0.0,
+    "narrow_load_cycles": 0.0,
     "packing_passes": 1.0,
     "unpacked_efficiency": 1.0,
 }

@@ -129,7 +129,7 @@ class Stack:
     # What issues the kernels, which decides what is known before measuring; compiled: sampling is in the graph too.
     host: Literal["python", "native", "compiled"] = "python"
     own_products: bool = False  # matrix products by kernels of the stack, not of the vendor's library
-    plain_vector_products: bool = False  # one row meets weights of 16 bits in a kernel that loads them two at a time
+    narrow_loads: bool = False  # threads of its own kernels load four bytes at a time
     accumulates_fp16: bool = False  # products of fp16 are added up in fp16, which some devices do faster
     widens_weights_above: int | None = None  # products of more tokens first write narrow weights to memory, widened
     allocates_cache: bool = False  # each layer allocates its cache anew for every request

@@ -19,8 +19,8 @@ class Device(NamedTuple):
 
     ``is_cpu``: its kernels and the host's work run in turn. ``wide_peak_flops_per_s``: of products without weights,
     which no narrow format holds for. ``weight_share``: size of a weight over that of the number it is multiplied with.
-    ``widens_above``: products of more tokens widen narrow weights in memory. ``plain_vector_products``: one row meets
-    weights in a kernel of small loads. ``splits_k`` and ``splits_context``: the
+    ``widens_above``: products of more tokens widen narrow weights in memory. ``narrow_loads``: threads of the stack's
+    own kernels load four bytes at a time. ``splits_k`` and ``splits_context``: the
     matrix library may split a product along k, and decode attention the tokens of a sequence.
     """
 
@@ -33,7 +33,7 @@ class Device(NamedTuple):
     element_bytes: Number
     weight_share: Number
     widens_above: float
-    plain_vector_products: bool
+    narrow_loads: bool
     splits_k: bool
     splits_context: bool
 
@@ -69,7 +69,7 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         deployment.activation_bytes,
         min(deployment.weight_bytes / deployment.input_bytes, 1.0),
         float("inf") if stack.widens_weights_above is None else float(stack.widens_weights_above),
-        stack.plain_vector_products,
+        stack.narrow_loads,
         stack.splits_k,
         stack.splits_context,
     )

@@ -35,7 +35,7 @@ class Factors(NamedTuple):
     misaligned_slowdown: Number
     widening_cycles: Number
     grouped_slowdown: Number
-    vector_product_cycles: Number
+    narrow_load_cycles: Number
     packing_passes: Number
     unpacked_efficiency: Number
     kernel_latency_cycles: Number
@@ -99,8 +99,8 @@ FACTORS: dict[str, FactorMeaning] = {
     "grouped_slowdown": FactorMeaning(
         "1", 1.0, 10.0, "slowdown of multiplying where one kernel applies several weight matrices, as of experts"
     ),
-    "vector_product_cycles": FactorMeaning(
-        "cycles", 0.1, 1e3, "time in which a unit multiplies one row with 64 weights that it loads two at a time"
+    "narrow_load_cycles": FactorMeaning(
+        "cycles", 0.1, 1e3, "time in which a unit moves 128 bytes in kernels whose threads load four bytes at a time"
     ),
     "packing_passes": FactorMeaning(
         "1", 1.0, 6.0, "times that the weights of a product cross a CPU's memory where they are packed first"

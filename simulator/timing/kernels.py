@@ -11,13 +11,7 @@ from simulator.timing.attention import time_decode_attention, time_latent_decode
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 from simulator.timing.matrix import time_batched, time_grouped, time_linear
-
-
-def time_stream(operator: Operator, device: Device, f: Factors) -> Number:
-    """A kernel that moves numbers through memory: latency of each launch plus bytes over the bandwidth it reaches."""
-    streaming = operator.bytes_moved / (f.stream_efficiency * device.bandwidth_bytes_per_s)
-    return operator.launches * f.kernel_latency_cycles / device.clock_hz + streaming
-
+from simulator.timing.stream import time_stream
 
 Law = Callable[[Operator, Device, Factors], Number]
 GPU_LAWS: dict[str, Law] = {

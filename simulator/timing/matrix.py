@@ -29,6 +29,7 @@ from simulator.costs.operators import Operator
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 from simulator.timing.rows import answer_rows, select_rows
+from simulator.timing.stream import load_narrowly, move_bytes
 
 # Output tiles (token rows x weight columns) that matrix libraries use for half precision, by the most rows of a product
 # that they are meant for. Tiles twice as high as what holds all rows are never the fastest.
@@ -84,18 +85,16 @@ def time_product(operator: Operator, device: Device, f: Factors) -> Number:
         lambda: time_tiled(operator, device, f),
         lambda: time_menu(operator, MISALIGNED_TILES, device, f, f.misaligned_slowdown),
     )
-    if device.plain_vector_products and device.weight_share == 1:
-        loading = operator.n * operator.k * f.vector_product_cycles / WIDENED_AT_ONCE / (device.units * device.clock_hz)
-        product = where(operator.m <= 1, maximum(product, loading), product)
+    if device.narrow_loads and device.weight_share == 1:
+        product = where(operator.m <= 1, maximum(product, load_narrowly(operator.weight_bytes, device, f)), product)
     return f.kernel_latency_cycles / device.clock_hz + product
 
 
 def time_widening(operator: Operator, device: Device, f: Factors) -> Number:
     """A kernel that reads narrow weights and writes wide ones, then the product with these."""
     wide = operator.n * operator.k * device.element_bytes
-    streaming = (operator.weight_bytes + wide) / (f.stream_efficiency * device.bandwidth_bytes_per_s)
     product = time_product(operator._replace(weight_bytes=wide), device._replace(weight_share=1.0), f)
-    return f.kernel_latency_cycles / device.clock_hz + streaming + product
+    return f.kernel_latency_cycles / device.clock_hz + move_bytes(operator.weight_bytes + wide, device, f) + product
 
 
 def time_grouped(operator: Operator, device: Device, f: Factors) -> Number:

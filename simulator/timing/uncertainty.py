@@ -18,9 +18,8 @@ from simulator.timing.request import Times
 
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
 # Scatter of the logarithm that moving factors to another device by its data sheet adds: the root mean square over the
-# four transfers that published requests allow, from one between near twins to one between classes of devices
-# (benchmarks/transfer.py).
-TRANSFER_STANDARD_ERROR = 0.20
+# four transfers that published requests allow (benchmarks/transfer.py).
+TRANSFER_STANDARD_ERROR = 0.11
 
 
 class Intervals(NamedTuple):
