@@ -19,10 +19,11 @@ import numpy as np
 from calibration.cases import build_cases, predict_rows
 from calibration.commands import read_rows
 from calibration.design import spare_requests
-from calibration.fit import fit_profile
+from calibration.fit import SCARCE_SCATTER, fit_profile
 from calibration.measurements import Measurement
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.report.output import format_table
+from simulator.timing.uncertainty import NORMAL_90
 
 MOST_ROWS = 8  # that one profile is fitted to, and at most half of what there is
 # Models that a stack is calibrated with, where not all: two of the others, of 70 billion parameters, differ by 33%.
@@ -60,12 +61,18 @@ def describe(errors: list[float]) -> dict[str, float]:
     }
 
 
+def find_scatter(errors: list[float]) -> float:
+    """Standard deviation of the logarithm by the part of the errors that holds 90%."""
+    return float(np.quantile(np.abs(np.log1p(errors)), 0.9)) / NORMAL_90
+
+
 def main(folder: Path) -> int:
     """Print the tables; 1 where a limit is passed."""
     rows = read_rows(folder / "published.csv", "tidy", "", "")
     settings = sorted({(row.hardware, row.stack) for row in rows})
     groups = [[row for row in rows if (row.hardware, row.stack) == setting] for setting in settings]
-    errors = [one for group in groups for one in judge_setting(group)]
+    judged = [judge_setting(group) for group in groups]
+    errors = [one for judge in judged for one in judge]
     keys: dict[str, Callable[[Measurement], object]] = {
         "setting": lambda row: f"{row.hardware} {row.stack}",
         "model": lambda row: row.model,
@@ -77,6 +84,9 @@ def main(folder: Path) -> int:
     for name, key in keys.items():
         print(summarise(errors, name, key), end="\n\n")
     total = describe([error for _, error in errors])
+    scatters = [find_scatter([error for _, error in judge]) for judge in judged]
+    print(f"scatter by device and stack: {', '.join(f'{scatter:.3f}' for scatter in scatters)}; ", end="")
+    print(f"median {np.median(scatters):.3f} ({SCARCE_SCATTER} in the intervals of small fits)")
     print(
         f"all {total['rows']} rows: median {100 * total['median_ape']:.1f}% (limit {100 * MEDIAN_LIMIT:g}%), "
         f"mean {100 * total['mape']:.1f}% (limit {100 * MEAN_LIMIT:g}%)"

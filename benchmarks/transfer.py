@@ -4,7 +4,7 @@
 
 reads ``published.csv`` in the folder (default: the one that ``ROOFCAST_DATA`` names) and takes every shipped profile to
 every other device that its stack was measured on there. The last line is the scatter that the transfer itself adds, the
-root mean square over the pairs of devices: what ``TRANSFER_STANDARD_ERROR`` stands for.
+root mean square over the pairs of devices, beside the one that intervals assume.
 """
 
 from __future__ import annotations

@@ -34,7 +34,10 @@ CPU_SCATTER = {"prefill": 0.07, "decode": 0.07, "request": 0.07, "linear": 0.15,
 CPU_OPERATOR_SCATTER = 0.2  # of the other kinds
 SOFT_L1_SCALE = 1.5  # residuals past this many standard deviations count linearly
 RESOLUTION_S = 0.0005  # times are printed to a millisecond: half a step
-FEWEST_ROWS = 10  # below which the scatter of a phase is not taken to be less than the one assumed
+FEWEST_ROWS = 10  # below which the scatter of a phase is not taken to be less than on other stacks
+# What fits to so few rows leave on the rows that they have not seen, as a 90% interval has it: the median of the eight
+# devices and stacks of benchmarks/published.py is 0.04.
+SCARCE_SCATTER = 0.04
 FEWEST_FOR_TAILS = 16  # of a phase or kind, to estimate its scatter from the 90% quantile
 MEDIAN_TO_DEVIATION = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
 LEAST_FREEDOM = 0.1  # a row that alone decides a factor shows little of its scatter
@@ -206,14 +209,14 @@ def find_scatter(errors: Array, assumed: Array, freedom: Array) -> float:
     """Standard deviation of errors by the part of them that holds 90%, since intervals do, and tails are long.
 
     By their median where rows are too few to show tails. Very few show nothing of the scatter, which is then at least
-    the one assumed in the fit.
+    the one assumed in the fit and the one that such fits leave elsewhere.
     """
     if not len(errors):
-        return LAW_SCATTER
+        return SCARCE_SCATTER
     if len(errors) >= FEWEST_FOR_TAILS:
         return float(np.quantile(np.abs(errors) / np.sqrt(freedom), 0.9)) / NORMAL_90
     scatter = float(MEDIAN_TO_DEVIATION * np.median(np.abs(errors)))
-    return scatter if len(errors) >= FEWEST_ROWS else max(scatter, float(np.median(assumed)))
+    return scatter if len(errors) >= FEWEST_ROWS else max(scatter, SCARCE_SCATTER, float(np.median(assumed)))
 
 
 def as_factors(logs: Array) -> Factors:

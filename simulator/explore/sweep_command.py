@@ -25,6 +25,7 @@ from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
     from simulator.explore.plan import Plan
+    from simulator.explore.space import Space
     from simulator.explore.sweep import Progress
 
 SCHEMA = "roofcast/sweep/1"
@@ -123,18 +124,27 @@ def sweep(
         with show_progress() as progress:
             result = run_plan(plan, jobs, dask, progress, MOST_ROWS)
         rows, left_out = len(result), dict(result.left_out)
-        deliver(report_rows(result.to_dicts(), plan.space.points, left_out, output), out)
+        deliver(report_rows(result.to_dicts(), plan.space, left_out, output), out)
     for line in [*describe_left_out(left_out, plan.space.points), *list_notes(plan)]:
         warn(line)
     if not rows:
         warn("no point meets the conditions")
 
 
-def report_rows(rows: list[dict[str, Any]], points: int, left_out: dict[str, int], form: OutputForm) -> str:
-    """Rows in one of the forms."""
+def report_rows(rows: list[dict[str, Any]], space: Space, left_out: dict[str, int], form: OutputForm) -> str:
+    """Rows in one of the forms; for people, numbers of a data sheet with their units."""
+    from simulator.explore.datasheet import find_unit
     from simulator.report.output import format_rows
+    from simulator.units import format_quantity
 
-    return format_rows(rows, form, {"schema": SCHEMA, "points": points, "left_out": left_out, "rows": rows})
+    document = {"schema": SCHEMA, "points": space.points, "left_out": left_out, "rows": rows}
+    if form in ("table", "md"):
+        units = {axis.name: find_unit(axis.name) for axis in space.hardware_fields}
+        rows = [
+            row | {key: format_quantity(row[key], unit) for key, unit in units.items() if key in row and unit != "1"}
+            for row in rows
+        ]
+    return format_rows(rows, form, document)
 
 
 def list_notes(plan: Plan) -> list[str]:
