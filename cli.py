@@ -23,13 +23,16 @@ from simulator.explore.solve_command import sensitivity, solve
 from simulator.explore.sweep_command import sweep
 from simulator.metrics.commands import ideal, reproduce, tradeoff
 from simulator.report.options import (
+    ask_grid,
+    ask_request,
     assignment_option,
-    count_option,
     deliver,
+    grid_options,
     out_option,
     output_option,
-    question_options,
+    request_options,
     warn,
+    warn_of_bound,
 )
 from simulator.report.output import OutputForm
 
@@ -52,33 +55,14 @@ def app() -> None:
 
 
 @app.command()
-@question_options
-@count_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt.")
-@count_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included.")
-@count_option("-b", "--batch-size", default="1", text="Requests that run together.")
-@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture.")
-@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device.")
+@grid_options
 @click.option(
     "--measured", type=click.Path(path_type=Path), help="Tidy table whose matching row is printed beside the answer."
 )
 @click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
 @output_option
 @out_option
-def predict(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    prompt_tokens: list[int],
-    output_tokens: list[int],
-    batch_size: list[int],
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    measured: Path | None,
-    assume_fits: bool,
-    output: OutputForm,
-    out: Path | None,
-    **layout: Any,
-) -> None:
+def predict(measured: Path | None, assume_fits: bool, output: OutputForm, out: Path | None, **asked: Any) -> None:
     """Predict time to first token, time per output token and the whole request.
 
     \b
@@ -87,20 +71,9 @@ def predict(
       roofcast predict -m gptj-6b -H a100-sxm-80gb -p 128-1024*2 -n 1,64 -o csv
       roofcast predict -m gptj-6b -H a100-sxm-80gb -c none --set-hw memory.bandwidth="4.8 TB/s"
     """
-    from simulator.inputs.what_if import change_hardware, read_scalar
-    from simulator.prediction import choose_profile, predict_grid
     from simulator.report.prediction import check_fit, report_prediction
 
-    prediction = predict_grid(
-        model,
-        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
-        choose_profile(hardware, layout["stack"], calibration),
-        prompt_tokens=prompt_tokens,
-        output_tokens=output_tokens,
-        batch_size=batch_size,
-        changes={field: read_scalar(text) for field, text in changes.items()},
-        **layout,
-    )
+    prediction = ask_grid(**asked)
     if not assume_fits:
         check_fit(prediction)
     found = None
@@ -111,34 +84,15 @@ def predict(
     deliver(report_prediction(prediction, output, found), out)
     if prediction.question.model.note is not None:
         warn(prediction.question.model.note)
-    note_stack(prediction, calibration is None and layout["stack"] is None)
-    if prediction.basis == "bound" and calibration is None:
-        warn(f"no profile ships for {hardware} with this stack: the answer is the bound; -c names one to transfer")
+    note_stack(prediction, asked["calibration"] is None and asked["stack"] is None)
+    warn_of_bound(prediction.basis, asked["calibration"], asked["hardware"])
 
 
 @app.command()
-@question_options
-@click.option("-p", "--prompt-tokens", type=click.IntRange(1), default=512, show_default=True, help="Prompt tokens.")
-@click.option("-n", "--output-tokens", type=click.IntRange(1), default=128, show_default=True, help="Output tokens.")
-@click.option("-b", "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Requests together.")
-@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture.")
-@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device.")
+@request_options
 @output_option
 @out_option
-def footprint(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    stack: str | None,
-    prompt_tokens: int,
-    output_tokens: int,
-    batch_size: int,
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    output: OutputForm,
-    out: Path | None,
-    **layout: Any,
-) -> None:
+def footprint(output: OutputForm, out: Path | None, **asked: Any) -> None:
     """Say what a model takes of each device, and the largest batch, longest context and fewest devices.
 
     Exit 3 where it does not fit.
@@ -147,21 +101,9 @@ def footprint(
     Example:
       roofcast footprint -m llama-3-70b -H h100-sxm-80gb --tp 4 --dtype bf16 -p 4096 -b 16
     """
-    from simulator.inputs.deployment import Deployment
-    from simulator.inputs.what_if import change_hardware, read_scalar
-    from simulator.inputs.workload import Workload
-    from simulator.prediction import choose_profile, resolve
     from simulator.report.footprint import report_footprint
 
-    question = resolve(
-        model,
-        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
-        choose_profile(hardware, stack, calibration),
-        stack,
-        Deployment(**layout),
-        Workload(prompt_tokens, output_tokens, batch_size),
-        {field: read_scalar(text) for field, text in changes.items()},
-    )
+    question = ask_request(**asked)
     text, fits = report_footprint(question, output)
     deliver(text, out)
     if not fits:

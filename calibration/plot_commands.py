@@ -8,35 +8,21 @@ from typing import Any
 import click
 
 from calibration.command_line import TABLE, reader_option, selection_options
-from simulator.explore.plot_command import check_place, deliver_plot, picture_options
-from simulator.report.options import FILE, assignment_option, count_option, question_options, warn_of_bound
+from simulator.explore.plot_command import assume_option, check_place, deliver_plot, picture_options
+from simulator.report.options import (
+    FILE,
+    ask_grid,
+    grid_options,
+    warn_of_bound,
+)
 
 
 @click.command()
-@question_options
-@count_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt.")
-@count_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included.")
-@count_option("-b", "--batch-size", default="1", text="Requests that run together.")
-@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture.")
-@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device.")
+@grid_options
 @click.option("--measured", type=FILE, help="Tidy table whose matching rows are drawn too.")
-@click.option("--assume-fits", is_flag=True, help="Draw even where the model does not fit.")
+@assume_option
 @picture_options
-def latency(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    prompt_tokens: list[int],
-    output_tokens: list[int],
-    batch_size: list[int],
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    measured: Path | None,
-    assume_fits: bool,
-    picture: Path | None,
-    terminal: bool,
-    **layout: Any,
-) -> None:
+def latency(measured: Path | None, assume_fits: bool, picture: Path | None, terminal: bool, **asked: Any) -> None:
     """Draw the three times against the prompt, the output or the batch: whichever has several values.
 
     \b
@@ -47,27 +33,17 @@ def latency(
     """
     check_place(picture, terminal)
     from calibration.latency_points import find_points
-    from simulator.inputs.what_if import change_hardware, read_scalar
-    from simulator.prediction import choose_profile, predict_grid
     from simulator.report.plots import latency as drawn
     from simulator.report.prediction import check_fit
 
-    given = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "batch_size": batch_size}
-    counts = {name: sorted(set(values)) for name, values in given.items()}
+    counts = {name: sorted(set(asked[name])) for name in drawn.AXES}
     axis = drawn.choose_axis(counts)
-    prediction = predict_grid(
-        model,
-        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
-        choose_profile(hardware, layout["stack"], calibration),
-        **counts,
-        changes={field: read_scalar(text) for field, text in changes.items()},
-        **layout,
-    )
+    prediction = ask_grid(**asked | counts)
     if not assume_fits:
         check_fit(prediction)
     found = drawn.find_latency(prediction, axis, [] if measured is None else find_points(measured, prediction, axis))
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_bound(prediction.basis, calibration, hardware)
+    warn_of_bound(prediction.basis, asked["calibration"], asked["hardware"])
 
 
 @click.command()

@@ -86,7 +86,8 @@ CPU_PRIORS: dict[str, Prior] = PRIORS | {
 }
 
 
-# What is known otherwise of stacks that serve many requests from Python, of those whose host code is compiled, and of those with matrix kernels of their own.
+# What is known otherwise of stacks whose host code is compiled, of those that serve many requests from Python, and of
+# those with matrix kernels of their own.
 NATIVE_PRIORS: dict[str, Prior] = {
     "launch_s": Prior(3e-6, 0.4, "a launch from C++ is 2 to 5 us"),
     "layer_host_s": Prior(5e-6, 1.0, "compiled code between launches"),

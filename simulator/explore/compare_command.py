@@ -13,12 +13,13 @@ from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.options import (
     Command,
+    ask_request,
     assignment_option,
     deliver,
     name_option,
     out_option,
     output_option,
-    question_options,
+    request_options,
     warn,
     warn_of_bound,
 )
@@ -151,12 +152,7 @@ def warn_of_impossible(comparison: Comparison) -> None:
 
 
 @click.command()
-@question_options
-@click.option("-p", "--prompt-tokens", type=click.IntRange(1), default=512, show_default=True, help="Prompt tokens.")
-@click.option("-n", "--output-tokens", type=click.IntRange(1), default=128, show_default=True, help="Output tokens.")
-@click.option("-b", "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Requests together.")
-@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture.")
-@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device.")
+@request_options
 @click.option(
     "--by",
     type=click.Choice(["all", "waterfall", "resource", "layer", "operator"]),
@@ -167,22 +163,7 @@ def warn_of_impossible(comparison: Comparison) -> None:
 @click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
 @output_option
 @out_option
-def explain(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    stack: str | None,
-    prompt_tokens: int,
-    output_tokens: int,
-    batch_size: int,
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    by: str,
-    assume_fits: bool,
-    output: OutputForm,
-    out: Path | None,
-    **layout: Any,
-) -> None:
+def explain(by: str, assume_fits: bool, output: OutputForm, out: Path | None, **asked: Any) -> None:
     """Say where the time goes: from the bound to the prediction, by resource, layer kind and operator.
 
     \b
@@ -191,26 +172,14 @@ def explain(
       roofcast explain -m llama-3-8b -H a100-sxm-80gb -s vllm-0.6 --by waterfall -o csv
     """
     from simulator.explore.explain import explain as find_explanation
-    from simulator.inputs.deployment import Deployment
-    from simulator.inputs.what_if import change_hardware, read_scalar
-    from simulator.inputs.workload import Workload
-    from simulator.prediction import choose_profile, resolve
     from simulator.report.explanation import report_explanation
     from simulator.report.prediction import check_fit
 
-    question = resolve(
-        model,
-        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
-        choose_profile(hardware, stack, calibration),
-        stack,
-        Deployment(**layout),
-        Workload(prompt_tokens, output_tokens, batch_size),
-        {field: read_scalar(text) for field, text in changes.items()},
-    )
+    question = ask_request(**asked)
     explanation = find_explanation(question)
     if not assume_fits:
         check_fit(explanation.prediction)
     deliver(report_explanation(explanation, by, output), out)
-    warn_of_bound(question.basis, calibration, hardware)
+    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
     if not explanation.prediction.fits:
         warn("the model does not fit in memory so; the times are as if it did")

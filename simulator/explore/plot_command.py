@@ -17,10 +17,11 @@ from simulator.explore.compare_command import counts_option, list_deployments, w
 from simulator.report.options import (
     FILE,
     Command,
+    ask_request,
     assignment_option,
     deliver,
     name_option,
-    question_options,
+    request_options,
     warn_of_bound,
 )
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from simulator.prediction import Question
 
 METRICS = click.Choice(["ttft_s", "tpot_s", "e2e_s"])
+assume_option = click.option("--assume-fits", is_flag=True, help="Draw even where the model does not fit.")
 PRICE_HELP = "Of one device: '4.096 USD/h', or a price that ships by name."
 
 
@@ -54,57 +56,17 @@ def picture_options(command: Command) -> Command:
     return picture(terminal(command))
 
 
-def request_options(command: Command) -> Command:
-    """Options of one request, and of changes to its model and device."""
-    options = (
-        question_options,
-        click.option(
-            "-p", "--prompt-tokens", type=click.IntRange(1), default=512, show_default=True, help="Prompt tokens."
-        ),
-        click.option(
-            "-n", "--output-tokens", type=click.IntRange(1), default=128, show_default=True, help="Output tokens."
-        ),
-        click.option(
-            "-b", "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Requests together."
-        ),
-        assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture."),
-        assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device."),
-        click.option("--assume-fits", is_flag=True, help="Draw even where the model does not fit."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+def ask_fitting(assume_fits: bool, **asked: Any) -> Question:
+    """The question that ``request_options`` ask; refuse what does not fit.
 
-
-def ask_request(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    stack: str | None,
-    prompt_tokens: int,
-    output_tokens: int,
-    batch_size: int,
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    assume_fits: bool,
-    **layout: Any,
-) -> Question:
-    """Resolve the options of ``request_options``; refuse what does not fit."""
-    from simulator.inputs.deployment import Deployment
-    from simulator.inputs.what_if import change_hardware, read_scalar
-    from simulator.inputs.workload import Workload
-    from simulator.prediction import answer, choose_profile, resolve
+    Raises:
+        InputError: as ``ask_request``.
+        ImpossibleError: it does not fit.
+    """
+    from simulator.prediction import answer
     from simulator.report.prediction import check_fit
 
-    question = resolve(
-        model,
-        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
-        choose_profile(hardware, stack, calibration),
-        stack,
-        Deployment(**layout),
-        Workload(prompt_tokens, output_tokens, batch_size),
-        {field: read_scalar(text) for field, text in changes.items()},
-    )
+    question = ask_request(**asked)
     if not assume_fits:
         check_fit(answer(question))
     return question
@@ -141,6 +103,7 @@ def check_place(picture: Path | None, terminal: bool) -> None:
 
 @plot.command()
 @request_options
+@assume_option
 @picture_options
 def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
     """Draw the device's roofs, and the operators of prefill and decode under them.
@@ -154,7 +117,7 @@ def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
     from simulator.prediction import answer
     from simulator.report.plots import roofline as drawn
 
-    question = ask_request(**asked)
+    question = ask_fitting(**asked)
     found = drawn.find_roofline(answer(question))
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
@@ -162,6 +125,7 @@ def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
 
 @plot.command()
 @request_options
+@assume_option
 @click.option("--of", "metric", type=METRICS, default="e2e_s", show_default=True, help="Time.")
 @picture_options
 def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -> None:
@@ -176,7 +140,7 @@ def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -
     from simulator.explore.explain import explain
     from simulator.report.plots import waterfall as drawn
 
-    question = ask_request(**asked)
+    question = ask_fitting(**asked)
     found = drawn.find_waterfall(explain(question), metric)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
@@ -184,6 +148,7 @@ def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -
 
 @plot.command()
 @request_options
+@assume_option
 @click.option(
     "--of",
     "metric",
@@ -208,7 +173,7 @@ def tornado(metric: str, price: str | None, top: int, picture: Path | None, term
     from simulator.metrics.rates import find_price
     from simulator.report.plots import tornado as drawn
 
-    question = ask_request(**asked)
+    question = ask_fitting(**asked)
     found = drawn.find_tornado(find_sensitivity(question, metric, find_price(question.hardware.id, price)), top)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_bound(question.basis, asked["calibration"], asked["hardware"])

@@ -9,12 +9,11 @@ import click
 
 from simulator.errors import ImpossibleError
 from simulator.report.options import (
-    Command,
-    assignment_option,
+    ask_request,
     deliver,
     out_option,
     output_option,
-    question_options,
+    request_options,
     slo_option,
     warn,
     warn_of_bound,
@@ -23,56 +22,11 @@ from simulator.report.output import OutputForm
 
 METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
-
-
-def request_options(command: Command) -> Command:
-    """Options that say one request, changes of model and device, and a price."""
-    options = (
-        click.option("-p", "--prompt-tokens", type=click.IntRange(1), default=512, show_default=True, help="Prompt."),
-        click.option("-n", "--output-tokens", type=click.IntRange(1), default=128, show_default=True, help="Output."),
-        click.option("-b", "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Requests."),
-        assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture."),
-        assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device."),
-        click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name."),
-        output_option,
-        out_option,
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def resolve_question(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    stack: str | None,
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    counts: dict[str, int],
-    layout: dict[str, Any],
-) -> Any:
-    """The question that the options ask."""
-    from simulator.inputs.deployment import Deployment
-    from simulator.inputs.what_if import change_hardware, read_scalar
-    from simulator.inputs.workload import Workload
-    from simulator.prediction import choose_profile, resolve
-
-    question = resolve(
-        model,
-        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
-        choose_profile(hardware, stack, calibration),
-        stack,
-        Deployment(**layout),
-        Workload(**counts),
-        {field: read_scalar(text) for field, text in changes.items()},
-    )
-    warn_of_bound(question.basis, calibration, hardware)
-    return question
+price_option = click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
 
 
 @click.command()
-@question_options
+@request_options
 @click.option(
     "--for",
     "unknown",
@@ -83,20 +37,11 @@ def resolve_question(
     "compute.clock with the peaks in proportion (the smallest). What its own option says is not used.",
 )
 @slo_option
-@request_options
+@price_option
+@output_option
+@out_option
 def solve(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    stack: str | None,
-    unknown: str,
-    slo: tuple[str, ...],
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    price: str | None,
-    output: OutputForm,
-    out: Path | None,
-    **options: Any,
+    unknown: str, slo: tuple[str, ...], price: str | None, output: OutputForm, out: Path | None, **asked: Any
 ) -> None:
     """Find the extreme value of one unknown that meets every limit (--slo) and fits in memory.
 
@@ -115,11 +60,11 @@ def solve(
     from simulator.metrics.rates import find_price
     from simulator.report.solution import explain_impossible, note_positions, report_solution
 
-    counts = {name: options.pop(name) for name in COUNTS}
-    if unknown in counts:
-        counts[unknown] = 1
+    if unknown in COUNTS:
+        asked[unknown] = 1
     limits = tuple(parse_limit(text) for text in slo)
-    question = resolve_question(model, hardware, calibration, stack, changes, hardware_changes, counts, options)
+    question = ask_request(**asked)
+    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
     problem = Problem(question, unknown, limits, find_price(question.hardware.id, price))
     solution = find_solution(problem)
     deliver(report_solution(problem, solution, output), out)
@@ -130,22 +75,12 @@ def solve(
 
 
 @click.command()
-@question_options
 @request_options
 @click.option("--by", type=click.Choice(METRICS), default="e2e_s", show_default=True, help="Metric that ranks.")
-def sensitivity(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    stack: str | None,
-    by: str,
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    price: str | None,
-    output: OutputForm,
-    out: Path | None,
-    **options: Any,
-) -> None:
+@price_option
+@output_option
+@out_option
+def sensitivity(by: str, price: str | None, output: OutputForm, out: Path | None, **asked: Any) -> None:
     """Say what a time depends on: its elasticity to every number of the data sheet and every factor of the profile.
 
     An elasticity of -0.8 is 0.8% less time for 1% more of the input, by exact derivatives. For factors also how much
@@ -160,7 +95,7 @@ def sensitivity(
     from simulator.metrics.rates import find_price
     from simulator.report.sensitivity import report_sensitivity
 
-    counts = {name: options.pop(name) for name in COUNTS}
-    question = resolve_question(model, hardware, calibration, stack, changes, hardware_changes, counts, options)
+    question = ask_request(**asked)
+    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
     found = find_sensitivity(question, by, find_price(question.hardware.id, price))
     deliver(report_sensitivity(found, output), out)

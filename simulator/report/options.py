@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
@@ -12,6 +12,9 @@ from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.output import OutputForm
 from simulator.specfile import check_target, write_whole
+
+if TYPE_CHECKING:
+    from simulator.prediction import Prediction, Question
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -97,9 +100,101 @@ def question_options(command: Command) -> Command:
         click.option("--weight-dtype", help="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]"),
         click.option("--kv-dtype", help="KV cache.  [default: --dtype, of 16 bits at least]"),
     )
+    return add_options(command, *options)
+
+
+CHANGES = (
+    assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture."),
+    assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device."),
+)
+ONE: dict[str, Any] = {"type": click.IntRange(1), "show_default": True}
+
+
+def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """Add options to a command; its help lists them in this order."""
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def request_options(command: Command) -> Command:
+    """``question_options`` of one request, with changes to its model and device; for ``ask_request``."""
+    counts = (
+        click.option("-p", "--prompt-tokens", default=512, help="Tokens of the prompt.", **ONE),
+        click.option("-n", "--output-tokens", default=128, help="Tokens to generate, the first included.", **ONE),
+        click.option("-b", "--batch-size", default=1, help="Requests that run together.", **ONE),
+    )
+    return add_options(command, question_options, *counts, *CHANGES)
+
+
+def grid_options(command: Command) -> Command:
+    """``question_options`` of one or many requests, with changes to their model and device; for ``ask_grid``."""
+    counts = (
+        count_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt."),
+        count_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included."),
+        count_option("-b", "--batch-size", default="1", text="Requests that run together."),
+    )
+    return add_options(command, question_options, *counts, *CHANGES)
+
+
+def ask_request(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    stack: str | None,
+    prompt_tokens: int,
+    output_tokens: int,
+    batch_size: int,
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    **layout: Any,
+) -> Question:
+    """The question that ``request_options`` ask.
+
+    Raises:
+        InputError: a name, file, layout, change or count that is wrong.
+    """
+    from simulator.inputs.deployment import Deployment
+    from simulator.inputs.what_if import change_hardware, read_scalar
+    from simulator.inputs.workload import Workload
+    from simulator.prediction import choose_profile, resolve
+
+    return resolve(
+        model,
+        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
+        choose_profile(hardware, stack, calibration),
+        stack,
+        Deployment(**layout),
+        Workload(prompt_tokens, output_tokens, batch_size),
+        {field: read_scalar(text) for field, text in changes.items()},
+    )
+
+
+def ask_grid(
+    model: str,
+    hardware: str,
+    calibration: str | None,
+    stack: str | None,
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    **asked: Any,
+) -> Prediction:
+    """The answer to what ``grid_options`` ask.
+
+    Raises:
+        InputError: a name, file, layout, change or count that is wrong.
+    """
+    from simulator.inputs.what_if import change_hardware, read_scalar
+    from simulator.prediction import choose_profile, predict_grid
+
+    return predict_grid(
+        model,
+        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
+        choose_profile(hardware, stack, calibration),
+        stack=stack,
+        changes={field: read_scalar(text) for field, text in changes.items()},
+        **asked,
+    )
 
 
 def deliver(text: str, out: Path | None, files: Mapping[Path, str | bytes] | None = None) -> None:
