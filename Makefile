@@ -28,11 +28,11 @@ check: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## the benchmarks of Roofcast itself
+bench: $(VENV)/.dev ## the benchmarks of Roofcast itself, half an hour
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python -m benchmarks.denoise
-	$(BIN)/python -m benchmarks.sweep
 
 clean: ## remove .venv, caches and build outputs
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -113,7 +113,7 @@ def footprint(output: OutputForm, out: Path | None, **asked: Any) -> None:
 def note_stack(prediction: Prediction, unnamed: bool) -> None:
     """Say that a stack builds the model smaller or larger, and which other profiles ship where no stack was named."""
     from simulator.inputs.parameters import count_parameters
-    from simulator.timing.efficiency import list_profiles
+    from simulator.timing.efficiency import list_stacks
 
     question = prediction.question
     named, built = (count_parameters(a) for a in (question.model.architecture, question.work.architecture))
@@ -121,7 +121,7 @@ def note_stack(prediction: Prediction, unnamed: bool) -> None:
         sizes = f"{built / 1e9:.3g} billion parameters, not {named / 1e9:.3g}"
         warn(f"stack {question.work.stack.id} builds {question.model.id} as a model of {sizes}")
     chosen = prediction.question.work.stack.id
-    others = [profile.stack for profile in list_profiles(prediction.question.hardware.id) if profile.stack != chosen]
+    others = [stack for stack in list_stacks(prediction.question.hardware.id) if stack != chosen]
     if unnamed and others:
         warn(f"stack {chosen} was taken; profiles ship for {', '.join(others)} too (-s names one)")
 

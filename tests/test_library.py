@@ -21,7 +21,7 @@ from simulator.inputs.library import load_hardware, load_model, load_stack
 from simulator.inputs.parameters import count_parameters
 from simulator.inputs.ranges import parse_counts
 from simulator.inputs.what_if import change_architecture, change_hardware, read_scalar
-from simulator.timing.efficiency import load_profile
+from simulator.timing.efficiency import list_profiles, load_profile
 
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
 SHELVES: dict[str, tuple[Path, Callable[[Any], Any]]] = {
@@ -43,6 +43,14 @@ def test_a_name_or_alias_is_found_in_any_case(what: str, name: str, id_: str, wr
 def test_no_name_means_two_things(what: str) -> None:
     names = [name.lower() for kind, name, _ in NAMES if kind == what]
     assert sorted(names) == sorted(set(names))
+
+
+def test_a_profile_is_named_after_its_device_and_stack_and_at_most_one_of_a_device_is_preferred() -> None:
+    profiles = [load_profile(f"{hardware}--{stack}") for hardware, stack in list_profiles()]
+    assert {profile.id for profile in profiles} == set(library.list_ids(library.PROFILE_FOLDER))
+    assert [(profile.hardware, profile.stack) for profile in profiles] == list_profiles()
+    preferred = [profile.hardware for profile in profiles if profile.preferred]
+    assert sorted(preferred) == sorted(set(preferred))
 
 
 @pytest.mark.parametrize(

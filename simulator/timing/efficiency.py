@@ -329,10 +329,16 @@ def check_correlation(path: Path, correlation: dict[str, list[float]]) -> None:
         raise InputError(f"{path}: correlation is not positive semidefinite")
 
 
-def list_profiles(hardware_id: str) -> list[Profile]:
-    """The shipped profiles of a device."""
-    profiles = (read_shipped_profile(path.stem) for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
-    return [profile for profile in profiles if profile.hardware == hardware_id]
+@cache
+def list_profiles() -> list[tuple[str, str]]:
+    """Device and stack of each shipped profile, which are its id and its file's name: ``device--stack``."""
+    names = (path.stem.partition("--") for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
+    return [(hardware, stack) for hardware, _, stack in names]
+
+
+def list_stacks(hardware_id: str) -> list[str]:
+    """Stacks that profiles of a device ship for."""
+    return [stack for hardware, stack in list_profiles() if hardware == hardware_id]
 
 
 def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
@@ -343,8 +349,9 @@ def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
     Raises:
         InputError: several profiles fit, and none is preferred.
     """
-    found = [p for p in list_profiles(hardware_id) if stack_id in (None, p.stack)]
-    if len(found) > 1 and stack_id is None:
+    stacks = [stack for stack in list_stacks(hardware_id) if stack_id in (None, stack)]
+    found = [read_shipped_profile(f"{hardware_id}--{stack}") for stack in stacks]
+    if len(found) > 1:
         found = [p for p in found if p.preferred] or found
     if len(found) > 1:
         raise InputError(f"{hardware_id} has several profiles: {', '.join(p.id for p in found)}; name one")
