@@ -31,15 +31,13 @@ from simulator.report.options import (
     out_option,
     output_option,
     request_options,
-    warn,
-    warn_of_bound,
+    warn_of_question,
 )
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
-    from simulator.prediction import Prediction
+    pass
 
-SAME_SIZE = 0.02  # relative difference of parameters up to which a model counts as built as it is
 MOST_CHARACTERS = 600  # of an error
 
 
@@ -82,10 +80,7 @@ def predict(measured: Path | None, assume_fits: bool, output: OutputForm, out: P
 
         found = match_measurement(measured, prediction)
     deliver(report_prediction(prediction, output, found), out)
-    if prediction.question.model.note is not None:
-        warn(prediction.question.model.note)
-    note_stack(prediction, asked["calibration"] is None and asked["stack"] is None)
-    warn_of_bound(prediction.basis, asked["calibration"], asked["hardware"])
+    warn_of_question(prediction.question, asked)
 
 
 @app.command()
@@ -106,24 +101,9 @@ def footprint(output: OutputForm, out: Path | None, **asked: Any) -> None:
     question = ask_request(**asked)
     text, fits = report_footprint(question, output)
     deliver(text, out)
+    warn_of_question(question, asked)
     if not fits:
         raise ImpossibleError(f"{question.model_label} does not fit on {question.hardware.id} so")
-
-
-def note_stack(prediction: Prediction, unnamed: bool) -> None:
-    """Say that a stack builds the model smaller or larger, and which other profiles ship where no stack was named."""
-    from simulator.inputs.parameters import count_parameters
-    from simulator.timing.efficiency import list_stacks
-
-    question = prediction.question
-    named, built = (count_parameters(a) for a in (question.model.architecture, question.work.architecture))
-    if not question.changes and abs(built / named - 1) > SAME_SIZE:
-        sizes = f"{built / 1e9:.3g} billion parameters, not {named / 1e9:.3g}"
-        warn(f"stack {question.work.stack.id} builds {question.model.id} as a model of {sizes}")
-    chosen = prediction.question.work.stack.id
-    others = [stack for stack in list_stacks(prediction.question.hardware.id) if stack != chosen]
-    if unnamed and others:
-        warn(f"stack {chosen} was taken; profiles ship for {', '.join(others)} too (-s names one)")
 
 
 @app.command()

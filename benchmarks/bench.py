@@ -32,7 +32,7 @@ def predict_one(prompt_tokens: int = 512) -> None:
 
 
 def predict_next() -> None:
-    """The same of a prompt that was not asked for before, so that nothing of its pass is remembered."""
+    """The same of a prompt that was not asked for before, so that its prefill is not remembered; decode is."""
     predict_one(next(_prompts))
 
 

@@ -32,6 +32,12 @@ MEDIAN_LIMIT, MEAN_LIMIT = 0.04, 0.06
 Errors = list[tuple[Measurement, float]]
 
 
+def find_folder(arguments: list[str]) -> Path:
+    """The folder of the measurements: the first argument, else the one that ``ROOFCAST_DATA`` names."""
+    named = arguments[0] if arguments else os.environ.get("ROOFCAST_DATA")
+    return Path(named) if named else sys.exit("name the folder of the measurements, or set ROOFCAST_DATA")
+
+
 def judge_setting(rows: list[Measurement]) -> Errors:
     """Fit the rows of one device and stack that tell the most, and return the others with their errors."""
     device, stack = load_hardware(rows[0].hardware), load_stack(rows[0].stack)
@@ -61,7 +67,7 @@ def describe(errors: list[float]) -> dict[str, float]:
     }
 
 
-def find_scatter(errors: list[float]) -> float:
+def find_spread(errors: list[float]) -> float:
     """Standard deviation of the logarithm by the part of the errors that holds 90%."""
     return float(np.quantile(np.abs(np.log1p(errors)), 0.9)) / NORMAL_90
 
@@ -84,7 +90,7 @@ def main(folder: Path) -> int:
     for name, key in keys.items():
         print(summarise(errors, name, key), end="\n\n")
     total = describe([error for _, error in errors])
-    scatters = [find_scatter([error for _, error in judge]) for judge in judged]
+    scatters = [find_spread([error for _, error in judge]) for judge in judged]
     print(f"scatter by device and stack: {', '.join(f'{scatter:.3f}' for scatter in scatters)}; ", end="")
     print(f"median {np.median(scatters):.3f} ({SCARCE_SCATTER} in the intervals of small fits)")
     print(
@@ -95,4 +101,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else os.environ["ROOFCAST_DATA"])))
+    sys.exit(main(find_folder(sys.argv[1:])))

@@ -3,18 +3,18 @@
     python -m benchmarks.transfer [FOLDER]
 
 reads ``published.csv`` in the folder (default: the one that ``ROOFCAST_DATA`` names) and takes every shipped profile to
-every other device that its stack was measured on there. The last line is the scatter that the transfer itself adds, the
+every other device that its stack was measured on there. The last line is the scatter past that of factors and law, the
 root mean square over the pairs of devices, beside the one that intervals assume.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.published import find_folder
 from calibration.commands import read_rows
 from calibration.measurements import Measurement
 from calibration.validate import validate_profile
@@ -37,7 +37,7 @@ def list_pairs(rows: list[Measurement]) -> list[tuple[Profile, str]]:
 
 
 def judge_pair(rows: list[Measurement], profile: Profile, device: str) -> tuple[dict[str, object], float]:
-    """Errors of a profile on another device, and the variance of the logarithm that the transfer adds."""
+    """Errors of a profile on another device, and the variance of the logarithm past that of factors and law."""
     there = [row for row in rows if (row.hardware, row.stack) == (device, profile.stack)]
     found = validate_profile(there, profile, load_hardware(device), load_stack(profile.stack), transfer=True)
     variances = (np.log(found.high / found.low) / (2 * NORMAL_90)) ** 2
@@ -52,7 +52,7 @@ def judge_pair(rows: list[Measurement], profile: Profile, device: str) -> tuple[
         "bias": float(np.mean(found.errors)),
         "coverage_90": float(np.mean(inside)),
     }
-    return line, max(added, 0.0)
+    return line, added
 
 
 def main(folder: Path) -> None:
@@ -60,9 +60,9 @@ def main(folder: Path) -> None:
     rows = read_rows(folder / "published.csv", "tidy", "", "")
     judged = [judge_pair(rows, profile, device) for profile, device in list_pairs(rows)]
     print(format_table([line for line, _ in judged]))
-    added = np.sqrt(np.mean([variance for _, variance in judged]))
-    print(f"\nscatter of a transfer: {added:.2f} of the logarithm ({TRANSFER_STANDARD_ERROR} in the intervals)")
+    added = np.sqrt(max(np.mean([variance for _, variance in judged]), 0.0))
+    print(f"\nscatter past factors and law: {added:.2f} of the logarithm ({TRANSFER_STANDARD_ERROR} in the intervals)")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else os.environ["ROOFCAST_DATA"]))
+    main(find_folder(sys.argv[1:]))

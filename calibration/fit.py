@@ -36,7 +36,7 @@ SOFT_L1_SCALE = 1.5  # residuals past this many standard deviations count linear
 RESOLUTION_S = 0.0005  # times are printed to a millisecond: half a step
 FEWEST_ROWS = 10  # below which the scatter of a phase is not taken to be less than on other stacks
 # What fits to so few rows leave on the rows that they have not seen, as a 90% interval has it: the median of the eight
-# devices and stacks of benchmarks/published.py is 0.04.
+# devices and stacks of benchmarks/published.py is 0.04. The errors of factors are in it, and count twice.
 SCARCE_SCATTER = 0.04
 FEWEST_FOR_TAILS = 16  # of a phase or kind, to estimate its scatter from the 90% quantile
 MEDIAN_TO_DEVIATION = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
@@ -199,20 +199,20 @@ def find_discrepancy(rows: list[Measurement], predicted: Array, sigma: Array, fr
 
     def scatter_of(*names: str) -> float:
         chosen = np.isin(phases, names)
-        return find_scatter(errors[chosen], sigma[chosen], freedom[chosen])
+        return find_scatter(errors[chosen], sigma[chosen], freedom[chosen], float(np.min(sigma)))
 
     operators = {kind: scatter_of(kind) for kind in sorted({row.phase for row in rows if row.operator})}
     return Discrepancy(scatter_of("prefill"), scatter_of("decode", "request"), operators or None)
 
 
-def find_scatter(errors: Array, assumed: Array, freedom: Array) -> float:
+def find_scatter(errors: Array, assumed: Array, freedom: Array, least: float) -> float:
     """Standard deviation of errors by the part of them that holds 90%, since intervals do, and tails are long.
 
     By their median where rows are too few to show tails. Very few show nothing of the scatter, which is then at least
-    the one assumed in the fit and the one that such fits leave elsewhere.
+    the one assumed in the fit and the one that such fits leave elsewhere; of no row the ``least`` that was assumed.
     """
     if not len(errors):
-        return SCARCE_SCATTER
+        return max(SCARCE_SCATTER, least)
     if len(errors) >= FEWEST_FOR_TAILS:
         return float(np.quantile(np.abs(errors) / np.sqrt(freedom), 0.9)) / NORMAL_90
     scatter = float(MEDIAN_TO_DEVIATION * np.median(np.abs(errors)))

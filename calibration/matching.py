@@ -10,8 +10,8 @@ import numpy as np
 from calibration.measurements import Measurement, read_table
 from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
-from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, index_names
-from simulator.prediction import Prediction
+from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, index_names, list_ids, load_stack
+from simulator.prediction import Prediction, store_weights
 
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 
@@ -49,10 +49,13 @@ def describe_row(row: Measurement, but: str = "") -> dict[str, Any]:
     deployment = Deployment(
         tp=row.tp, pp=row.pp, dtype=row.activation_dtype, weight_dtype=row.weight_dtype, kv_dtype=row.kv_dtype
     )
+    stack = find_id(STACK_FOLDER, row.stack)
+    if stack in list_ids(STACK_FOLDER):
+        deployment = store_weights(deployment, load_stack(stack))
     return {
         "model": find_id(MODEL_FOLDER, row.model),
         "hardware": find_id(HARDWARE_FOLDER, row.hardware),
-        "stack": find_id(STACK_FOLDER, row.stack),
+        "stack": stack,
         **describe_deployment(deployment),
         **{name: count(row, name) for name in COUNTS if name != but},
     }

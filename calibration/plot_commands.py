@@ -13,7 +13,7 @@ from simulator.report.options import (
     FILE,
     ask_grid,
     grid_options,
-    warn_of_bound,
+    warn_of_question,
 )
 
 
@@ -43,7 +43,7 @@ def latency(measured: Path | None, assume_fits: bool, picture: Path | None, term
         check_fit(prediction)
     found = drawn.find_latency(prediction, axis, [] if measured is None else find_points(measured, prediction, axis))
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_bound(prediction.basis, asked["calibration"], asked["hardware"])
+    warn_of_question(prediction.question, asked)
 
 
 @click.command()

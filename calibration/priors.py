@@ -96,8 +96,8 @@ NATIVE_PRIORS: dict[str, Prior] = {
     "sequence_host_s": Prior(2e-6, 1.5, "compiled code"),
 }
 SERVER_PRIORS: dict[str, Prior] = {
-    # The vLLM team, 5 September 2024, blog.vllm.ai/2024/09/05/perf-update.html: of Llama 3 8B on an H100 38% of the
-    # time is the device's, 29% scheduling and 33% the server. That is some 10 ms a pass for some hundred sequences.
+    # A judgement: of Llama 3 8B on an H100, before version 0.6 halved it, 38% of the time was the device's, 29% went
+    # into scheduling and 33% into the server (vLLM team, 5 September 2024, blog.vllm.ai/2024/09/05/perf-update.html).
     "sequence_host_s": Prior(50e-6, 0.8, "a sequence is scheduled, sampled and turned into text in Python"),
 }
 COMPILED_PRIORS: dict[str, Prior] = {

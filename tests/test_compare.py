@@ -106,7 +106,7 @@ class TestRows:
     def test_a_long_list_of_impossible_ones_is_cut(self) -> None:
         notes = invoke(*SMALL, "--tp", "1,3,5,7", "-b", "1-4+1")[1]
         assert "12 of 16 combinations" in notes
-        assert len(notes.splitlines()) == 12
+        assert len([line for line in notes.splitlines() if " builds " not in line]) == 12
         assert "and 2 more" in notes
 
     def test_the_bound_that_nobody_asked_for_is_said(self) -> None:

@@ -21,7 +21,7 @@ from simulator.inputs.library import load_hardware, load_model, load_stack
 from simulator.inputs.parameters import count_parameters
 from simulator.inputs.ranges import parse_counts
 from simulator.inputs.what_if import change_architecture, change_hardware, read_scalar
-from simulator.timing.efficiency import list_profiles, load_profile
+from simulator.timing.efficiency import list_settings, load_profile
 
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
 SHELVES: dict[str, tuple[Path, Callable[[Any], Any]]] = {
@@ -46,9 +46,9 @@ def test_no_name_means_two_things(what: str) -> None:
 
 
 def test_a_profile_is_named_after_its_device_and_stack_and_at_most_one_of_a_device_is_preferred() -> None:
-    profiles = [load_profile(f"{hardware}--{stack}") for hardware, stack in list_profiles()]
+    profiles = [load_profile(f"{hardware}--{stack}") for hardware, stack in list_settings()]
     assert {profile.id for profile in profiles} == set(library.list_ids(library.PROFILE_FOLDER))
-    assert [(profile.hardware, profile.stack) for profile in profiles] == list_profiles()
+    assert [(profile.hardware, profile.stack) for profile in profiles] == list_settings()
     preferred = [profile.hardware for profile in profiles if profile.preferred]
     assert sorted(preferred) == sorted(set(preferred))
 

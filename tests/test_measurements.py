@@ -206,6 +206,28 @@ def test_a_prediction_finds_its_measurement_in_a_table(tmp_path: Path) -> None:
     }
 
 
+def test_a_measurement_is_found_by_aliases_and_by_the_format_that_the_stack_stores_instead(tmp_path: Path) -> None:
+    row = replace(
+        ROW,
+        model="meta-llama/Llama-2-7b-hf",
+        stack="gpt-fast",
+        activation_dtype="bf16",
+        weight_dtype="int4",
+        kv_dtype="bf16",
+    )
+    write_table(tmp_path / "table.csv", [row])
+    prediction = predict(
+        "llama-2-7b",
+        "a100-sxm-80gb",
+        stack="gpt-fast",
+        dtype="bf16",
+        weight_dtype="int4",
+        prompt_tokens=512,
+        output_tokens=32,
+    )
+    assert match_measurement(tmp_path / "table.csv", prediction)["measured_e2e_s"] == ROW.value
+
+
 @pytest.mark.parametrize(
     "changes", [{"prompt_tokens": 511}, {"metric": "ttft_s"}, {"hardware": "h100-sxm-80gb"}, {"stack": "ideal"}]
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from simulator import predict
-from simulator.inputs.library import load_stack
+from simulator.inputs.library import load_model, load_stack
 from simulator.remember import MOST, remember
 
 
@@ -38,3 +38,11 @@ def test_stacks_of_one_name_that_differ_have_answers_of_their_own() -> None:
     whole = predict(**question, stack=stack).ttft_s
     assert predict(**question, stack=replace(stack, logits="all")).ttft_s > whole
     assert predict(**question, stack=stack).ttft_s == whole
+
+
+def test_numbers_of_another_kind_are_not_handed_to_those_who_ask_in_pythons_own() -> None:
+    model = load_model("llama-3-8b").architecture
+    question = {"hardware": "a100-sxm-80gb", "calibration": "a100-sxm-80gb--vllm-0.6", "prompt_tokens": 77}
+    foreign = replace(model, hidden_size=np.int64(model.hidden_size), intermediate_size=np.int64(14336))
+    assert predict(foreign, **question).e2e_s == predict(model, **question).e2e_s
+    assert type(predict(model, **question).e2e_s) is float

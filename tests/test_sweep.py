@@ -621,3 +621,15 @@ def test_conditions_and_objectives_are_read() -> None:
 def test_a_chunk_holds_what_its_plan_says() -> None:
     plan = make(chunk_points=20)
     assert sum(evaluate_chunk(plan, chunk).points for chunk in range(plan.chunks)) == plan.space.points
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ({"calibration": "none", "slo": "tpot_s_high:1"}, "needs a profile"),
+        ({"hardware": "rtx-4090", "slo": "cost_usd:1"}, "needs the price"),
+    ],
+)
+def test_a_limit_on_what_no_point_has_is_refused(question: dict[str, str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        sweep(**{"model": "llama-3-8b", "hardware": "a100-sxm-80gb"} | question)

@@ -357,3 +357,14 @@ def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_fas
     assert time(A100) > time(A100, narrow=False)
     assert time(change(A100, bandwidth=2)) == time(A100)
     assert time(A100, narrow=False) <= time(faster_clock) < time(A100)
+
+
+def test_one_row_meets_weights_as_slowly_as_narrow_loads_bring_them_and_two_rows_do_not() -> None:
+    stack, factors = load_stack("llama.cpp-b2795"), load_profile("a100-sxm-80gb--llama.cpp-b2795").values
+    narrow, wide = (describe_device(A100, Deployment(), replace(stack, narrow_loads=one)) for one in (True, False))
+
+    def time(device: Device, rows: float) -> float:
+        return time_linear(linear("ffn", rows, 8192.0, 8192.0, weight_bytes=2, activation_bytes=2), device, factors)
+
+    assert time(narrow, 1.0) > 1.1 * time(wide, 1.0)
+    assert time(narrow, 2.0) == time(wide, 2.0)

@@ -16,12 +16,14 @@ from simulator.report.options import (
     ask_request,
     assignment_option,
     deliver,
+    describe_build,
     name_option,
     out_option,
     output_option,
     request_options,
     warn,
     warn_of_bound,
+    warn_of_question,
 )
 from simulator.report.output import OutputForm
 
@@ -121,6 +123,12 @@ def compare(
     unfit = sum(not prediction.fits for prediction in comparison.predictions)
     if unfit:
         warn(f"{unfit} of {len(comparison.predictions)} rows do not fit in memory; their times are as if they did")
+    builds = (
+        {} if changes else {(p.question.model.id, p.question.work.stack.id): p.question for p in comparison.predictions}
+    )
+    for question in builds.values():
+        if (built := describe_build(question.model, question.work.stack)) is not None:
+            warn(built)
     bounds = [p.question.hardware.id for p in comparison.predictions if p.basis == "bound"]
     for hardware in dict.fromkeys(bounds):
         warn_of_bound("bound", calibrations[0] if calibrations else None, hardware)
@@ -180,6 +188,6 @@ def explain(by: str, assume_fits: bool, output: OutputForm, out: Path | None, **
     if not assume_fits:
         check_fit(explanation.prediction)
     deliver(report_explanation(explanation, by, output), out)
-    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+    warn_of_question(question, asked)
     if not explanation.prediction.fits:
         warn("the model does not fit in memory so; the times are as if it did")

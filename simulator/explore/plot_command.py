@@ -23,6 +23,7 @@ from simulator.report.options import (
     name_option,
     request_options,
     warn_of_bound,
+    warn_of_question,
 )
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
     question = ask_fitting(**asked)
     found = drawn.find_roofline(answer(question))
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+    warn_of_question(question, asked)
 
 
 @plot.command()
@@ -143,7 +144,7 @@ def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -
     question = ask_fitting(**asked)
     found = drawn.find_waterfall(explain(question), metric)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+    warn_of_question(question, asked)
 
 
 @plot.command()
@@ -176,7 +177,7 @@ def tornado(metric: str, price: str | None, top: int, picture: Path | None, term
     question = ask_fitting(**asked)
     found = drawn.find_tornado(find_sensitivity(question, metric, find_price(question.hardware.id, price)), top)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+    warn_of_question(question, asked)
 
 
 @plot.command()

@@ -16,7 +16,7 @@ from simulator.report.options import (
     request_options,
     slo_option,
     warn,
-    warn_of_bound,
+    warn_of_question,
 )
 from simulator.report.output import OutputForm
 
@@ -64,7 +64,7 @@ def solve(
         asked[unknown] = 1
     limits = tuple(parse_limit(text) for text in slo)
     question = ask_request(**asked)
-    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+    warn_of_question(question, asked)
     problem = Problem(question, unknown, limits, find_price(question.hardware.id, price))
     solution = find_solution(problem)
     deliver(report_solution(problem, solution, output), out)
@@ -78,9 +78,12 @@ def solve(
 @request_options
 @click.option("--by", type=click.Choice(METRICS), default="e2e_s", show_default=True, help="Metric that ranks.")
 @price_option
+@click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
 @output_option
 @out_option
-def sensitivity(by: str, price: str | None, output: OutputForm, out: Path | None, **asked: Any) -> None:
+def sensitivity(
+    by: str, price: str | None, assume_fits: bool, output: OutputForm, out: Path | None, **asked: Any
+) -> None:
     """Say what a time depends on: its elasticity to every number of the data sheet and every factor of the profile.
 
     An elasticity of -0.8 is 0.8% less time for 1% more of the input, by exact derivatives. For factors also how much
@@ -93,9 +96,13 @@ def sensitivity(by: str, price: str | None, output: OutputForm, out: Path | None
     """
     from simulator.explore.sensitivity import find_sensitivity
     from simulator.metrics.rates import find_price
+    from simulator.prediction import answer
+    from simulator.report.prediction import check_fit
     from simulator.report.sensitivity import report_sensitivity
 
     question = ask_request(**asked)
-    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+    warn_of_question(question, asked)
+    if not assume_fits:
+        check_fit(answer(question))
     found = find_sensitivity(question, by, find_price(question.hardware.id, price))
     deliver(report_sensitivity(found, output), out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from simulator.explore.filters import (
     read_limit,
     reduce_table,
 )
-from simulator.explore.plan import OPTIONAL, OUTCOMES, Plan, resolve_plan
+from simulator.explore.plan import INTERVALS, OPTIONAL, OUTCOMES, Plan, resolve_plan
 from simulator.explore.space import Space, build_space
 from simulator.explore.workers import run_chunks
 
@@ -165,7 +166,8 @@ def make_plan(
     if top is not None and top < 1:
         raise InputError(f"--top is {top}; it must be at least 1")
     conditions: list[Condition] = [parse_condition(text, known) for text in where]
-    conditions += [read_limit(text) for text in slo]
+    limits = [read_limit(text) for text in slo]
+    conditions += limits
     plan = resolve_plan(
         space,
         price,
@@ -180,7 +182,22 @@ def make_plan(
         **rest,
     )
     reduce_table(apply_conditions(make_empty(plan), plan.conditions), plan.reduction)  # text compared with a number
+    check_limits(plan, [limit.column for limit in limits])
     return plan
+
+
+def check_limits(plan: Plan, names: Sequence[str]) -> None:
+    """Refuse limits on values that no point has.
+
+    Raises:
+        InputError: a cost without any price, or an interval without any profile.
+    """
+    if "cost_usd" in names and all(math.isnan(price) for price in plan.prices):
+        raise InputError("a limit on cost_usd needs the price of one device, and none ships for these (--price)")
+    bound = all(software.profile is None for stacks in plan.software for row in stacks for software in row)
+    for name in names:
+        if name in INTERVALS and bound:
+            raise InputError(f"a limit on {name} needs a profile: a bound has no interval")
 
 
 def run_plan(

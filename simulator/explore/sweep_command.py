@@ -15,6 +15,7 @@ from simulator.report.options import (
     Command,
     assignment_option,
     deliver,
+    describe_build,
     name_option,
     out_option,
     output_option,
@@ -157,7 +158,11 @@ def list_notes(plan: Plan) -> list[str]:
             software[place].profile is None for software in stacks for place, c in enumerate(calibrations) if c is None
         )
     ]
+    stacks = {one.stack.id: one.stack for rows in plan.software for row in rows for one in row}
     notes = [model.note for model in plan.models if model.note is not None]
+    if not plan.space.architecture_fields:
+        built = (describe_build(model, stack) for model in plan.models for stack in stacks.values())
+        notes += [note for note in built if note is not None]
     if unmeasured:
         notes.append(
             f"no profile ships for {', '.join(unmeasured)}: there the answer is the bound; -c names one to transfer"

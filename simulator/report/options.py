@@ -14,8 +14,11 @@ from simulator.report.output import OutputForm
 from simulator.specfile import check_target, write_whole
 
 if TYPE_CHECKING:
+    from simulator.inputs.architecture import ModelSpec
+    from simulator.inputs.stack import Stack
     from simulator.prediction import Prediction, Question
 
+SAME_SIZE = 0.02  # relative difference of parameters up to which a model counts as built as it is
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -219,6 +222,33 @@ def deliver(text: str, out: Path | None, files: Mapping[Path, str | bytes] | Non
 def warn(text: str) -> None:
     """Say something beside the answer."""
     click.echo(f"roofcast: note: {text}", err=True)
+
+
+def warn_of_question(question: Question, asked: dict[str, Any]) -> None:
+    """Say what a person should know of an answer: of its model, its stack, and that it is a bound nobody asked for."""
+    from simulator.timing.efficiency import list_settings
+
+    if question.model.note is not None:
+        warn(question.model.note)
+    built = None if question.changes else describe_build(question.model, question.work.stack)
+    if built is not None:
+        warn(built)
+    stack = question.work.stack.id
+    others = [other for hardware, other in list_settings() if hardware == question.hardware.id and other != stack]
+    if asked["calibration"] is None and asked["stack"] is None and others:
+        warn(f"stack {stack} was taken; profiles ship for {', '.join(others)} too (-s names one)")
+    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
+
+
+def describe_build(model: ModelSpec, stack: Stack) -> str | None:
+    """How much smaller or larger than it is a stack builds a model; None where it does not."""
+    from simulator.inputs.parameters import count_parameters
+
+    named, built = map(count_parameters, (model.architecture, stack.build(model.architecture, model.id)))
+    if abs(built / named - 1) <= SAME_SIZE:
+        return None
+    sizes = f"{built / 1e9:.3g} billion parameters, not {named / 1e9:.3g}"
+    return f"stack {stack.id} builds {model.id} as a model of {sizes}"
 
 
 def warn_of_bound(basis: str, calibration: str | None, hardware: str) -> None:

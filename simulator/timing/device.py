@@ -69,7 +69,7 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         deployment.activation_bytes,
         min(deployment.weight_bytes / deployment.input_bytes, 1.0),
         float("inf") if stack.widens_weights_above is None else float(stack.widens_weights_above),
-        stack.narrow_loads,
+        stack.narrow_loads and hardware.kind != "cpu",
         stack.splits_k,
         stack.splits_context,
     )

@@ -330,7 +330,7 @@ def check_correlation(path: Path, correlation: dict[str, list[float]]) -> None:
 
 
 @cache
-def list_profiles() -> list[tuple[str, str]]:
+def list_settings() -> list[tuple[str, str]]:
     """Device and stack of each shipped profile, which are its id and its file's name: ``device--stack``."""
     names = (path.stem.partition("--") for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
     return [(hardware, stack) for hardware, _, stack in names]
@@ -338,7 +338,7 @@ def list_profiles() -> list[tuple[str, str]]:
 
 def list_stacks(hardware_id: str) -> list[str]:
     """Stacks that profiles of a device ship for."""
-    return [stack for hardware, stack in list_profiles() if hardware == hardware_id]
+    return [stack for hardware, stack in list_settings() if hardware == hardware_id]
 
 
 def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:

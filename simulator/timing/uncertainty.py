@@ -17,8 +17,9 @@ from simulator.timing.efficiency import Factors, Profile, find_log_slopes, pertu
 from simulator.timing.request import Times
 
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
-# Scatter of the logarithm that moving factors to another device by its data sheet adds. A judgement: more than the 0.07
-# of the four transfers that published requests allow (benchmarks/transfer.py), as the laws were made in view of these.
+# Scatter of the logarithm that moving factors to another device by its data sheet adds. A judgement: the four
+# transfers that published requests allow show none past the errors of factors and the law's own scatter
+# (benchmarks/transfer.py), but the laws were made in view of these.
 TRANSFER_STANDARD_ERROR = 0.11
 
 
