@@ -13,6 +13,7 @@ from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.options import (
     Command,
+    add_options,
     ask_request,
     assignment_option,
     deliver,
@@ -52,31 +53,33 @@ def counts_option(*names: str, default: int, text: str) -> Callable[[Command], C
     )
 
 
-@click.command()
-@name_option("-m", "--model", "models", text="Names, YAML files, config.json, their folders or org/model.")
-@name_option("-H", "--hardware", "devices", text="Names or YAML files of devices.")
-@name_option("-c", "--calibration", "calibrations", text="Profiles; 'none': the bound.  [default: each device's own]")
-@name_option("-s", "--stack", "stacks", text="Software stacks.  [default: the profile's; ideal for a bound]")
-@counts_option("--tp", default=1, text="Tensor-parallel devices.")
-@counts_option("--pp", default=1, text="Pipeline stages.")
-@counts_option("--dp", default=1, text="Copies of the model that share the batch.")
-@counts_option("--ep", default=1, text="Devices that the experts are spread over.")
-@counts_option("--micro-batches", default=1, text="Parts of the batch in a pipeline.")
-@name_option("--dtype", text="Matrix products: fp16, bf16, fp8, int8...  [default: fp16]")
-@name_option("--weight-dtype", text="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]")
-@name_option("--kv-dtype", text="KV cache.  [default: --dtype, of 16 bits at least]")
-@counts_option("-p", "--prompt-tokens", default=512, text="Tokens of the prompt.")
-@counts_option("-n", "--output-tokens", default=128, text="Tokens to generate, the first included.")
-@counts_option("-b", "--batch-size", default=1, text="Requests that run together.")
-@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture of every model.")
-@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change every device.")
-@click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
-@click.option(
-    "--baseline", type=click.IntRange(1), default=1, show_default=True, help="Number of the row that ratios are to."
-)
-@output_option
-@out_option
-def compare(
+def combination_options(command: Command) -> Command:
+    """Options of which every combination is asked for, each a list; for ``ask_combinations``."""
+    options = (
+        name_option("-m", "--model", "models", text="Names, YAML files, config.json, their folders or org/model."),
+        name_option("-H", "--hardware", "devices", text="Names or YAML files of devices."),
+        name_option(
+            "-c", "--calibration", "calibrations", text="Profiles; 'none': the bound.  [default: each device's own]"
+        ),
+        name_option("-s", "--stack", "stacks", text="Software stacks.  [default: the profile's; ideal for a bound]"),
+        counts_option("--tp", default=1, text="Tensor-parallel devices."),
+        counts_option("--pp", default=1, text="Pipeline stages."),
+        counts_option("--dp", default=1, text="Copies of the model that share the batch."),
+        counts_option("--ep", default=1, text="Devices that the experts are spread over."),
+        counts_option("--micro-batches", default=1, text="Parts of the batch in a pipeline."),
+        name_option("--dtype", text="Matrix products: fp16, bf16, fp8, int8...  [default: fp16]"),
+        name_option("--weight-dtype", text="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]"),
+        name_option("--kv-dtype", text="KV cache.  [default: --dtype, of 16 bits at least]"),
+        counts_option("-p", "--prompt-tokens", default=512, text="Tokens of the prompt."),
+        counts_option("-n", "--output-tokens", default=128, text="Tokens to generate, the first included."),
+        counts_option("-b", "--batch-size", default=1, text="Requests that run together."),
+        assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture of every model."),
+        assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change every device."),
+    )
+    return add_options(command, *options)
+
+
+def ask_combinations(
     models: list[str],
     devices: list[str],
     calibrations: list[str],
@@ -86,12 +89,41 @@ def compare(
     batch_size: list[int],
     changes: dict[str, str],
     hardware_changes: dict[str, str],
-    price: str | None,
-    baseline: int,
-    output: OutputForm,
-    out: Path | None,
-    **layout: Any,
-) -> None:
+    baseline: int = 1,
+    **layout: list[Any],
+) -> Comparison:
+    """Answer every combination that ``combination_options`` name.
+
+    Raises:
+        InputError: no model or no device, or as ``explore.compare.compare``.
+        ImpossibleError: no combination is possible.
+    """
+    from simulator.explore import compare as explore
+    from simulator.inputs.library import load_model
+    from simulator.inputs.what_if import read_scalar
+    from simulator.inputs.workload import Workload
+
+    if not models or not devices:
+        raise InputError("name a model and a device: -m NAME -H NAME, each as often as you like")
+    return explore.compare(
+        [load_model(name) for name in models],
+        explore.list_places(devices, stacks or [None], calibrations or [None], hardware_changes),
+        list_deployments(layout),
+        [Workload(*counts) for counts in product(prompt_tokens, output_tokens, batch_size)],
+        {field: read_scalar(text) for field, text in changes.items()},
+        baseline,
+    )
+
+
+@click.command()
+@combination_options
+@click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
+@click.option(
+    "--baseline", type=click.IntRange(1), default=1, show_default=True, help="Number of the row that ratios are to."
+)
+@output_option
+@out_option
+def compare(price: str | None, output: OutputForm, out: Path | None, **asked: Any) -> None:
     """Set models, devices, layouts and stacks side by side: times, throughput, memory, cost, and ratios to one of them.
 
     Every option takes a list; every combination that is possible is a row. Ratios are a row's value over the
@@ -102,36 +134,14 @@ def compare(
       roofcast compare -m gptj-6b -m bloom-7b1 -H a100-sxm-80gb -p 512 -n 32
       roofcast compare -m openai-davinci -H a100-sxm-80gb --tp 8 --pp 1,2 -n 64 --baseline 2 -o json
     """
-    from simulator.explore import compare as explore
-    from simulator.inputs.library import load_model
-    from simulator.inputs.what_if import read_scalar
-    from simulator.inputs.workload import Workload
     from simulator.report.comparison import report_comparison
 
-    if not models or not devices:
-        raise InputError("compare needs a model and a device: -m NAME -H NAME, each as often as you like")
-    comparison = explore.compare(
-        [load_model(name) for name in models],
-        explore.list_places(devices, stacks or [None], calibrations or [None], hardware_changes),
-        list_deployments(layout),
-        [Workload(*counts) for counts in product(prompt_tokens, output_tokens, batch_size)],
-        {field: read_scalar(text) for field, text in changes.items()},
-        baseline,
-    )
+    comparison = ask_combinations(**asked)
     deliver(report_comparison(comparison, price, output), out)
-    warn_of_impossible(comparison)
     unfit = sum(not prediction.fits for prediction in comparison.predictions)
     if unfit:
         warn(f"{unfit} of {len(comparison.predictions)} rows do not fit in memory; their times are as if they did")
-    builds = (
-        {} if changes else {(p.question.model.id, p.question.work.stack.id): p.question for p in comparison.predictions}
-    )
-    for question in builds.values():
-        if (built := describe_build(question.model, question.work.stack)) is not None:
-            warn(built)
-    bounds = [p.question.hardware.id for p in comparison.predictions if p.basis == "bound"]
-    for hardware in dict.fromkeys(bounds):
-        warn_of_bound("bound", calibrations[0] if calibrations else None, hardware)
+    warn_of_combinations(comparison, asked)
 
 
 def list_deployments(layout: dict[str, list[Any]]) -> list[Deployment]:
@@ -144,6 +154,19 @@ def list_deployments(layout: dict[str, list[Any]]) -> list[Deployment]:
 
     given = layout | {"dtype": layout["dtype"] or ["fp16"]}
     return [Deployment(*sizes) for sizes in product(*(given[name] or [None] for name in LAYOUT))]
+
+
+def warn_of_combinations(comparison: Comparison, asked: dict[str, Any]) -> None:
+    """Say what is left out, what stacks build otherwise, and which devices answer with the bound unasked."""
+    warn_of_impossible(comparison)
+    questions = [prediction.question for prediction in comparison.predictions]
+    builds = {(one.model.id, one.work.stack.id): describe_build(one.model, one.work.stack) for one in questions}
+    for built in builds.values():
+        if built is not None and not asked["changes"]:
+            warn(built)
+    calibration = next(iter(asked["calibrations"]), None)
+    for hardware in dict.fromkeys(one.hardware.id for one in questions if one.basis == "bound"):
+        warn_of_bound("bound", calibration, hardware)
 
 
 def warn_of_impossible(comparison: Comparison) -> None:

@@ -6,23 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from simulator.errors import InputError
-from simulator.explore.compare_command import counts_option, list_deployments, warn_of_impossible
+from simulator.explore.compare_command import ask_combinations, combination_options, warn_of_combinations
 from simulator.report.options import (
     FILE,
     Command,
     ask_request,
-    assignment_option,
     deliver,
-    name_option,
     request_options,
-    warn_of_bound,
     warn_of_question,
 )
 
@@ -181,46 +177,14 @@ def tornado(metric: str, price: str | None, top: int, picture: Path | None, term
 
 
 @plot.command()
-@name_option("-m", "--model", "models", text="Names, YAML files, config.json, their folders or org/model.")
-@name_option("-H", "--hardware", "devices", text="Names or YAML files of devices.")
-@name_option("-c", "--calibration", "calibrations", text="Profiles; 'none': the bound.  [default: each device's own]")
-@name_option("-s", "--stack", "stacks", text="Software stacks.  [default: the profile's; ideal for a bound]")
-@counts_option("--tp", default=1, text="Tensor-parallel devices.")
-@counts_option("--pp", default=1, text="Pipeline stages.")
-@counts_option("--dp", default=1, text="Copies of the model that share the batch.")
-@counts_option("--ep", default=1, text="Devices that the experts are spread over.")
-@counts_option("--micro-batches", default=1, text="Parts of the batch in a pipeline.")
-@name_option("--dtype", text="Matrix products: fp16, bf16, fp8, int8...  [default: fp16]")
-@name_option("--weight-dtype", text="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]")
-@name_option("--kv-dtype", text="KV cache.  [default: --dtype, of 16 bits at least]")
-@counts_option("-p", "--prompt-tokens", default=512, text="Tokens of the prompt.")
-@counts_option("-n", "--output-tokens", default=128, text="Tokens to generate, the first included.")
-@counts_option("-b", "--batch-size", default=1, text="Requests that run together.")
-@assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture of every model.")
-@assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change every device.")
+@combination_options
 @click.option("--time", "metric", type=METRICS, default="tpot_s", show_default=True, help="Time, from left to right.")
 @click.option(
     "--against", type=click.Choice(["throughput", "cost"]), default="throughput", show_default=True, help="Upwards."
 )
 @click.option("--price", help=PRICE_HELP)
 @picture_options
-def pareto(
-    models: list[str],
-    devices: list[str],
-    calibrations: list[str],
-    stacks: list[str],
-    prompt_tokens: list[int],
-    output_tokens: list[int],
-    batch_size: list[int],
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    metric: str,
-    against: str,
-    price: str | None,
-    picture: Path | None,
-    terminal: bool,
-    **layout: Any,
-) -> None:
+def pareto(metric: str, against: str, price: str | None, picture: Path | None, terminal: bool, **asked: Any) -> None:
     """Draw models, devices and layouts by time against throughput or cost, with the frontier.
 
     Every option takes a list; every combination that is possible and fits is a point.
@@ -231,25 +195,11 @@ def pareto(
       roofcast plot pareto -m gptj-6b -H a100-sxm-80gb --tp 1,2,4 --time e2e_s --against cost -O pareto.svg
     """
     check_place(picture, terminal)
-    from simulator.explore import compare as explore
-    from simulator.inputs.library import load_model
-    from simulator.inputs.what_if import read_scalar
-    from simulator.inputs.workload import Workload
     from simulator.report.plots import pareto as drawn
 
-    if not models or not devices:
-        raise InputError("plot pareto needs a model and a device: -m NAME -H NAME, each as often as you like")
     if price is not None and against != "cost":
         raise InputError("--price: is only of use with --against cost")
-    comparison = explore.compare(
-        [load_model(name) for name in models],
-        explore.list_places(devices, stacks or [None], calibrations or [None], hardware_changes),
-        list_deployments(layout),
-        [Workload(*counts) for counts in product(prompt_tokens, output_tokens, batch_size)],
-        {field: read_scalar(text) for field, text in changes.items()},
-    )
+    comparison = ask_combinations(**asked)
     found = drawn.find_pareto(comparison.predictions, metric, against, price)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_impossible(comparison)
-    for hardware in dict.fromkeys(one.question.hardware.id for one in comparison.predictions if one.basis == "bound"):
-        warn_of_bound("bound", calibrations[0] if calibrations else None, hardware)
+    warn_of_combinations(comparison, asked)

@@ -15,8 +15,10 @@ from simulator.specfile import check_target, write_whole
 
 if TYPE_CHECKING:
     from simulator.inputs.architecture import ModelSpec
+    from simulator.inputs.hardware import Hardware
     from simulator.inputs.stack import Stack
     from simulator.prediction import Prediction, Question
+    from simulator.timing.efficiency import Profile
 
 SAME_SIZE = 0.02  # relative difference of parameters up to which a model counts as built as it is
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -140,6 +142,21 @@ def grid_options(command: Command) -> Command:
     return add_options(command, question_options, *counts, *CHANGES)
 
 
+def find_place(
+    hardware: str, changes: dict[str, str], calibration: str | None, stack: str | None
+) -> tuple[str | Hardware, str | Profile | None]:
+    """The device with its changes, and the profile: the device's own, as it was, unless another is named.
+
+    Raises:
+        InputError: a name, file or change that is wrong.
+    """
+    from simulator.inputs.what_if import change_hardware
+    from simulator.prediction import choose_profile
+
+    changed = change_hardware(hardware, changes) if changes else hardware
+    return changed, choose_profile(hardware, stack, calibration)
+
+
 def ask_request(
     model: str,
     hardware: str,
@@ -158,14 +175,13 @@ def ask_request(
         InputError: a name, file, layout, change or count that is wrong.
     """
     from simulator.inputs.deployment import Deployment
-    from simulator.inputs.what_if import change_hardware, read_scalar
+    from simulator.inputs.what_if import read_scalar
     from simulator.inputs.workload import Workload
-    from simulator.prediction import choose_profile, resolve
+    from simulator.prediction import resolve
 
     return resolve(
         model,
-        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
-        choose_profile(hardware, stack, calibration),
+        *find_place(hardware, hardware_changes, calibration, stack),
         stack,
         Deployment(**layout),
         Workload(prompt_tokens, output_tokens, batch_size),
@@ -187,13 +203,12 @@ def ask_grid(
     Raises:
         InputError: a name, file, layout, change or count that is wrong.
     """
-    from simulator.inputs.what_if import change_hardware, read_scalar
-    from simulator.prediction import choose_profile, predict_grid
+    from simulator.inputs.what_if import read_scalar
+    from simulator.prediction import predict_grid
 
     return predict_grid(
         model,
-        change_hardware(hardware, hardware_changes) if hardware_changes else hardware,
-        choose_profile(hardware, stack, calibration),
+        *find_place(hardware, hardware_changes, calibration, stack),
         stack=stack,
         changes={field: read_scalar(text) for field, text in changes.items()},
         **asked,
