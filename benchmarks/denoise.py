@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 import numpy as np
 
-from calibration.delay_model import MOST_ROUNDS, NoiseLaw, draw_posterior
-from calibration.denoise import STEPS, denoise, fit_as_paper, name_times, pose_problem, summarise
-from calibration.planted import DELAYS, Delay, Truth, plant_traces
+from calibration.traces.delay_model import MOST_ROUNDS, NoiseLaw, draw_posterior
+from calibration.traces.denoise import STEPS, denoise, fit_as_paper, name_times, pose_problem, summarise
+from calibration.traces.planted import DELAYS, Delay, Truth, plant_traces
 
 
 def main() -> None:

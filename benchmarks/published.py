@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.cases import build_cases, predict_rows
-from calibration.commands import read_rows
-from calibration.design import spare_requests
-from calibration.fit import SCARCE_SCATTER, fit_profile
-from calibration.measurements import Measurement
+from calibration.fit.cases import build_cases, predict_rows
+from calibration.fit.design import spare_requests
+from calibration.fit.least_squares import SCARCE_SCATTER, fit_profile
+from calibration.readers.rows import read_rows
 from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.measurements import Measurement
 from simulator.report.output import format_table
 from simulator.timing.uncertainty import NORMAL_90
 

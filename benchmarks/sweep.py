@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from simulator.explore.sweep import sweep
+from simulator.explore.sweep.sweep import sweep
 
 QUESTION: dict[str, Any] = {
     "model": "llama-3-8b",

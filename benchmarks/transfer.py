@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.published import find_folder
-from calibration.commands import read_rows
-from calibration.measurements import Measurement
-from calibration.validate import validate_profile
+from calibration.fit.validate import validate_profile
+from calibration.readers.rows import read_rows
 from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.measurements import Measurement
 from simulator.report.output import format_table
 from simulator.timing.efficiency import Profile, find_profile
 from simulator.timing.uncertainty import NORMAL_90, TRANSFER_STANDARD_ERROR

@@ -14,7 +14,7 @@ from simulator.errors import CheckFailed, ImpossibleError, InputError, RoofcastE
 from simulator.prediction import Prediction, predict
 
 if TYPE_CHECKING:
-    from simulator.explore.sweep import Sweep, sweep
+    from simulator.explore.sweep.sweep import Sweep, sweep
 
 __all__ = ["CheckFailed", "ImpossibleError", "InputError", "Prediction", "RoofcastError", "Sweep", "predict", "sweep"]
 
@@ -22,7 +22,7 @@ __all__ = ["CheckFailed", "ImpossibleError", "InputError", "Prediction", "Roofca
 def __getattr__(name: str) -> Any:
     """Load sweeps where they are first asked for: a single prediction starts sooner without them."""
     if name in ("Sweep", "sweep"):
-        from simulator.explore import sweep as module
+        from simulator.explore.sweep import sweep as module
 
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from simulator.costs.elementary import Number
 from simulator.costs.footprint import Footprint, measure_footprint
 from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment, check_deployment
@@ -22,6 +21,7 @@ from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.utilisation import find_mbu, find_mfu
+from simulator.numbers import Number
 from simulator.timing.device import describe_device
 from simulator.timing.efficiency import Factors, Profile, find_profile, load_profile
 from simulator.timing.request import RequestTime, Times, Work, combine_times, count_parts, find_throughput, time_request

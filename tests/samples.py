@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from calibration.measurements import OPERATOR_METRIC, OWN_SOURCE, Measurement
+from simulator.inputs.measurements import OPERATOR_METRIC, OWN_SOURCE, Measurement
 
 ROW = Measurement(
     source="a paper, 2023",

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from calibration.benchmarks import attention, decoder, device, elementwise, gemm, memory, stopwatch, suite
-from calibration.benchmarks.bench import Bench, Case, Sample, Timing
-from calibration.benchmarks.torch_model import count_pool
+from calibration.measure import device, stopwatch
+from calibration.measure.benchmarks import attention, decoder, elementwise, gemm, memory, suite
+from calibration.measure.benchmarks.bench import Bench, Case, Sample, Timing
+from calibration.measure.benchmarks.torch_model import count_pool
 from simulator.errors import InputError
 from simulator.inputs.hardware import Compute, Hardware, Memory
 from simulator.inputs.library import load_model

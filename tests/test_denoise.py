@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import calibration.denoise
-from calibration.delay_model import CONVERGED, LEAST_LOG_EARLY, Draws, NoiseLaw, draw_posterior, log_density
-from calibration.denoise import (
+import calibration.traces.denoise
+from calibration.commands.denoise import denoise as denoise_command
+from calibration.readers.traces import read_traces
+from calibration.traces.delay_model import CONVERGED, LEAST_LOG_EARLY, Draws, NoiseLaw, draw_posterior, log_density
+from calibration.traces.denoise import (
     FOLDS,
     Denoised,
     Estimate,
@@ -26,14 +28,12 @@ from calibration.denoise import (
     score_held_out,
     summarise,
 )
-from calibration.ensemble import Ensemble, find_r_hat
-from calibration.planted import Delay, Truth, plant_traces
-from calibration.readers.traces import read_traces
-from calibration.trace_commands import denoise as denoise_command
-from calibration.trace_report import list_notes, to_helm
-from calibration.traces import Trace
+from calibration.traces.ensemble import Ensemble, find_r_hat
+from calibration.traces.planted import Delay, Truth, plant_traces
+from calibration.traces.trace_report import list_notes, to_helm
+from calibration.traces.traces import Trace
 from simulator.errors import InputError
-from simulator.metrics.helm_runtimes import PROFILED_PROMPTS
+from simulator.studies.helm_runtimes import PROFILED_PROMPTS
 
 TRUTH = Truth().named()
 STEPS = (200, 200)
@@ -175,10 +175,10 @@ def test_no_request_is_scored_by_a_fit_that_saw_it(monkeypatch: pytest.MonkeyPat
         scored.append(set(measured))
         return np.zeros(times.shape)
 
-    monkeypatch.setattr(calibration.denoise, "draw_posterior", draw)
-    monkeypatch.setattr(calibration.denoise, "log_density", score)
+    monkeypatch.setattr(calibration.traces.denoise, "draw_posterior", draw)
+    monkeypatch.setattr(calibration.traces.denoise, "log_density", score)
     monkeypatch.setattr(
-        calibration.denoise, "draw_noise", lambda times, measured, *rest: draw(np.ones((1, 2)), measured).noise
+        calibration.traces.denoise, "draw_noise", lambda times, measured, *rest: draw(np.ones((1, 2)), measured).noise
     )
     score_held_out(problem, "additive", 0)
     assert len(scored) == 2 * FOLDS  # one for each way
@@ -343,7 +343,7 @@ def test_every_form_has_both_fits_and_says_which_wins(
     form: str, example: tuple[list[Denoised], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helm = tmp_path / "helm.json"
-    monkeypatch.setattr("calibration.trace_report.denoise", lambda *_: example)
+    monkeypatch.setattr("calibration.traces.trace_report.denoise", lambda *_: example)
     done = CliRunner().invoke(denoise_command, [str(EXAMPLE), "--helm", str(helm), "-o", form])
     assert done.exit_code == 0
     for word in ("winner", "one-sided", "cut_short", "gain_error", "paper_s", "one_sided_s"):

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import ROW, make_operator_row
 
-from calibration.design import screen_rows, split_rows
-from calibration.measurements import HELD_OUT, Measurement
+from calibration.fit.design import screen_rows, split_rows
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.measurements import HELD_OUT, Measurement
 
 A100, CPU = load_hardware("a100-sxm-80gb"), load_hardware("amd-ryzen-9-7950x")
 TENSORRT = load_stack("tensorrt-llm-1.0")

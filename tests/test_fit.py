@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import yaml
 
-from calibration.cases import build_cases, predict_rows
-from calibration.fit import Fit, fit_profile
-from calibration.measurements import Measurement, read_table
-from calibration.priors import PRIORS
-from calibration.profile_file import make_profile, write_profile
-from calibration.validate import validate_profile
+from calibration.fit.cases import build_cases, predict_rows
+from calibration.fit.least_squares import Fit, fit_profile
+from calibration.fit.priors import PRIORS
+from calibration.fit.profile_file import make_profile, write_profile
+from calibration.fit.validate import validate_profile
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.measurements import Measurement, read_table
 from simulator.timing.efficiency import FACTORS, Factors, Profile, as_log_array, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,15 +13,20 @@ import pytest
 from click.testing import CliRunner
 from samples import ROW
 
-from calibration.estimate_cost import Prices, Query, estimate_costs, price_runs, read_queries
-from calibration.helm import compare_runtimes, export_runtimes, list_prefills, summarise_errors
-from calibration.measurements import read_table, write_table
-from calibration.serving import Scenario, compare_serving, read_scenarios
-from calibration.trace_commands import estimate_cost, helm, serving
+from calibration.commands.api_overhead import api_overhead
+from calibration.commands.estimate_cost import estimate_cost
+from calibration.commands.helm import helm
+from calibration.traces.api_overhead import Scenario, compare_api_overhead, read_scenarios
+from calibration.traces.estimate_cost import Prices, Query, estimate_costs, price_runs, read_queries
 from simulator.errors import CheckFailed, ImpossibleError, InputError
 from simulator.inputs.library import load_hardware
-from simulator.metrics.helm_runtimes import RuntimeFit, estimate_as_helm, format_helm, read_helm
-from simulator.metrics.names import (
+from simulator.inputs.measurements import read_table, write_table
+from simulator.metrics.rates import PER_SECOND, TOKENS, Money, parse_rate
+from simulator.prediction import predict
+from simulator.studies.helm import compare_runtimes, export_runtimes, list_prefills, summarise_errors
+from simulator.studies.helm_runtimes import RuntimeFit, estimate_as_helm, format_helm, read_helm
+from simulator.studies.ideal import Setting
+from simulator.studies.names import (
     PAPER_LAYOUT,
     find_layout,
     find_profiled,
@@ -29,9 +34,6 @@ from simulator.metrics.names import (
     read_helm_models,
     resolve_model,
 )
-from simulator.metrics.rates import PER_SECOND, TOKENS, Money, parse_rate
-from simulator.prediction import predict
-from simulator.report.ideal import Setting
 
 ROOT = Path(__file__).resolve().parents[1]
 A100 = Setting(load_hardware("a100-sxm-80gb"), None)
@@ -223,7 +225,7 @@ def test_serving_is_told_from_the_model(data_folder: Path) -> None:
     folder = data_folder / "helm"
     scenarios, _ = read_scenarios(folder / "scenarios.csv")
     files = (read_helm(folder / f"inference_{kind}_runtimes.json") for kind in ("denoised", "idealized"))
-    rows = {f"{row['api']}/{row['model']}": row for row in compare_serving(scenarios, *files)}
+    rows = {f"{row['api']}/{row['model']}": row for row in compare_api_overhead(scenarios, *files)}
     # The paper: OpenAI's API is faster than its models on equal footing, AI21's slower.
     assert rows["openai/davinci"]["denoised_over_idealized"] < 0.6
     assert rows["ai21/j1-large"]["denoised_over_idealized"] > 1.5
@@ -239,7 +241,7 @@ def run_serving(folder: Path, *arguments: str) -> dict[str, dict[str, Any]]:
     ]
     (folder / "scenarios.csv").write_text("\n".join(lines))
     common = [str(folder / "scenarios.csv"), "--denoised", str(EXAMPLES / "denoised.json"), "-o", "json"]
-    done = CliRunner().invoke(serving, [*common, *arguments])
+    done = CliRunner().invoke(api_overhead, [*common, *arguments])
     assert done.exit_code == 0, done.output
     return {row["model"]: row for row in json.loads(done.stdout)["rows"]}
 
@@ -258,13 +260,13 @@ def test_a_file_of_idealized_runtimes_wins_over_the_column_of_the_table(tmp_path
 def test_a_mean_with_a_gap_is_none() -> None:
     """One that is over some of the scenarios is of other requests."""
     scenarios = [Scenario(name, "a/b", 1.0, 10, 1, ideal) for name, ideal in (("x", 0.1), ("y", None))]
-    (row,) = compare_serving(scenarios, {}, None)
+    (row,) = compare_api_overhead(scenarios, {}, None)
     assert (row["raw_s"], row["idealized_s"], row["idealized_from"]) == (1.0, None, None)
 
 
 def test_a_name_of_helms_has_the_runtimes_of_the_model_that_was_profiled_for_it() -> None:
     scenario = Scenario("x", "openai/text-davinci-002", 1.0, 100, 1, None)
-    (row,) = compare_serving([scenario], {}, {"openai/davinci": RuntimeFit({100: 0.25}, 0.1)})
+    (row,) = compare_api_overhead([scenario], {}, {"openai/davinci": RuntimeFit({100: 0.25}, 0.1)})
     assert row["idealized_s"] == pytest.approx(0.25)
 
 

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simulator
+from simulator.commands.ideal import ideal
 from simulator.costs.model import count_model_flops, decode_tokens, prefill_tokens
 from simulator.errors import ImpossibleError, InputError
+from simulator.explore.layout import choose_layout, divides, find_device_bytes
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack, read_shipped_model
 from simulator.inputs.queries import combine_queries, read_queries
-from simulator.metrics.commands import ideal
-from simulator.metrics.layout import choose_layout, divides, find_device_bytes
-from simulator.metrics.names import find_layout, resolve_model
 from simulator.metrics.rates import find_grid, find_price, find_site, read_rates
-from simulator.report.ideal import Setting, count_flops, predict_queries, summarise
+from simulator.studies.ideal import Setting, count_flops, predict_queries, summarise
+from simulator.studies.names import find_layout, resolve_model
 
 A100 = load_hardware("a100-sxm-80gb")
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import ROW
 
-from calibration.matching import match_measurement
-from calibration.measurements import METRICS, Measurement, read_table, write_table
-from calibration.selection import Selection, select_rows
+from calibration.fit.selection import Selection, select_rows
 from simulator.errors import InputError
+from simulator.explore.matching import match_measurement
+from simulator.inputs.measurements import METRICS, Measurement, read_table, write_table
 from simulator.prediction import predict, predict_grid
 
 COLUMNS = (

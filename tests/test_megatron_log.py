@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from calibration.measurements import Measurement
 from calibration.readers.megatron_log import read_megatron_log
 from simulator.errors import InputError
+from simulator.inputs.measurements import Measurement
 
 HARDWARE, STACK = "a100-sxm-80gb", "megatron-lm-2022"
 MT_NLG = {

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from calibration.measurements import Measurement
-from calibration.operators import parse_operator
 from calibration.readers.op_table import read_op_table
 from cli import app
 from simulator.errors import InputError
+from simulator.inputs.measurements import Measurement
+from simulator.inputs.operator_text import parse_operator
 
 A100, TENSORRT = "a100-sxm-80gb", "tensorrt-llm-1.0"
 H200, LATER_TENSORRT = "h200-sxm-141gb", "tensorrt-llm-1.3"

@@ -11,26 +11,23 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from calibration.cases import build_cases, predict_rows
-from calibration.operators import (
-    DECODE,
-    EDGES,
-    KINDS,
-    PREFILL,
-    build_operator,
-    classify_size,
-    find_class,
-    format_operator,
-    is_library_reduce,
-    name_kind,
-    parse_operator,
-)
-from calibration.priors import PRIORS
+from calibration.fit.cases import build_cases, predict_rows
+from calibration.fit.operators import EDGES, build_operator, classify_size, find_class
+from calibration.fit.priors import PRIORS
 from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens
 from simulator.costs.operators import Operator
 from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_model, load_stack
+from simulator.inputs.operator_text import (
+    DECODE,
+    KINDS,
+    PREFILL,
+    format_operator,
+    is_library_reduce,
+    name_kind,
+    parse_operator,
+)
 from simulator.prediction import describe_machine
 from simulator.timing.efficiency import Factors
 from simulator.timing.step import time_operator

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import ROW
 
-from calibration.helm import check_paper_fit
-from calibration.measurements import read_table, write_table
-from calibration.paper_fit import fit_table
-from calibration.trace_report import report_paper_fit
+from calibration.traces.trace_report import report_paper_fit
 from simulator.errors import InputError
-from simulator.metrics.helm_runtimes import (
+from simulator.inputs.measurements import read_table, write_table
+from simulator.studies.helm import check_paper_fit
+from simulator.studies.helm_runtimes import (
     Runtime,
     estimate_as_helm,
     estimate_by_interpolation,
     fit_runtimes,
     read_helm,
 )
-from simulator.metrics.names import find_profiled, read_helm_models
+from simulator.studies.names import find_profiled, read_helm_models
+from simulator.studies.paper_fit import fit_table
 
 PROMPTS, OUTPUTS = (1, 512, 1024), (1, 2, 8, 64)
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from samples import make_operator_row
 
-from calibration.cases import build_cases, predict_rows
-from calibration.fit import OPERATOR_SCATTER, Fit, fit_profile
-from calibration.measurements import Measurement
-from calibration.operators import DECODE, PREFILL, format_operator
-from calibration.priors import choose_priors
-from calibration.profile_file import make_profile
-from calibration.validate import validate_profile
+from calibration.fit.cases import build_cases, predict_rows
+from calibration.fit.least_squares import OPERATOR_SCATTER, Fit, fit_profile
+from calibration.fit.priors import choose_priors
+from calibration.fit.profile_file import make_profile
+from calibration.fit.validate import validate_profile
 from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.measurements import Measurement
+from simulator.inputs.operator_text import DECODE, PREFILL, format_operator
 from simulator.timing.efficiency import FACTORS, Discrepancy, Factors, as_log_array
 
 DEVICE = load_hardware("a100-sxm-80gb")

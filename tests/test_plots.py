@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from samples import make_operator_row
 
 import simulator
-from calibration import residual_plot
-from calibration.commands import run_validation
-from calibration.latency_points import find_points
-from calibration.measurements import read_table
-from calibration.validate import validate_profile
+from calibration.fit import residual_plot
+from calibration.fit.checks import run_validation
+from calibration.fit.validate import validate_profile
 from cli import app, main
 from simulator.errors import InputError
 from simulator.explore.explain import explain
+from simulator.explore.latency_points import find_points
 from simulator.explore.sensitivity import find_sensitivity
+from simulator.inputs.measurements import read_table
 from simulator.metrics.rates import find_price
 from simulator.prediction import Prediction, predict_grid
 from simulator.report.plots import latency, pareto, roofline, tornado, waterfall
@@ -204,7 +204,7 @@ def test_texts_of_a_picture_keep_clear_of_each_other_and_inside(name: str) -> No
     from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from simulator.report.plot_style import STYLE
+    from simulator.report.plots.style import STYLE
 
     with style.context(["default", STYLE]):
         figure = list_figures()[name]()

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import simulator
-from calibration.power import PowerRows, fit_power, list_errors, read_power
+from calibration.fit.power import PowerRows, fit_power, list_errors, read_power
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware
 from simulator.metrics.power import SHARES, PowerShares, find_energy, find_pass_power, find_power
-from simulator.report.ideal import find_board_energy
+from simulator.studies.ideal import find_board_energy
 
 SAMPLE = Path(__file__).resolve().parents[1] / "calibration" / "tables" / "h200-power-sample"
 utilisation = st.floats(0, 1)

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from calibration import run
-from calibration.benchmarks.bench import Case, Timing
-from calibration.cases import build_cases, predict_rows
-from calibration.commands import run_benchmarks
-from calibration.measurements import HELD_OUT, read_table
-from calibration.priors import CPU_PRIORS
+from calibration.fit.cases import build_cases, predict_rows
+from calibration.fit.priors import CPU_PRIORS
+from calibration.measure import run
+from calibration.measure.benchmarks.bench import Case, Timing
+from calibration.measure.session import run_benchmarks
 from cli import app
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.measurements import HELD_OUT, read_table
 from simulator.timing.efficiency import Factors, load_profile
 
 RECORDED = Path(__file__).resolve().parents[1] / "calibration" / "recorded" / "xeon-2-threads.yaml"
@@ -197,9 +197,11 @@ def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         return real(name, *arguments, **named)
 
-    for name in [name for name in sys.modules if name.startswith(("calibration.run", "calibration.benchmarks"))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("calibration.measure.run", "calibration.measure.benchmarks"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("calibration.run")
+    monkeypatch.delattr("calibration.measure.run")
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.raises(InputError, match=r"pip install 'roofcast\[measure\]'"):
         start(tmp_path / "cpu.yaml")

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import cli
 from simulator.errors import ImpossibleError, InputError
-from simulator.explore import external_sort, filters, writers
-from simulator.explore import plan as plan_module
-from simulator.explore.evaluate import evaluate_chunk
-from simulator.explore.filters import (
+from simulator.explore.sweep import external_sort, filters, writers
+from simulator.explore.sweep import plan as plan_module
+from simulator.explore.sweep.evaluate import evaluate_chunk
+from simulator.explore.sweep.filters import (
     Objective,
     Reduction,
     find_frontier,
@@ -31,10 +31,10 @@ from simulator.explore.filters import (
     parse_objectives,
     reduce_table,
 )
-from simulator.explore.plan import OPTIONAL, OUTCOMES, Plan, count_boxes, find_box
-from simulator.explore.space import build_space, read_architecture_field, read_hardware_field
-from simulator.explore.sweep import Sweep, make_plan, run_plan, sweep
-from simulator.explore.writers import write_sweep
+from simulator.explore.sweep.plan import OPTIONAL, OUTCOMES, Plan, count_boxes, find_box
+from simulator.explore.sweep.space import build_space, read_architecture_field, read_hardware_field
+from simulator.explore.sweep.sweep import Sweep, make_plan, run_plan, sweep
+from simulator.explore.sweep.writers import write_sweep
 from simulator.inputs.what_if import change_hardware
 from simulator.prediction import choose_profile, predict
 

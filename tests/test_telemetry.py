@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from calibration import telemetry
-from calibration.telemetry import THROTTLES, Record, Sample
+from calibration.measure import telemetry
+from calibration.measure.telemetry import THROTTLES, Record, Sample
 from simulator.errors import InputError
 
 NOT_SUPPORTED, NO_PERMISSION, DRIVER_NOT_LOADED = 3, 4, 9

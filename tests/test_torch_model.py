@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from calibration.benchmarks.torch_model import (
+from calibration.measure.benchmarks.torch_model import (
     Decoder,
     WeightPool,
     count_pool,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from calibration.readers.traces import read_traces
-from calibration.traces import Trace, group_traces
+from calibration.traces.traces import Trace, group_traces
 from simulator.errors import InputError
 
 HEADER = "model,api,prompt_tokens,output_tokens,seconds,trial,requested_output_tokens\n"

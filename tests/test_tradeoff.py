@@ -13,17 +13,20 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 import simulator
+from simulator.commands.reproduce import reproduce
+from simulator.commands.tradeoff import tradeoff
 from simulator.errors import CheckFailed, InputError
+from simulator.inputs.library import load_hardware
 from simulator.inputs.scores import Score, read_scores
-from simulator.metrics.commands import reproduce, tradeoff
-from simulator.metrics.helm_runtimes import estimate_by_interpolation, read_helm
-from simulator.metrics.names import resolve_model
 from simulator.metrics.pareto import dominates, find_dominators, find_frontier, find_kendall_tau, rank
-from simulator.report.plot_style import choose_ticks
-from simulator.report.reproduction import read_entries
-from simulator.report.tradeoff import Point, Tradeoff, average_cost, list_corners
-from simulator.report.tradeoff_plot import make_figure
-from simulator.report.tradeoff_views import list_points, list_scenarios
+from simulator.report.plots.style import choose_ticks
+from simulator.report.plots.tradeoff import make_figure
+from simulator.studies.helm_runtimes import estimate_by_interpolation, read_helm
+from simulator.studies.ideal import Setting
+from simulator.studies.names import resolve_model
+from simulator.studies.reproduction import read_entries
+from simulator.studies.tradeoff import Point, Tradeoff, average_cost, list_corners
+from simulator.studies.tradeoff_views import list_points, list_scenarios
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 SCORES = EXAMPLES / "scores.csv"
@@ -295,7 +298,7 @@ def make_tradeoff(models: int, scenarios: int, spread: float) -> Tradeoff:
         for name in range(scenarios)
         for number in range(models)
     ]
-    return Tradeoff(points, "cost", None, {}, "cost on a device\nbasis: none", [])
+    return Tradeoff(points, "cost", None, Setting(load_hardware("a100-sxm-80gb"), None), None, None)
 
 
 @pytest.mark.parametrize(("models", "scenarios"), [(3, 1), (9, 2), (48, 1), (20, 6)])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import samples
 
-from calibration.measurements import METRICS, Measurement, read_table, write_table
-from calibration.profile_file import add_check, check_unfitted, write_profile
-from calibration.selection import Selection, select_rows
-from calibration.validate import Validation, validate_profile
+from calibration.fit.profile_file import add_check, check_unfitted, write_profile
+from calibration.fit.selection import Selection, select_rows
+from calibration.fit.validate import Validation, validate_profile
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware
+from simulator.inputs.measurements import METRICS, Measurement, read_table, write_table
 from simulator.prediction import predict
 from simulator.report.prediction import describe_basis
 from simulator.timing.efficiency import load_profile

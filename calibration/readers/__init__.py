@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from calibration.measurements import Measurement, read_table
 from calibration.readers.megatron_log import read_megatron_log
 from calibration.readers.op_table import read_op_table
+from simulator.inputs.measurements import Measurement, read_table
 
 Reader = Callable[[Path, str, str], list[Measurement]]
 

@@ -10,9 +10,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from calibration.measurements import Measurement
 from simulator.errors import InputError
 from simulator.inputs.library import MODEL_FOLDER, iterate_names, list_ids, read_shipped_model
+from simulator.inputs.measurements import Measurement
 
 BEGIN = re.compile(r"^-+ arguments -+$")
 END = re.compile(r"^-+ end of arguments -+$")

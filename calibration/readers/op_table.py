@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from calibration.measurements import OPERATOR_METRIC, Measurement, parse_positive
-from calibration.operators import format_operator, parse_operator
 from simulator.csvfile import Row, split_csv
 from simulator.errors import InputError
+from simulator.inputs.measurements import OPERATOR_METRIC, Measurement, parse_positive
+from simulator.inputs.operator_text import format_operator, parse_operator
 
 MILLISECOND = 1e-3
 ENDINGS = tuple(part + kind for part in ("", "_perf", "_power") for kind in (".csv", ".csv.gz", ".txt"))

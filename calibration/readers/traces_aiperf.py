@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.readers.traces_json import read_json_lines, require_number
-from calibration.traces import Trace, make_trace
+from calibration.traces.traces import Trace, make_trace
 from simulator.errors import InputError
 
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0}

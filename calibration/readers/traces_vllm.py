@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.readers.traces_json import read_json_lines, require_number
-from calibration.traces import Trace, make_trace
+from calibration.traces.traces import Trace, make_trace
 from simulator.errors import InputError
 
 LISTS = ("input_lens", "output_lens", "ttfts", "itls", "errors")

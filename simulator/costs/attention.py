@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from simulator.costs.elementary import Number, both, is_multiple, maximum, minimum, where
 from simulator.costs.operators import Operator, attention, count_scores
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import MemoryKernel, SoftmaxPasses, Stack, UnfusedAttention
+from simulator.numbers import Number, both, is_multiple, maximum, minimum, where
 
 FP32_BYTES = 4
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from simulator.costs.elementary import Number, power
 from simulator.costs.operators import Operator, grouped, linear
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
+from simulator.numbers import Number, power
 
 
 def element_sizes(d: Deployment) -> dict[str, Number]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from simulator.costs.attention import local_kv_heads
-from simulator.costs.elementary import Number, ceil, maximum, minimum
 from simulator.costs.layers import count_expert_width, head_weight_bytes, padded_vocabulary
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.parameters import count_embedding_parameters, count_mlp, count_parameters
 from simulator.inputs.stack import Stack
+from simulator.numbers import Number, ceil, maximum, minimum
 
 
 class Footprint(NamedTuple):

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simulator.costs.elementary import Number
 from simulator.costs.model import Step, build_step, decode_tokens, list_all, prefill_tokens, sum_cost
 from simulator.errors import InputError, suggest
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
+from simulator.numbers import Number
 
 # Symbol, the name it has in files and on the command line, and its meaning.
 SYMBOLS: dict[str, tuple[str, str]] = {

@@ -7,12 +7,12 @@ in Shoeybi et al. 2019 (arXiv 1909.08053, section 3), with one all-reduce after 
 from __future__ import annotations
 
 from simulator.costs.attention import Tokens, count_bytes, local_kv_heads, local_qkv_width
-from simulator.costs.elementary import Number, maximum, round_up
 from simulator.costs.feed_forward import element_sizes, list_dispatch, list_experts, list_ffn
 from simulator.costs.operators import Operator, grouped, linear
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import MemoryKernel, Stack, Tensor
+from simulator.numbers import Number, maximum, round_up
 
 Group = tuple[Number, list[Operator]]  # operators, and in how many layers they run
 

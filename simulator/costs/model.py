@@ -5,18 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from simulator.costs.attention import Tokens, count_model_attention_flops, list_attention_operators
-from simulator.costs.elementary import Number
-from simulator.costs.layers import (
-    Group,
-    list_head_operators,
-    list_layer_groups,
-    list_memory_kernels,
-    list_products,
-)
+from simulator.costs.layers import Group, list_head_operators, list_layer_groups, list_memory_kernels, list_products
 from simulator.costs.operators import Operator
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
+from simulator.numbers import Number
 
 
 class Step(NamedTuple):

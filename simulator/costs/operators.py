@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from simulator.costs.elementary import Number, maximum, minimum
+from simulator.numbers import Number, maximum, minimum
 
 Kind = Literal[
     "linear",

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.costs.elementary import Number
 from simulator.errors import InputError, unknown_name
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.rates import Price, cost_request
+from simulator.numbers import Number
 from simulator.prediction import TIME_FIELDS, Prediction
 from simulator.units import Dimension, parse_quantity
 

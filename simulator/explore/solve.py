@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from simulator.errors import InputError, unknown_name
 from simulator.explore.datasheet import SCALES_PEAKS, UNITS, find_unit, list_numbers, list_peaks, replace_numbers
+from simulator.explore.layout import divides, list_layouts
 from simulator.explore.limits import (
     HIGH_ENDS,
     Check,
@@ -42,7 +43,6 @@ from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.metrics.capacity import MOST, find_largest
-from simulator.metrics.layout import divides, list_layouts
 from simulator.metrics.rates import Price
 from simulator.prediction import Prediction, Question, predict
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from simulator.errors import suggest
 from simulator.inputs.architecture import Architecture, Source, replace_fields
-from simulator.remember import remember
+from simulator.memo import remember
 from simulator.specfile import spec_dataclass
 from simulator.units import Bytes
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.costs.elementary import Number
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
+from simulator.numbers import Number
 from simulator.timing.device import Device
 from simulator.timing.request import RequestTime
 from simulator.timing.step import PassTime

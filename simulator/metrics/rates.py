@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from simulator.costs.elementary import Number
 from simulator.errors import InputError, suggest, unknown_name
+from simulator.numbers import Number
 from simulator.specfile import build, read_spec, spec_dataclass
 from simulator.units import DollarsPerSecond
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.costs.elementary import Number
 from simulator.costs.model import Step, count_model_flops, prefill_tokens, sum_cost
+from simulator.numbers import Number
 from simulator.timing.device import Device
 from simulator.timing.request import Work
 

@@ -8,9 +8,9 @@ from typing import Any
 from simulator.explore.compare import Comparison, Ratio, describe_layout
 from simulator.metrics.rates import Price, describe_price, find_price
 from simulator.prediction import TIME_FIELDS, Prediction
-from simulator.report.ideal import find_cost
 from simulator.report.output import OutputForm, format_csv, format_json, format_markdown, format_table
 from simulator.report.prediction import list_rows
+from simulator.studies.ideal import find_cost
 from simulator.units import format_quantity, format_seconds
 
 SCHEMA = "roofcast/comparison/1"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.costs.elementary import (
+from simulator.costs.operators import Operator, count_scores, share_read
+from simulator.numbers import (
     Number,
     both,
     ceil,
@@ -15,7 +16,6 @@ from simulator.costs.elementary import (
     where,
     whole_part,
 )
-from simulator.costs.operators import Operator, count_scores, share_read
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulator.costs.elementary import Number, choose, minimum
 from simulator.costs.operators import Operator
+from simulator.numbers import Number, choose, minimum
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 

@@ -7,8 +7,8 @@ without. Activations stay in the caches between two kernels; numbers of two byte
 
 from __future__ import annotations
 
-from simulator.costs.elementary import Number, ceil, minimum, where
 from simulator.costs.operators import Operator, count_scores, share_read
+from simulator.numbers import Number, ceil, minimum, where
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 

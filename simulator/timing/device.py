@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from simulator.costs.elementary import Number
 from simulator.costs.operators import Operator
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import FORMATS
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
+from simulator.numbers import Number
 
 NARROW_KINDS = frozenset({"linear", "grouped"})
 

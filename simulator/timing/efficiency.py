@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.costs.elementary import Number
 from simulator.errors import InputError
 from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
+from simulator.numbers import Number
 from simulator.specfile import build, read_spec, spec_dataclass
 
 SCHEMA = "roofcast/profile/1"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulator.costs.elementary import Number, maximum
 from simulator.costs.operators import Operator
+from simulator.numbers import Number, maximum
 from simulator.timing import cpu
 from simulator.timing.attention import time_decode_attention, time_latent_decode, time_prefill_attention
 from simulator.timing.device import Device

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.costs.elementary import (
+from simulator.costs.operators import Operator
+from simulator.numbers import (
     Number,
     both,
     ceil,
@@ -25,7 +26,6 @@ from simulator.costs.elementary import (
     round_up,
     where,
 )
-from simulator.costs.operators import Operator
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 from simulator.timing.rows import answer_rows, select_rows

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from simulator.costs.attention import Tokens, list_attention_operators
-from simulator.costs.elementary import Number, ceil, maximum, minimum, where
 from simulator.costs.layers import Group
 from simulator.costs.model import Step, decode_tokens, prefill_tokens
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
+from simulator.numbers import Number, ceil, maximum, minimum, where
 from simulator.timing.step import FixedTime, Machine, PassTime, add_attention, time_fixed
 
 # Three-point Gauss-Legendre quadrature, exact for a pass time up to the fifth power of the context: the distance of the

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.costs.elementary import Number
 from simulator.costs.operators import Operator
+from simulator.numbers import Number
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 

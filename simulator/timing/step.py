@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator.costs.attention import Tokens
-from simulator.costs.elementary import Number, smooth_maximum
 from simulator.costs.layers import Group
 from simulator.costs.model import Step, build_fixed
 from simulator.costs.operators import Operator
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
-from simulator.remember import remember
+from simulator.memo import remember
+from simulator.numbers import Number, smooth_maximum
 from simulator.timing.collectives import bound_collective, time_collective
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors

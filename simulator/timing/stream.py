@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.costs.elementary import Number, maximum
 from simulator.costs.operators import Operator
+from simulator.numbers import Number, maximum
 from simulator.timing.device import Device
 from simulator.timing.efficiency import Factors
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.costs.elementary import Number
+from simulator.numbers import Number
 from simulator.timing.efficiency import Factors, Profile, find_log_slopes, perturb_factors
 from simulator.timing.request import Times
 

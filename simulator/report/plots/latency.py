@@ -9,16 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator.errors import InputError
+from simulator.explore.latency_points import Measured
 from simulator.prediction import Prediction
-from simulator.report.plot_style import (
-    BLUE,
-    VERMILION,
-    add_legend,
-    fit_axis,
-    new_figure,
-    pick_unit,
-    soften,
-)
+from simulator.report.plots.style import BLUE, VERMILION, add_legend, fit_axis, new_figure, pick_unit, soften
 from simulator.report.plots.text import Canvas, choose_scale, join_lines
 from simulator.report.plots.title import describe_place, name_basis, write_count
 from simulator.units import format_seconds
@@ -41,15 +34,6 @@ class Curve(NamedTuple):
     seconds: list[float]
     low: list[float] | None
     high: list[float] | None
-
-
-class Measured(NamedTuple):
-    """One measured time, seconds, with its standard deviation where it is known."""
-
-    name: str
-    x: float
-    seconds: float
-    std: float | None = None
 
 
 class Latency(NamedTuple):

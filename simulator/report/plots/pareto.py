@@ -13,8 +13,7 @@ from simulator.explore.compare import describe_layout
 from simulator.metrics.pareto import find_frontier
 from simulator.metrics.rates import find_price
 from simulator.prediction import Prediction
-from simulator.report.ideal import find_cost
-from simulator.report.plot_style import (
+from simulator.report.plots.style import (
     GREY,
     MARK_POINTS,
     SHAPES,
@@ -30,6 +29,7 @@ from simulator.report.plot_style import (
 from simulator.report.plots.text import LETTERS, Canvas, choose_scale, join_lines
 from simulator.report.plots.title import write_count
 from simulator.report.sensitivity import LABELS
+from simulator.studies.ideal import find_cost
 from simulator.units import format_quantity, format_seconds
 
 MOST_SERIES = len(SHAPES)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from simulator.prediction import Prediction
-from simulator.report.plot_style import (
+from simulator.report.plots.style import (
     BLUE,
     GREY,
     LINES,

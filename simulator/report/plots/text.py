@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from simulator.report.plot_style import choose_ticks, find_ends, list_even_ticks, wrap_lines, write_plain
+from simulator.report.plots.style import choose_ticks, find_ends, list_even_ticks, wrap_lines, write_plain
 
 WIDTH = 80  # columns of a picture
 COLUMNS, LINES = 64, 20  # of the grid inside its axes

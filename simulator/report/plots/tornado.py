@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from simulator.explore.sensitivity import Sensitivity
-from simulator.report.plot_style import BLUE, GREEN, ORANGE, add_legend, new_figure, soften
+from simulator.report.plots.style import BLUE, GREEN, ORANGE, add_legend, new_figure, soften
 from simulator.report.plots.text import align, draw_bar, join_lines
 from simulator.report.plots.title import title_request
 from simulator.report.sensitivity import LABELS

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from simulator.errors import InputError
 from simulator.explore.explain import Explanation
-from simulator.report.plot_style import BLUE, GREY, ORANGE, new_figure, pick_unit, soften
+from simulator.report.plots.style import BLUE, GREY, ORANGE, new_figure, pick_unit, soften
 from simulator.report.plots.text import align, draw_bar, join_lines
 from simulator.report.plots.title import title_request
 from simulator.report.sensitivity import LABELS

@@ -1,0 +1,35 @@
+"""The command ``roofcast calibrate cross-validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from calibration.commands.options import TABLE, measured_on_options, reader_option, selection_options
+from simulator.commands.options import deliver, out_option, output_option
+from simulator.report.output import OutputForm
+
+
+@click.command("cross-validate")
+@TABLE
+@measured_on_options
+@reader_option
+@selection_options
+@output_option
+@out_option
+def cross_validate(
+    table: Path, hardware: str, stack: str, reader: str, output: OutputForm, out: Path | None, **chosen: Any
+) -> None:
+    """Predict each model of a table from a fit to the others; token options choose the rows that are fitted.
+
+    \b
+    Example:
+      roofcast calibrate cross-validate calibration/tables/narayanan-2023-a100-30-rows.csv \\
+        --hardware a100-sxm-80gb --stack megatron-lm-2022
+    """
+    from calibration.fit.checks import run_cross_validation
+    from calibration.fit.report import report_validation
+
+    deliver(report_validation(run_cross_validation(table, reader, hardware, stack, chosen), output), out)

@@ -1,0 +1,109 @@
+"""The commands ``roofcast helm ...``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from calibration.commands.options import TABLE_FILE
+from simulator.commands.options import (
+    FILE,
+    count_option,
+    deliver,
+    name_option,
+    out_option,
+    output_option,
+    warn,
+    warn_of_bound,
+)
+from simulator.commands.setting import make_setting, place_options
+from simulator.errors import CheckFailed, InputError
+from simulator.report.output import OutputForm
+
+
+@click.group()
+def helm() -> None:
+    """Write, read and check the fitted runtimes that HELM's efficiency metric reads."""
+
+
+@helm.command()
+@name_option("-m", "--model", "models", text="Models, or HELM_NAME=MODEL.")
+@place_options("a100-sxm-80gb")
+@count_option("-p", "--prompt-tokens", text="Prompt sizes.  [default: the 27 of the paper]")
+@count_option("-n", "--output-tokens", text="Output sizes to fit to.  [default: the 10 of the paper]")
+@click.option("--out", type=FILE, help="Write to a file, whole or not at all.")
+def export(
+    models: list[str], prompt_tokens: list[int], output_tokens: list[int], out: Path | None, **place: Any
+) -> None:
+    """Predict inference_idealized_runtimes.json for any models and device, without a GPU.
+
+    Predicted requests are fitted as the paper fits measured ones. The file has no place for what it rests on, which is
+    said on stderr.
+
+    \b
+    Example:
+      roofcast helm export -m gptj-6b -m ai21-j1-large -p 1,512,1024
+    """
+    from calibration.traces.trace_report import report_export
+    from simulator.studies.helm_runtimes import PROFILED_OUTPUTS, PROFILED_PROMPTS
+
+    if not models:
+        raise InputError("helm export needs a model: -m NAME, as often as you like")
+    sizes = (prompt_tokens or PROFILED_PROMPTS, output_tokens or PROFILED_OUTPUTS)
+    text, note, basis = report_export(models, make_setting(**place), *sizes)
+    deliver(text, out)
+    warn(note)
+    warn_of_bound(basis, place["calibration"], place["hardware"])
+
+
+@helm.command("import")
+@click.argument("runtimes", type=TABLE_FILE)
+@name_option("-m", "--model", text="Only these names of the file.")
+@place_options("a100-sxm-80gb")
+@click.option("--all-sizes", is_flag=True, help="Print all prompt sizes.  [default: 1, 256, 512, 1024 and 1536]")
+@click.option("--table", type=FILE, help="Write the prompt times as a table for 'roofcast validate'.")
+@output_option
+@out_option
+def import_runtimes(
+    runtimes: Path,
+    model: list[str],
+    all_sizes: bool,
+    table: Path | None,
+    output: OutputForm,
+    out: Path | None,
+    **place: Any,
+) -> None:
+    """Print the runtimes of such a file beside Roofcast's prediction, HELM's names on the paper's devices.
+
+    \b
+    Example:
+      roofcast helm import calibration/examples/idealized.json
+    """
+    from calibration.traces.trace_report import report_import
+
+    text, files, basis = report_import(runtimes, model, make_setting(**place), all_sizes, table, output)
+    deliver(text, out, files)
+    warn_of_bound(basis, place["calibration"], place["hardware"])
+
+
+@helm.command()
+@click.argument("table", type=TABLE_FILE)
+@click.option("--against", type=TABLE_FILE, help="Published runtimes to compare with; exit 1 where one differs.")
+@click.option("--helm", "helm_file", type=FILE, help="Write the runtimes in HELM's format.")
+@output_option
+@out_option
+def fit(table: Path, against: Path | None, helm_file: Path | None, output: OutputForm, out: Path | None) -> None:
+    """Fit each model of a table of measured requests as the paper does, rounding as it rounds.
+
+    \b
+    Example:
+      roofcast helm fit calibration/tables/narayanan-2023-a100-30-rows.csv
+    """
+    from calibration.traces.trace_report import report_paper_fit
+
+    text, files, problem = report_paper_fit(table, against, helm_file, output)
+    deliver(text, out, {} if problem else files)
+    if problem:
+        raise CheckFailed(problem)

@@ -1,0 +1,50 @@
+"""The command ``roofcast plot residuals``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from calibration.commands.options import TABLE, reader_option, selection_options
+from simulator.commands.plot import check_place, deliver_plot, picture_options
+
+
+@click.command()
+@TABLE
+@click.option("-c", "--calibration", required=True, help="Profile: name or YAML.")
+@click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
+@click.option("--hardware", "-H", help="Only rows of this device: name or YAML.")
+@click.option("--stack", "-s", help="Only rows of this stack: name or YAML.")
+@reader_option
+@selection_options
+@picture_options
+def residuals(
+    table: Path,
+    calibration: str,
+    transfer: bool,
+    hardware: str | None,
+    stack: str | None,
+    reader: str,
+    picture: Path | None,
+    terminal: bool,
+    **chosen: Any,
+) -> None:
+    """Draw the errors of a profile on a table of measurements: by size, model and phase.
+
+    \b
+    Examples:
+      roofcast plot residuals calibration/tables/narayanan-2023-a100-checks.csv \\
+        -c a100-sxm-80gb--megatron-lm-2022 --terminal
+      roofcast plot residuals calibration/tables/narayanan-2023-a100-30-rows.csv \\
+        -c a100-sxm-80gb--megatron-lm-2022 -O residuals.svg
+    """
+    check_place(picture, terminal)
+    from calibration.fit import residual_plot as drawn
+    from calibration.fit.checks import run_validation
+    from simulator.timing.efficiency import load_profile
+
+    validation = run_validation(table, reader, calibration, hardware, stack, transfer, False, chosen)
+    found = drawn.find_residuals(validation, load_profile(calibration), table.name)
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)

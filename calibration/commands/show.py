@@ -1,0 +1,31 @@
+"""The command ``roofcast calibrate show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from simulator.commands.options import FILE, deliver, out_option, output_option
+from simulator.report.output import OutputForm
+
+
+@click.command()
+@click.argument("profile")
+@click.option("--table", type=FILE, help="Table the profile was fitted to.  [default: beside the profile]")
+@click.option("--hardware", "-H", help="Device of the table: name or YAML.  [default: beside the profile, or by name]")
+@click.option("--plot", type=FILE, help="Draw measured against predicted times: a .svg or .png file.")
+@output_option
+@out_option
+def show(
+    profile: str, table: Path | None, hardware: str | None, plot: Path | None, output: OutputForm, out: Path | None
+) -> None:
+    """Show a profile: factors with their errors, where it comes from, and its own check.
+
+    \b
+    Example:
+      roofcast calibrate show a100-sxm-80gb--megatron-lm-2022
+    """
+    from calibration.fit.checks import show_profile
+
+    deliver(show_profile(profile, table, hardware, plot, output), out)

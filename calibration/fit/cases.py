@@ -1,0 +1,233 @@
+"""Rows of a table -> questions for the predictor: rows that differ only in their token counts become one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.fit.operators import build_operator
+from simulator.costs.operators import Operator
+from simulator.errors import InputError
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.measurements import Measurement
+from simulator.inputs.operator_text import KINDS, is_library_reduce, name_kind, parse_operator
+from simulator.inputs.stack import Stack
+from simulator.inputs.workload import Workload
+from simulator.prediction import Question, answer, describe_machine, resolve
+from simulator.timing.efficiency import Factors, Profile, perturb_factors
+from simulator.timing.request import Times, combine_times, find_throughput
+from simulator.timing.step import Machine, time_operator
+from simulator.timing.uncertainty import find_width
+
+Array = NDArray[np.float64]
+NO_PROFILE = "a bound has no interval; give a profile"
+
+
+class Case(Protocol):
+    """Rows of the table that one call of the predictor answers: their indices, and the answer."""
+
+    @property
+    def indices(self) -> list[int]:
+        """Places of the rows in the table."""
+        ...
+
+    def predict(self, factors: Factors) -> Array:
+        """Predicted value of each row for a set of factors; leading axes of the factors stay in front."""
+        ...
+
+    def find_ends(self) -> tuple[Array, Array]:
+        """Ends of the 90% interval of each row.
+
+        Raises:
+            InputError: there is no profile.
+        """
+        ...
+
+
+class RequestCase(NamedTuple):
+    """One question over several rows, which differ in token counts, batch and metric."""
+
+    indices: list[int]
+    metrics: list[str]
+    question: Question
+
+    def predict(self, factors: Factors) -> Array:
+        """Predicted value of each row."""
+        times = combine_times(self.question.times(factors), self.question.work.workload)
+        return self.pick_metrics(times)
+
+    def find_ends(self) -> tuple[Array, Array]:
+        """Ends of the 90% interval of each row."""
+        intervals = answer(self.question).intervals
+        if intervals is None:
+            raise InputError(NO_PROFILE)
+        ends = [self.pick_metrics(end) for end in intervals]
+        return np.minimum(*ends), np.maximum(*ends)
+
+    def pick_metrics(self, times: Times) -> Array:
+        """Each row's metric out of the three times."""
+        request = self.question.work.workload
+        by_metric = {
+            "e2e_s": times.e2e_s,
+            "ttft_s": times.ttft_s,
+            "prefill_s": times.ttft_s,
+            "tpot_s": times.tpot_s,
+            "throughput_tok_s": find_throughput(request, times.e2e_s),
+        }
+        columns = [by_metric[metric][..., place] for place, metric in enumerate(self.metrics)]
+        return np.stack(columns, axis=-1)
+
+
+class OperatorCase(NamedTuple):
+    """Operators of one kind on one machine, their sizes in arrays."""
+
+    indices: list[int]
+    kind: str
+    operator: Operator
+    machine: Machine
+    profile: Profile | None
+    transfer: bool
+
+    def predict(self, factors: Factors | None) -> Array:
+        """Seconds of each operator; with no factors, the least that the data sheet allows."""
+        if self.kind != "host":
+            return np.asarray(time_operator(self.operator, self.machine._replace(factors=factors)))
+        issuing = self.operator.launches * (factors.launch_s if factors else 0.0)
+        if self.machine.device.is_cpu:  # where who issues a kernel also runs it
+            issuing = issuing + time_operator(self.operator, self.machine._replace(factors=factors))
+        return np.asarray(issuing)
+
+    def find_ends(self) -> tuple[Array, Array]:
+        """Ends of the 90% interval of each row."""
+        if self.profile is None:
+            raise InputError(NO_PROFILE)
+        values = self.predict(perturb_factors(self.profile.values, 1))
+        scatter = (self.profile.discrepancy.operators or {}).get(self.kind, 0.0)
+        width = find_width(self.profile, values, scatter, self.transfer)
+        return values[0] / width, values[0] * width
+
+
+def build_cases(
+    rows: list[Measurement],
+    calibration: Profile | str,
+    hardware: Hardware | None = None,
+    stack: Stack | None = None,
+) -> list[Case]:
+    """Group rows that one call can answer, and resolve each group.
+
+    ``hardware`` and ``stack`` stand for what the rows name; None: what ships under that name, and the profile's stack.
+
+    Raises:
+        InputError: a row that the predictor cannot answer, named.
+    """
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index, row in enumerate(rows):
+        subject = (name_kind(row.operator), is_library_reduce(row.operator)) if row.operator else (row.model,)
+        layout = (row.hardware, row.tp, row.pp, row.activation_dtype, row.weight_dtype, row.kv_dtype)
+        groups.setdefault((*subject, *layout), []).append(index)
+    cases: list[Case] = []
+    for places in groups.values():
+        build = build_operator_case if rows[places[0]].operator else build_request_case
+        cases.append(build(rows, places, calibration, hardware, stack))
+    return cases
+
+
+def build_request_case(
+    rows: list[Measurement],
+    indices: list[int],
+    calibration: Profile | str,
+    hardware: Hardware | None,
+    stack: Stack | None,
+) -> RequestCase:
+    """Resolve one group of rows of requests."""
+    first = rows[indices[0]]
+    members = [rows[index] for index in indices]
+    # A generation from an empty context starts with one token, and a prefill gives one.
+    workload = Workload(
+        np.array([max(row.prompt_tokens, 1) for row in members], dtype=np.float64),
+        np.array([max(row.output_tokens, 1) for row in members], dtype=np.float64),
+        np.array([row.batch_size for row in members], dtype=np.float64),
+    )
+    try:
+        deployment = Deployment(
+            first.tp,
+            first.pp,
+            dtype=first.activation_dtype,
+            weight_dtype=first.weight_dtype,
+            kv_dtype=first.kv_dtype,
+        )
+        question = resolve(first.model, hardware or first.hardware, calibration, stack, deployment, workload)
+    except InputError as error:
+        raise InputError(f"rows of {first.model} on {first.hardware}: {error}") from None
+    return RequestCase(indices, [row.metric for row in members], question)
+
+
+def build_operator_case(
+    rows: list[Measurement],
+    indices: list[int],
+    calibration: Profile | str,
+    hardware: Hardware | None,
+    stack: Stack | None,
+) -> OperatorCase:
+    """Resolve one group of rows of operators."""
+    first = rows[indices[0]]
+    kind = name_kind(first.operator)
+    names = KINDS[parse_operator(first.operator)[0]]
+    table = np.array([parse_operator(rows[index].operator)[1] for index in indices])
+    sizes = dict(zip(names, table.T, strict=True))
+    profile = calibration if isinstance(calibration, Profile) else None
+    try:
+        device = hardware or load_hardware(first.hardware)
+        software = stack or load_stack(first.stack if profile is None else profile.stack)
+        deployment = Deployment(first.tp, first.pp, dtype=first.activation_dtype)
+        machine = describe_machine(device, software, deployment, None)
+    except InputError as error:
+        raise InputError(f"rows of {kind} on {first.hardware}: {error}") from None
+    if {first.weight_dtype, first.kv_dtype} != {first.activation_dtype}:
+        raise InputError(f"rows of {kind} on {first.hardware}: operators of mixed data types are not known")
+    if kind == "all_reduce" and first.tp == 1:
+        raise InputError(f"rows of {kind} on {first.hardware}: an all-reduce needs tp of at least 2")
+    if is_library_reduce(first.operator):
+        machine = machine._replace(direct_reduce_bytes=0)
+    operator = build_operator(kind, sizes, deployment.activation_bytes, software)
+    transfer = profile is not None and (profile.hardware, profile.stack) != (device.id, software.id)
+    return OperatorCase(indices, kind, operator, machine, profile, transfer)
+
+
+def scatter(cases: Sequence[Case], values: Iterable[Array]) -> Array:
+    """Put values of cases back into the order of the table, along the last axis."""
+    order = np.argsort(np.concatenate([case.indices for case in cases]))
+    return np.concatenate(list(values), axis=-1)[..., order]
+
+
+def predict_rows(cases: Sequence[Case], factors: Factors) -> Array:
+    """Predicted values in the order of the table, along the last axis."""
+    return scatter(cases, (case.predict(factors) for case in cases))
+
+
+def predict_intervals(cases: Sequence[Case]) -> tuple[Array, Array]:
+    """Ends of the 90% intervals in the order of the table, from each case's own profile."""
+    ends = [case.find_ends() for case in cases]
+    return scatter(cases, (low for low, _ in ends)), scatter(cases, (high for _, high in ends))
+
+
+def find_impossible(rows: list[Measurement], hardware: Hardware | None = None, stack: Stack | None = None) -> list[int]:
+    """Places of operators that were measured faster than the data sheet allows.
+
+    Their operands cannot have come from the memory, or the benchmark did less than the operator.
+    """
+    places = [place for place, row in enumerate(rows) if row.operator]
+    chosen = [rows[place] for place in places]
+    if not chosen:
+        return []
+    device = hardware or load_hardware(chosen[0].hardware)
+    if device.kind == "cpu":  # its caches may hold all operands
+        return []
+    cases = build_cases(chosen, "none", hardware, stack)
+    bounds = scatter(cases, (case.predict(None) for case in cases if isinstance(case, OperatorCase)))
+    return [place for place, row, bound in zip(places, chosen, bounds, strict=True) if row.value < bound]

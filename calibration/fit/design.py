@@ -1,0 +1,140 @@
+"""Which rows of a table are fitted: what must be left out, and a design that does not look at the errors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.fit.cases import build_cases, find_impossible, predict_rows
+from calibration.fit.least_squares import find_sigma
+from calibration.fit.priors import choose_priors
+from simulator.errors import InputError
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_hardware
+from simulator.inputs.measurements import HELD_OUT, Measurement
+from simulator.inputs.stack import Stack
+from simulator.timing.efficiency import Factors, find_log_slopes, perturb_factors
+
+CONFLICT = 3.0  # ratio of two measurements of one thing from which they are reported
+NAMED = 3  # conflicts that are named
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Rows that may be used, and a line on each group that may not or that is odd."""
+
+    rows: list[Measurement]
+    notes: list[str]
+
+
+def screen_rows(rows: list[Measurement], hardware: Hardware | None, stack: Stack | None) -> Screened:
+    """Leave out rows taken while the device was throttled, and operators faster than the data sheet allows.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    steady = [row for row in rows if not row.throttled]
+    linked = [row for row in steady if not row.operator or row.tp == 1 or has_link(row, hardware)]
+    notes = []
+    if len(linked) < len(steady):
+        notes.append(f"{len(steady) - len(linked)} rows of collectives are left out: the device has no link")
+    if len(steady) < len(rows):
+        notes.append(f"{len(rows) - len(steady):,} of {len(rows):,} rows were throttled and are left out")
+    steady = linked
+    impossible = set(find_impossible(steady, hardware, stack))
+    kept = [row for place, row in enumerate(steady) if place not in impossible]
+    if not kept:
+        raise InputError("every row was throttled or is faster than the data sheet allows")
+    kinds = Counter(steady[place].phase for place in impossible)
+    for kind, count in sorted(kinds.items()):
+        total = sum(row.phase == kind for row in steady)
+        notes.append(f"{count:,} of {total:,} rows of {kind} are faster than the data sheet allows and are left out")
+    return Screened(kept, notes + describe_conflicts(kept))
+
+
+def has_link(row: Measurement, hardware: Hardware | None) -> bool:
+    """Whether the device of a row is described with a link between several of it."""
+    device = hardware or load_hardware(row.hardware)
+    return device.links is not None and device.links.node is not None
+
+
+def describe_conflicts(rows: list[Measurement]) -> list[str]:
+    """A line where samples of the same thing differ too much to be noise; the robust fit uses them all the same."""
+    samples: dict[tuple[object, ...], list[float]] = {}
+    for row in rows:
+        counts = (row.batch_size, row.prompt_tokens, row.output_tokens, row.metric)
+        layout = (row.hardware, row.stack, row.tp, row.pp, row.activation_dtype, row.weight_dtype, row.kv_dtype)
+        samples.setdefault((row.operator or row.model, row.notes, *counts, *layout), []).append(row.value)
+    apart = [(str(key[0]), max(values) / min(values)) for key, values in samples.items()]
+    odd = [(name, ratio) for name, ratio in apart if ratio >= CONFLICT]
+    if not odd:
+        return []
+    named = "; ".join(f"{name}: {ratio:.1f} times" for name, ratio in odd[:NAMED])
+    return [f"samples of {len(odd)} of {len(samples):,} things differ by {CONFLICT:g} times or more ({named})"]
+
+
+def choose_requests(rows: list[Measurement], most: int, hardware: Hardware, stack: Stack) -> list[Measurement]:
+    """Choose the rows of requests whose measurement would tell the most about all of them, without a look at any value.
+
+    One after the other, the row that most lowers the summed variance of what the laws predict for all rows, from their
+    slopes at the priors (Cohn 1996, doi 10.1016/0893-6080(95)00137-9; in this form Seo et al. 2000, doi
+    10.1109/IJCNN.2000.861310, equation 12).
+
+    Raises:
+        InputError: rows the predictor cannot answer.
+    """
+    if most >= len(rows):
+        return rows
+    priors = choose_priors(hardware, stack)
+    typical = Factors(**{name: prior.value for name, prior in priors.items()})
+    values = predict_rows(build_cases(rows, "none", hardware, stack), perturb_factors(typical, 1))
+    slopes = find_log_slopes(values)
+    covariance = np.diag([prior.spread**2 for prior in priors.values()])
+    noise = find_sigma(rows, hardware) ** 2
+    chosen: list[int] = []
+    for _ in range(most):
+        shared = slopes.T @ covariance @ slopes
+        gain = np.sum(shared**2, axis=0) / (np.diag(shared) + noise)
+        gain[chosen] = -1.0
+        best = int(np.argmax(gain))
+        chosen.append(best)
+        told = covariance @ slopes[:, best]
+        covariance = covariance - np.outer(told, told) / (slopes[:, best] @ told + noise[best])
+    return [rows[place] for place in sorted(chosen)]
+
+
+def spare_requests(
+    rows: list[Measurement], most: int, hardware: Hardware, stack: Stack
+) -> tuple[list[Measurement], list[Measurement]]:
+    """Keep the ``most`` requests that tell the most, with all operators; the other requests come second.
+
+    Raises:
+        InputError: rows the predictor cannot answer.
+    """
+    kept = choose_requests([row for row in rows if not row.operator], most, hardware, stack)
+    spared = [row for row in rows if not row.operator and row not in kept]
+    return [row for row in rows if row not in spared], spared
+
+
+def split_rows(rows: list[Measurement], operators: int, seed: int) -> tuple[list[Measurement], list[Measurement]]:
+    """Choose the rows to fit, and the others to check the fit on.
+
+    Where rows are marked as held out, these are the others. Else all requests are fitted, and of each kind of operator
+    at most ``operators`` and at most half, rounded up, at random: published tables are grids with logarithmic steps,
+    which that covers.
+    """
+    marked = [row for row in rows if row.notes.startswith(HELD_OUT)]
+    if marked:
+        return [row for row in rows if not row.notes.startswith(HELD_OUT)], marked
+    rng = np.random.default_rng(seed)
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(row.phase if row.operator else "", []).append(place)
+    chosen = set(places.pop("", []))
+    for kind in sorted(places):
+        order = rng.permutation(places[kind])
+        chosen.update(order[: min(operators, (len(order) + 1) // 2)].tolist())
+    fitted = [row for place, row in enumerate(rows) if place in chosen]
+    return fitted, [row for place, row in enumerate(rows) if place not in chosen]

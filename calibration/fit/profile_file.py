@@ -1,0 +1,165 @@
+"""A fit -> the profile file that predictions use."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from calibration.fit.least_squares import Fit
+from calibration.fit.validate import Validation
+from simulator.errors import InputError
+from simulator.specfile import write_whole
+from simulator.timing.efficiency import (
+    FACTORS,
+    SCHEMA,
+    Check,
+    Factors,
+    FittedFactor,
+    OperatorCheck,
+    Profile,
+    Provenance,
+)
+
+DIGITS = 4  # significant digits of stored factors
+
+
+def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, table: Path, command: str) -> Profile:
+    """Wrap a fit with where it comes from: the table's name and hash, the models, the date and the command.
+
+    ``table`` is a file or a folder of files.
+    """
+    provenance = Provenance(
+        date=today(),
+        rows=len(fit.rows),
+        table=table.name,
+        table_sha256=hash_table(table),
+        models=sorted({row.model for row in fit.rows if row.model}),
+        roofcast_version=version("roofcast"),
+        mape=round_digits(float(np.mean(np.abs(fit.relative_errors)))),
+        command=command,
+        source=fit.rows[0].source,
+    )
+    discrepancy = replace(
+        fit.discrepancy,
+        prefill=round_digits(fit.discrepancy.prefill),
+        decode=round_digits(fit.discrepancy.decode),
+        operators={kind: round_digits(spread) for kind, spread in (fit.discrepancy.operators or {}).items()} or None,
+    )
+    return Profile(
+        SCHEMA,
+        profile_id,
+        hardware_id,
+        stack_id,
+        make_factors(fit),
+        make_correlation(fit),
+        discrepancy,
+        provenance,
+    )
+
+
+def hash_table(table: Path) -> str:
+    """SHA-256 of a file, or of the files of a folder in the order of their names."""
+    paths = sorted(path for path in table.iterdir() if path.is_file()) if table.is_dir() else [table]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+def make_factors(fit: Fit) -> dict[str, FittedFactor]:
+    """The fitted factors as a profile stores them."""
+    errors = fit.standard_errors
+    return {
+        name: FittedFactor(
+            round_digits(value),
+            FACTORS[name].unit,
+            round_digits(float(errors[place])),
+            fit.priors[name].value,
+            fit.priors[name].spread,
+        )
+        for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True))
+    }
+
+
+def make_correlation(fit: Fit) -> dict[str, list[float]]:
+    """The correlations as a profile stores them."""
+    rows = zip(Factors._fields, fit.correlation, strict=True)
+    return {name: [round(float(cell), 3) for cell in row] for name, row in rows}
+
+
+def check_unfitted(profile: Profile, validation: Validation) -> None:
+    """Refuse rows of models that were fitted as a check of the profile.
+
+    Raises:
+        InputError: with their names.
+    """
+    models = {row.model for row in validation.rows}
+    fitted = models & set(profile.provenance.models if profile.provenance else ())
+    if fitted:
+        raise InputError(f"--record: {', '.join(sorted(fitted))} was fitted; leave it out with --exclude-models")
+
+
+def add_check(profile: Profile, table: Path, validation: Validation) -> Profile:
+    """Return the profile with the errors on requests that it was not fitted to, so that predictions can quote them.
+
+    Raises:
+        InputError: rows of another device.
+    """
+    models = sorted({row.model for row in validation.rows})
+    if {row.hardware for row in validation.rows} != {profile.hardware}:
+        raise InputError(f"--record: the rows must all be of {profile.hardware}, the device of the profile")
+    summary = validation.summarise()
+    errors = {name: round_digits(summary[name]) for name in ("mape", "median_ape", "p90_ape", "bias", "coverage_90")}
+    return replace(profile, check=Check(today(), table.name, summary["rows"], models, **errors))
+
+
+def add_operator_checks(profile: Profile, validation: Validation) -> Profile:
+    """Return the profile with the errors on operators that it was not fitted to."""
+    checks = {}
+    for group in validation.group("kind", lambda row: row.phase):
+        errors = {name: round_digits(group[name]) for name in ("mape", "median_ape", "coverage_90")}
+        checks[group["kind"]] = OperatorCheck(group["rows"], **errors)
+    return replace(profile, operator_checks=checks)
+
+
+def today() -> str:
+    """The date, UTC."""
+    return datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+
+
+def round_digits(value: float) -> float:
+    """A value to the stored number of significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def write_profile(path: Path, profile: Profile) -> None:
+    """Write a profile, whole or not at all.
+
+    Raises:
+        InputError: the folder is missing or not writable.
+    """
+    data = drop_missing(asdict(profile))
+    write_whole(path, yaml.dump(data, Dumper=ProfileDumper, sort_keys=False, width=1000))
+
+
+def drop_missing(value: Any) -> Any:
+    """Mappings without the keys that have no value."""
+    if not isinstance(value, dict):
+        return value
+    return {key: drop_missing(member) for key, member in value.items() if member is not None}
+
+
+class ProfileDumper(yaml.SafeDumper):
+    """Writes mappings in blocks, and leaves (a factor, a row of the matrix) on one line."""
+
+    def represent_mapping(self, tag: str, mapping: object, flow_style: bool | None = None) -> yaml.MappingNode:
+        leaf = isinstance(mapping, dict) and "standard_error" in mapping
+        return super().represent_mapping(tag, mapping, flow_style=leaf)  # type: ignore[arg-type]
+
+    def represent_sequence(self, tag: str, sequence: object, flow_style: bool | None = None) -> yaml.SequenceNode:
+        rows = isinstance(sequence, list) and bool(sequence) and isinstance(sequence[0], list)
+        return super().represent_sequence(tag, sequence, flow_style=not rows)  # type: ignore[arg-type]

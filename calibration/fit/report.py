@@ -1,0 +1,136 @@
+"""A fit and a validation as people read them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from calibration.fit.least_squares import HIGH_CORRELATION, Fit
+from calibration.fit.validate import Validation
+from simulator.report.output import OutputForm, format_rows, format_table
+from simulator.timing.efficiency import FACTORS, Factors
+
+
+def list_factors(fit: Fit) -> list[dict[str, Any]]:
+    """One row a factor: value, relative standard error, prior, and how far the data moved it."""
+    at_bound = fit.factors_at_bound()
+    rows = []
+    for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True)):
+        prior = fit.priors[name]
+        rows.append(
+            {
+                **describe_factor(name, value, fit.standard_errors[place], prior.value, prior.spread),
+                "moved": f"{np.log(value / prior.value) / prior.spread:+.1f} sd",
+                "note": "at its bound" if name in at_bound else "",
+            }
+        )
+    return rows
+
+
+def describe_factor(name: str, value: float, error: float, prior: float, prior_error: float) -> dict[str, Any]:
+    """What every list of factors says of one: value and prior, each with its relative standard error."""
+    return {
+        "factor": name,
+        "value": value,
+        "unit": FACTORS[name].unit,
+        "standard_error": f"{100 * error:.0f}%",
+        "prior": prior,
+        "prior_error": f"{100 * prior_error:.0f}%",
+    }
+
+
+def describe_correlations(pairs: list[tuple[str, str, float]]) -> str:
+    """The pairs of factors that the rows can hardly tell apart, in a line."""
+    named = "; ".join(f"{a} and {b} ({r:+.2f})" for a, b, r in pairs) or "none"
+    return f"correlations past {HIGH_CORRELATION}: {named}"
+
+
+def list_residuals(fit: Fit) -> list[dict[str, Any]]:
+    """Errors of the fitted rows by model and phase."""
+    groups = sorted({(row.model, row.phase) for row in fit.rows})
+    rows = []
+    for model, phase in groups:
+        chosen = np.array([(row.model, row.phase) == (model, phase) for row in fit.rows])
+        errors = fit.relative_errors[chosen]
+        rows.append(
+            {
+                "model": model or "(operator)",
+                "phase": phase,
+                "rows": len(errors),
+                "mape": np.mean(np.abs(errors)),
+                "bias": np.mean(errors),
+            }
+        )
+    return rows
+
+
+def format_fit(fit: Fit, held_out: list[Validation], notes: list[str]) -> str:
+    """The report of a fit, with the errors on rows that were not fitted."""
+    spread = fit.discrepancy
+    lines = [
+        format_table(list_factors(fit), f"Factors fitted to {len(fit.rows)} rows (errors are relative)"),
+        "",
+        format_table(list_residuals(fit), "Residuals of the fitted rows"),
+        "",
+        f"scatter about the law: prefill {100 * spread.prefill:.1f}%, decode {100 * spread.decode:.1f}%",
+    ]
+    lines.append(describe_correlations(fit.high_correlations()))
+    lines += [f"factors at a bound: {', '.join(fit.factors_at_bound()) or 'none'}", *notes]
+    for validation in held_out:
+        document = validation.to_dict()
+        what = "Operators" if validation.rows[0].operator else "Requests"
+        for title, key in (
+            (f"{what} not fitted, by kind", "by_phase"),
+            ("by metric", "by_metric"),
+            ("by model", "by_model"),
+            ("by size class", "by_size_class"),
+        ):
+            if document[key]:
+                lines += ["", format_table(document[key], title)]
+    return "\n".join(lines)
+
+
+def report_validation(validation: Validation, form: OutputForm) -> str:
+    """A validation in one of the forms; as CSV or Markdown, the summary and the models."""
+    if form == "table":
+        return format_validation(validation)
+    document = validation.to_dict()
+    rows = [{"model": "all", **validation.summarise()}, *document["by_model"]]
+    return format_rows(rows, form, document)
+
+
+def report_fit(fit: Fit, held_out: list[Validation], notes: list[str], form: OutputForm) -> str:
+    """A fit in one of the forms, with the errors on rows that were not fitted; as CSV or Markdown, the factors."""
+    if form == "table":
+        return format_fit(fit, held_out, notes)
+    factors = list_factors(fit)
+    correlations = [{"factors": [a, b], "correlation": r} for a, b, r in fit.high_correlations()]
+    document = {
+        "schema": "roofcast/fit/1",
+        "rows": len(fit.rows),
+        "factors": factors,
+        "at_bound": fit.factors_at_bound(),
+        "high_correlations": correlations,
+        "residuals": list_residuals(fit),
+        "discrepancy": asdict(fit.discrepancy),
+        "notes": notes,
+        "not_fitted": [validation.to_dict() for validation in held_out],
+    }
+    return format_rows(factors, form, document)
+
+
+def format_validation(validation: Validation) -> str:
+    """The report of a validation."""
+    document = validation.to_dict()
+    summary = {key: value for key, value in document.items() if not isinstance(value, list | str)}
+    title = "Prediction against measurement (errors as shares of the measured value)"
+    tables = [
+        (title, [{"of": "all rows", **summary}]),
+        ("By model", document["by_model"]),
+        ("By phase or kind of operator", document["by_phase"]),
+        ("By size class", document["by_size_class"]),
+        ("Largest errors", document["worst"]),
+    ]
+    return "\n\n".join([*(format_table(rows, title) for title, rows in tables if rows), *validation.notes])

@@ -1,0 +1,1 @@
+"""The device in front: benchmarks of each kind, and what times and watches them."""

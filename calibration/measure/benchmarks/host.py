@@ -1,0 +1,22 @@
+"""The host: how long it takes to issue a kernel that has next to nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from calibration.measure.benchmarks.bench import Bench, Case, Suite
+
+SMALL = 64  # numbers that the kernel adds
+
+
+def list_cases(suite: Suite, dtypes: list[str], device_kind: str) -> list[Case]:
+    """One kernel, issued again and again. On a CPU the issuing includes the running."""
+    return [Case("host", "host launches=1", "fp32", "operator_s", prepare, 4 * SMALL, timed="host")]
+
+
+def prepare(bench: Bench) -> Callable[[], object]:
+    """Adding a number to a few."""
+    x = torch.zeros(SMALL, device=bench.device)
+    return lambda: x.add_(1.0)

@@ -1,0 +1,1 @@
+"""Timings of an API -> the times it would take with nobody else on it."""

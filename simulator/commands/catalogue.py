@@ -1,0 +1,73 @@
+"""The commands ``roofcast models ...`` and ``roofcast hardware ...``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from simulator.commands.options import deliver, out_option, output_option
+from simulator.errors import CheckFailed, InputError
+from simulator.report.output import OutputForm
+
+
+def make_catalogue(name: str, what: str, example: str, other: str) -> click.Group:
+    """The commands ``NAME list|show|compare|check`` for one kind of spec."""
+
+    @click.group(name, help=f"List, show, compare and check {what}.")
+    def group() -> None: ...
+
+    @group.command("list", help=f"List the {what} that ship.\n\n\b\nExample:\n  roofcast {name} list")
+    @output_option
+    @out_option
+    def list_specs(output: OutputForm, out: Path | None) -> None:
+        from simulator.report.catalogue import report_list
+
+        deliver(report_list(name, output), out)
+
+    @group.command(
+        "show", help=f"Show all facts of one with its sources.\n\n\b\nExample:\n  roofcast {name} show {example}"
+    )
+    @click.argument("spec")
+    @output_option
+    @out_option
+    def show(spec: str, output: OutputForm, out: Path | None) -> None:
+        from simulator.report.catalogue import report_card
+
+        deliver(report_card(name, spec, output), out)
+
+    @group.command(
+        "compare",
+        help=f"Set the facts of several side by side.\n\n\b\nExample:\n  roofcast {name} compare {example} {other}",
+    )
+    @click.argument("specs", nargs=-1, required=True)
+    @output_option
+    @out_option
+    def compare(specs: tuple[str, ...], output: OutputForm, out: Path | None) -> None:
+        from simulator.report.catalogue import report_comparison
+
+        if len(specs) < 2:
+            raise InputError(f"{name} compare: name at least two")
+        deliver(report_comparison(name, specs, output), out)
+
+    @group.command(
+        "check",
+        help="Check files, or all that ship: strict reading, a source for every number. Exit 1 where one fails."
+        f"\n\n\b\nExample:\n  roofcast {name} check {example}",
+    )
+    @click.argument("specs", nargs=-1)
+    @output_option
+    @out_option
+    def check(specs: tuple[str, ...], output: OutputForm, out: Path | None) -> None:
+        from simulator.report.catalogue import report_check
+
+        text, problems = report_check(name, specs, output)
+        deliver(text, out)
+        if problems:
+            raise CheckFailed(f"{problems} of the {what} failed the check")
+
+    return group
+
+
+models = make_catalogue("models", "models", "openai-davinci", "bloom")
+hardware = make_catalogue("hardware", "devices", "a100-sxm-80gb", "h100-sxm-80gb")

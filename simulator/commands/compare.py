@@ -1,0 +1,44 @@
+"""The command ``roofcast compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.commands.options import deliver, out_option, output_option, warn
+from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    pass
+from simulator.commands.combinations import ask_combinations, combination_options, warn_of_combinations
+
+
+@click.command()
+@combination_options
+@click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
+@click.option(
+    "--baseline", type=click.IntRange(1), default=1, show_default=True, help="Number of the row that ratios are to."
+)
+@output_option
+@out_option
+def compare(price: str | None, output: OutputForm, out: Path | None, **asked: Any) -> None:
+    """Set models, devices, layouts and stacks side by side: times, throughput, memory, cost, and ratios to one of them.
+
+    Every option takes a list; every combination that is possible is a row. Ratios are a row's value over the
+    baseline's, with 90% intervals in which the errors that both share cancel.
+
+    \b
+    Examples:
+      roofcast compare -m gptj-6b -m bloom-7b1 -H a100-sxm-80gb -p 512 -n 32
+      roofcast compare -m openai-davinci -H a100-sxm-80gb --tp 8 --pp 1,2 -n 64 --baseline 2 -o json
+    """
+    from simulator.report.comparison import report_comparison
+
+    comparison = ask_combinations(**asked)
+    deliver(report_comparison(comparison, price, output), out)
+    unfit = sum(not prediction.fits for prediction in comparison.predictions)
+    if unfit:
+        warn(f"{unfit} of {len(comparison.predictions)} rows do not fit in memory; their times are as if they did")
+    warn_of_combinations(comparison, asked)

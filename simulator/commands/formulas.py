@@ -1,0 +1,35 @@
+"""The command ``roofcast formulas``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from simulator.commands.options import assignment_option, deliver, out_option, output_option
+from simulator.report.output import OutputForm
+
+
+@click.command()
+@click.option("-m", "--model", help="Structure of this model.  [default: a plain GPT block]")
+@click.option("-s", "--stack", default="megatron-lm-2022", show_default=True, help="Software stack: name or YAML.")
+@click.option("--notation", type=click.Choice(["text", "latex"]), default="text", show_default=True, help="Notation.")
+@assignment_option(
+    "--at", "values", metavar="SYMBOL=NUMBER", text="Put a number in; model=NAME puts in all of a model's."
+)
+@output_option
+@out_option
+def formulas(
+    model: str | None, stack: str, notation: str, values: dict[str, str], output: OutputForm, out: Path | None
+) -> None:
+    """Print the cost laws, per operator and device, with every symbol explained.
+
+    \b
+    Examples:
+      roofcast formulas
+      roofcast formulas --at model=openai-davinci --at tp=8 --at p=512 --at b=1
+      roofcast formulas --notation latex -o md
+    """
+    from simulator.report.formulas import report_formulas
+
+    deliver(report_formulas(model, stack, notation, values, output), out)

@@ -1,0 +1,40 @@
+"""The command ``roofcast plot latency``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simulator.commands.options import FILE, ask_grid, grid_options, warn_of_question
+from simulator.commands.plot import assume_option, check_place, deliver_plot, picture_options
+
+
+@click.command()
+@grid_options
+@click.option("--measured", type=FILE, help="Tidy table whose matching rows are drawn too.")
+@assume_option
+@picture_options
+def latency(measured: Path | None, assume_fits: bool, picture: Path | None, terminal: bool, **asked: Any) -> None:
+    """Draw the three times against the prompt, the output or the batch: whichever has several values.
+
+    \b
+    Examples:
+      roofcast plot latency -m gptj-6b -H a100-sxm-80gb -n 16 -b 1-32*2 --terminal
+      roofcast plot latency -m ai21-j1-large -H a100-sxm-80gb -p 512 -n 2-64*2 -O latency.svg \\
+        --measured calibration/tables/narayanan-2023-a100-30-rows.csv
+    """
+    check_place(picture, terminal)
+    from simulator.explore.latency_points import find_points
+    from simulator.report.plots import latency as drawn
+    from simulator.report.prediction import check_fit
+
+    counts = {name: sorted(set(asked[name])) for name in drawn.AXES}
+    axis = drawn.choose_axis(counts)
+    prediction = ask_grid(**asked | counts)
+    if not assume_fits:
+        check_fit(prediction)
+    found = drawn.find_latency(prediction, axis, [] if measured is None else find_points(measured, prediction, axis))
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_question(prediction.question, asked)

@@ -1,0 +1,198 @@
+"""The commands ``roofcast plot KIND``: read arguments, call one function, write the picture or print it.
+
+``latency`` and ``residuals`` read measurements and so stand in ``calibration/plot_commands.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.commands.combinations import ask_combinations, combination_options, warn_of_combinations
+from simulator.commands.options import FILE, Command, ask_request, deliver, request_options, warn_of_question
+from simulator.errors import InputError
+
+if TYPE_CHECKING:
+    from simulator.prediction import Question
+
+METRICS = click.Choice(["ttft_s", "tpot_s", "e2e_s"])
+assume_option = click.option("--assume-fits", is_flag=True, help="Draw even where the model does not fit.")
+PRICE_HELP = "Of one device: '4.096 USD/h', or a price that ships by name."
+
+
+@click.group()
+def plot() -> None:
+    """Draw a picture of a prediction: as an SVG or PNG file, or in the terminal."""
+
+
+def check_ending(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    """A picture that can be drawn, refused before any work."""
+    from simulator.report.plots.style import check_picture
+    from simulator.specfile import check_target
+
+    if value is not None:
+        check_picture(value, "-O: ")
+        check_target(value)
+    return value
+
+
+def picture_options(command: Command) -> Command:
+    """Options that say where the picture goes."""
+    terminal = click.option("--terminal", is_flag=True, help="Draw in the terminal, in plain characters.")
+    picture = click.option("-O", "--picture", type=FILE, callback=check_ending, help="Draw a file: .svg or .png.")
+    return picture(terminal(command))
+
+
+def ask_fitting(assume_fits: bool, **asked: Any) -> Question:
+    """The question that ``request_options`` ask; refuse what does not fit.
+
+    Raises:
+        InputError: as ``ask_request``.
+        ImpossibleError: it does not fit.
+    """
+    from simulator.prediction import answer
+    from simulator.report.prediction import check_fit
+
+    question = ask_request(**asked)
+    if not assume_fits:
+        check_fit(answer(question))
+    return question
+
+
+def deliver_plot(
+    title: list[str],
+    make_figure: Callable[[], Any],
+    print_text: Callable[[], str],
+    picture: Path | None,
+    terminal: bool,
+) -> None:
+    """Write the file, and print the picture in characters or what was written.
+
+    Raises:
+        InputError: the file cannot be drawn or written.
+    """
+    from simulator.report.plots.style import render
+
+    files = {} if picture is None else {picture: render(make_figure, picture)}
+    text = print_text() if terminal else "\n".join([*title, f"drawn in {picture}"])
+    deliver(text, None, files)
+
+
+def check_place(picture: Path | None, terminal: bool) -> None:
+    """Refuse a picture that goes nowhere.
+
+    Raises:
+        InputError: neither a file nor the terminal.
+    """
+    if picture is None and not terminal:
+        raise InputError("plot needs -O FILE.svg, -O FILE.png or --terminal")
+
+
+@plot.command()
+@request_options
+@assume_option
+@picture_options
+def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
+    """Draw the device's roofs, and the operators of prefill and decode under them.
+
+    \b
+    Examples:
+      roofcast plot roofline -m gptj-6b -H a100-sxm-80gb --terminal
+      roofcast plot roofline -m openai-davinci -H a100-sxm-80gb --tp 8 -b 4 -O roofline.svg
+    """
+    check_place(picture, terminal)
+    from simulator.prediction import answer
+    from simulator.report.plots import roofline as drawn
+
+    question = ask_fitting(**asked)
+    found = drawn.find_roofline(answer(question))
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_question(question, asked)
+
+
+@plot.command()
+@request_options
+@assume_option
+@click.option("--of", "metric", type=METRICS, default="e2e_s", show_default=True, help="Time.")
+@picture_options
+def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -> None:
+    """Draw what lies between the bound and the prediction, step by step.
+
+    \b
+    Examples:
+      roofcast plot waterfall -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32 --terminal
+      roofcast plot waterfall -m gptj-6b -H a100-sxm-80gb --of ttft_s -O waterfall.svg
+    """
+    check_place(picture, terminal)
+    from simulator.explore.explain import explain
+    from simulator.report.plots import waterfall as drawn
+
+    question = ask_fitting(**asked)
+    found = drawn.find_waterfall(explain(question), metric)
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_question(question, asked)
+
+
+@plot.command()
+@request_options
+@assume_option
+@click.option(
+    "--of",
+    "metric",
+    type=click.Choice([*METRICS.choices, "cost_usd"]),
+    default="e2e_s",
+    show_default=True,
+    help="Time.",
+)
+@click.option("--price", help=PRICE_HELP)
+@click.option("--top", type=click.IntRange(1, 60), default=15, show_default=True, help="Inputs to draw.")
+@picture_options
+def tornado(metric: str, price: str | None, top: int, picture: Path | None, terminal: bool, **asked: Any) -> None:
+    """Draw how much a time depends on each number of the data sheet and each factor of the profile.
+
+    \b
+    Examples:
+      roofcast plot tornado -m gptj-6b -H a100-sxm-80gb --terminal
+      roofcast plot tornado -m gptj-6b -H a100-sxm-80gb --of tpot_s -O tornado.svg
+    """
+    check_place(picture, terminal)
+    from simulator.explore.sensitivity import find_sensitivity
+    from simulator.metrics.rates import find_price
+    from simulator.report.plots import tornado as drawn
+
+    question = ask_fitting(**asked)
+    found = drawn.find_tornado(find_sensitivity(question, metric, find_price(question.hardware.id, price)), top)
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_question(question, asked)
+
+
+@plot.command()
+@combination_options
+@click.option("--time", "metric", type=METRICS, default="tpot_s", show_default=True, help="Time, from left to right.")
+@click.option(
+    "--against", type=click.Choice(["throughput", "cost"]), default="throughput", show_default=True, help="Upwards."
+)
+@click.option("--price", help=PRICE_HELP)
+@picture_options
+def pareto(metric: str, against: str, price: str | None, picture: Path | None, terminal: bool, **asked: Any) -> None:
+    """Draw models, devices and layouts by time against throughput or cost, with the frontier.
+
+    Every option takes a list; every combination that is possible and fits is a point.
+
+    \b
+    Examples:
+      roofcast plot pareto -m gptj-6b,bloom-7b1 -H a100-sxm-80gb --tp 1,2 -b 1-16*2 --terminal
+      roofcast plot pareto -m gptj-6b -H a100-sxm-80gb --tp 1,2,4 --time e2e_s --against cost -O pareto.svg
+    """
+    check_place(picture, terminal)
+    from simulator.report.plots import pareto as drawn
+
+    if price is not None and against != "cost":
+        raise InputError("--price: is only of use with --against cost")
+    comparison = ask_combinations(**asked)
+    found = drawn.find_pareto(comparison.predictions, metric, against, price)
+    deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
+    warn_of_combinations(comparison, asked)

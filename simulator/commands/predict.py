@@ -1,0 +1,42 @@
+"""The command ``roofcast predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simulator.commands.options import ask_grid, deliver, grid_options, out_option, output_option, warn_of_question
+from simulator.report.output import OutputForm
+
+
+@click.command()
+@grid_options
+@click.option(
+    "--measured", type=click.Path(path_type=Path), help="Tidy table whose matching row is printed beside the answer."
+)
+@click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
+@output_option
+@out_option
+def predict(measured: Path | None, assume_fits: bool, output: OutputForm, out: Path | None, **asked: Any) -> None:
+    """Predict time to first token, time per output token and the whole request.
+
+    \b
+    Examples:
+      roofcast predict -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+      roofcast predict -m gptj-6b -H a100-sxm-80gb -p 128-1024*2 -n 1,64 -o csv
+      roofcast predict -m gptj-6b -H a100-sxm-80gb -c none --set-hw memory.bandwidth="4.8 TB/s"
+    """
+    from simulator.report.prediction import check_fit, report_prediction
+
+    prediction = ask_grid(**asked)
+    if not assume_fits:
+        check_fit(prediction)
+    found = None
+    if measured is not None:
+        from simulator.explore.matching import match_measurement
+
+        found = match_measurement(measured, prediction)
+    deliver(report_prediction(prediction, output, found), out)
+    warn_of_question(prediction.question, asked)

@@ -1,0 +1,55 @@
+"""The command ``roofcast sensitivity``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simulator.commands.options import (
+    ask_request,
+    deliver,
+    out_option,
+    output_option,
+    request_options,
+    warn_of_question,
+)
+from simulator.commands.solve import price_option
+from simulator.report.output import OutputForm
+
+METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
+
+
+@click.command()
+@request_options
+@click.option("--by", type=click.Choice(METRICS), default="e2e_s", show_default=True, help="Metric that ranks.")
+@price_option
+@click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
+@output_option
+@out_option
+def sensitivity(
+    by: str, price: str | None, assume_fits: bool, output: OutputForm, out: Path | None, **asked: Any
+) -> None:
+    """Say what a time depends on: its elasticity to every number of the data sheet and every factor of the profile.
+
+    An elasticity of -0.8 is 0.8% less time for 1% more of the input, by exact derivatives. For factors also how much
+    of the interval would go were they known exactly: what to measure better.
+
+    \b
+    Examples:
+      roofcast sensitivity -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+      roofcast sensitivity -m llama-3-8b -H h100-sxm-80gb -c none --by tpot_s -o json
+    """
+    from simulator.explore.sensitivity import find_sensitivity
+    from simulator.metrics.rates import find_price
+    from simulator.prediction import answer
+    from simulator.report.prediction import check_fit
+    from simulator.report.sensitivity import report_sensitivity
+
+    question = ask_request(**asked)
+    warn_of_question(question, asked)
+    if not assume_fits:
+        check_fit(answer(question))
+    found = find_sensitivity(question, by, find_price(question.hardware.id, price))
+    deliver(report_sensitivity(found, output), out)

@@ -1,0 +1,73 @@
+"""The command ``roofcast solve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simulator.commands.options import (
+    ask_request,
+    deliver,
+    out_option,
+    output_option,
+    request_options,
+    slo_option,
+    warn,
+    warn_of_question,
+)
+from simulator.errors import ImpossibleError
+from simulator.report.output import OutputForm
+
+COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
+price_option = click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
+
+
+@click.command()
+@request_options
+@click.option(
+    "--for",
+    "unknown",
+    required=True,
+    metavar="WHAT",
+    help="batch_size, prompt_tokens, output_tokens (the largest); devices (tp x pp), tp, pp, dp (the fewest); "
+    "memory.bandwidth, memory.capacity, compute.matrix_peak.fp16, links.node.bandwidth, or compute.units and "
+    "compute.clock with the peaks in proportion (the smallest). What its own option says is not used.",
+)
+@slo_option
+@price_option
+@output_option
+@out_option
+def solve(
+    unknown: str, slo: tuple[str, ...], price: str | None, output: OutputForm, out: Path | None, **asked: Any
+) -> None:
+    """Find the extreme value of one unknown that meets every limit (--slo) and fits in memory.
+
+    The answer is confirmed by predictions on both sides of it: it holds, and the next value fails. Exit 3 where no
+    value meets every limit, with the closest.
+
+    \b
+    Examples:
+      roofcast solve -m llama-3-8b -H a100-sxm-80gb -s vllm-0.6 --for batch_size --slo tpot_s:0.03 --slo ttft_s:2
+      roofcast solve -m llama-3-70b -H h100-sxm-80gb -c none --for devices --slo tpot_s:20ms
+      roofcast solve -m llama-3-8b -H h100-sxm-80gb -c none --for memory.bandwidth --slo tpot_s:5ms
+    """
+    from simulator.explore.limits import parse_limit
+    from simulator.explore.solve import Problem
+    from simulator.explore.solve import solve as find_solution
+    from simulator.metrics.rates import find_price
+    from simulator.report.solution import explain_impossible, note_positions, report_solution
+
+    if unknown in COUNTS:
+        asked[unknown] = 1
+    limits = tuple(parse_limit(text) for text in slo)
+    question = ask_request(**asked)
+    warn_of_question(question, asked)
+    problem = Problem(question, unknown, limits, find_price(question.hardware.id, price))
+    solution = find_solution(problem)
+    deliver(report_solution(problem, solution, output), out)
+    if (note := note_positions(solution)) is not None:
+        warn(note)
+    if not solution.possible:
+        raise ImpossibleError(explain_impossible(solution))

@@ -1,0 +1,186 @@
+"""The command ``roofcast sweep``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.commands.options import (
+    Command,
+    assignment_option,
+    deliver,
+    describe_build,
+    name_option,
+    out_option,
+    output_option,
+    slo_option,
+    warn,
+)
+from simulator.errors import InputError
+from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from simulator.explore.sweep.plan import Plan
+    from simulator.explore.sweep.space import Space
+    from simulator.explore.sweep.sweep import Progress
+
+SCHEMA = "roofcast/sweep/1"
+MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
+COUNT = "N[,N|-N+S|-N*S]"
+
+
+def size_option(*names: str, default: str, text: str) -> Callable[[Command], Command]:
+    """An option that takes a number, a list or a range, read with the space."""
+    return click.option(*names, default=default, show_default=True, metavar=COUNT, help=text)
+
+
+@click.command()
+@name_option("-m", "--model", text="Models: names, YAML, config.json, folders or org/model.")
+@name_option("-H", "--hardware", text="Devices: names or YAML.")
+@name_option("-c", "--calibration", text="Profiles; 'none' for the bound.  [default: the device's own]")
+@name_option("-s", "--stack", text="Software stacks.  [default: the profile's; ideal for a bound]")
+@size_option("--tp", default="1", text="Tensor-parallel devices.")
+@size_option("--pp", default="1", text="Pipeline stages.")
+@size_option("--dp", default="1", text="Copies of the model that share the batch.")
+@size_option("--ep", default="1", text="Devices that the experts are spread over.")
+@size_option("--micro-batches", default="1", text="Parts of the batch in a pipeline.")
+@name_option("--dtype", text="Matrix products: fp16, bf16, fp8, int8...  [default: fp16]")
+@name_option("--weight-dtype", text="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]")
+@name_option("--kv-dtype", text="KV cache.  [default: --dtype, of 16 bits at least]")
+@size_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt.")
+@size_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included.")
+@size_option("-b", "--batch-size", default="1", text="Requests that run together.")
+@assignment_option("--set", "changes", metavar="FIELD=VALUES", text="Architecture fields: 1,2,4 or 1..8*2 or 1..8+1.")
+@assignment_option(
+    "--set-hw", "hardware_changes", metavar="KEY=VALUES", text="Device fields: 1TB/s,2TB/s or 1TB/s..8TB/s*1.2."
+)
+@click.option("--where", multiple=True, metavar="COLUMN<NUMBER", help="Keep rows that compare so; repeatable.")
+@slo_option
+@click.option("--pareto", metavar="COLUMN,COLUMN", help="Keep the frontier: least of each, or most of max:COLUMN.")
+@click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN descends.")
+@click.option("--top", type=click.IntRange(1), help="Keep the first rows.")
+@name_option("--columns", text="Further columns: prefill_bound, decode_bound, mfu, mbu, basis, e2e_s_low...")
+@click.option("--price", help="Of one device, e.g. '2.5 USD/h'.  [default: the one that ships]")
+@click.option("--assume-fits", is_flag=True, help="Keep points that do not fit in memory.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted sweep into --out.")
+@output_option
+@out_option
+def sweep(
+    model: list[str],
+    hardware: list[str],
+    changes: dict[str, str],
+    hardware_changes: dict[str, str],
+    output: OutputForm,
+    out: Path | None,
+    jobs: int,
+    dask: str | None,
+    resume: bool,
+    **options: Any,
+) -> None:
+    """Predict a whole grid: every option takes lists and ranges.
+
+    Points come in the order of the options from -m to --kv-dtype, then --set-hw, --set, -p, -n and -b; the last varies
+    fastest. Impossible points and those that do not fit are left out and counted. Columns are in SI units: what varies,
+    times, throughput, devices, memory and the cost of a request. A file .csv or .parquet is written in chunks, sorted
+    or not: memory stays flat, and FILE.parts takes about 100 bytes of disk a row on the way, twice that for --sort.
+
+    \b
+    Examples:
+      roofcast sweep -m llama-3-8b -H a100-sxm-80gb,h100-sxm-80gb -b 1-64*2 --slo tpot_s:0.03 --sort cost_usd
+      roofcast sweep -m llama-3-8b -H h100-sxm-80gb --set-hw memory.bandwidth=1TB/s..8TB/s*1.2 --dtype bf16
+      roofcast sweep -m llama-3-8b -H h100-sxm-80gb -p 128-8192+64 -b 1-64+1 --out grid.parquet --jobs 2
+    """
+    from simulator.explore.sweep.space import COUNTS, NAMES, build_space
+    from simulator.explore.sweep.sweep import describe_left_out, make_plan, run_plan
+    from simulator.explore.sweep.writers import STREAMED, write_sweep
+
+    for name, given in (("-m", model), ("-H", hardware)):
+        if not given:
+            raise InputError(f"sweep needs {name}: one or several names")
+    named = {"model": model, "hardware": hardware} | {name: options.pop(name) or None for name in NAMES[2:]}
+    named["dtype"] = named["dtype"] or "fp16"
+    space = build_space(named, hardware_changes, changes, {name: options.pop(name) for name in COUNTS})
+    plan = make_plan(space, **options)
+    form = "" if out is None else out.suffix.lower()
+    if out is not None and form in STREAMED:
+        if output not in ("table", form[1:]):
+            raise InputError(f"{out}: is written as {form[1:]}, not as {output}")
+        try:
+            with show_progress() as progress:
+                written = write_sweep(plan, out, resume, jobs, dask, progress)
+        except (KeyboardInterrupt, OSError):
+            warn(f"what is done stands in {out}.parts; --resume goes on with it")
+            raise
+        rows, left_out = written.rows, written.left_out
+    else:
+        if resume:
+            raise InputError("--resume needs --out FILE.csv or FILE.parquet")
+        with show_progress() as progress:
+            result = run_plan(plan, jobs, dask, progress, MOST_ROWS)
+        rows, left_out = len(result), dict(result.left_out)
+        deliver(report_rows(result.to_dicts(), plan.space, left_out, output), out)
+    for line in [*describe_left_out(left_out, plan.space.points), *list_notes(plan)]:
+        warn(line)
+    if not rows:
+        warn("no point meets the conditions")
+
+
+def report_rows(rows: list[dict[str, Any]], space: Space, left_out: dict[str, int], form: OutputForm) -> str:
+    """Rows in one of the forms; for people, numbers of a data sheet with their units."""
+    from simulator.explore.datasheet import find_unit
+    from simulator.report.output import format_rows
+    from simulator.units import format_quantity
+
+    document = {"schema": SCHEMA, "points": space.points, "left_out": left_out, "rows": rows}
+    if form in ("table", "md"):
+        units = {axis.name: find_unit(axis.name) for axis in space.hardware_fields}
+        rows = [
+            row | {key: format_quantity(row[key], unit) for key, unit in units.items() if key in row and unit != "1"}
+            for row in rows
+        ]
+    return format_rows(rows, form, document)
+
+
+def list_notes(plan: Plan) -> list[str]:
+    """What a person should know of the models, and of devices that answer with the bound where nobody asked for it."""
+    _, devices, _, calibrations = (axis.values for axis in plan.space.names[:4])
+    unmeasured = [
+        str(device)
+        for device, stacks in zip(devices, plan.software, strict=True)
+        if any(
+            software[place].profile is None for software in stacks for place, c in enumerate(calibrations) if c is None
+        )
+    ]
+    stacks = {one.stack.id: one.stack for rows in plan.software for row in rows for one in row}
+    notes = [model.note for model in plan.models if model.note is not None]
+    if not plan.space.architecture_fields:
+        built = (describe_build(model, stack) for model in plan.models for stack in stacks.values())
+        notes += [note for note in built if note is not None]
+    if unmeasured:
+        notes.append(
+            f"no profile ships for {', '.join(unmeasured)}: there the answer is the bound; -c names one to transfer"
+        )
+    return notes
+
+
+@contextmanager
+def show_progress() -> Iterator[Progress | None]:
+    """A progress bar on stderr where it is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(
+        BarColumn(), MofNCompleteColumn(), "points", TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task("sweep")
+        yield lambda done, points: bar.update(task, completed=done, total=points)

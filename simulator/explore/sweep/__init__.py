@@ -1,0 +1,1 @@
+"""Whole grids of questions, answered at once, in chunks and in parts."""

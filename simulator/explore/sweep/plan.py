@@ -1,0 +1,269 @@
+"""A sweep made ready: every name of its space resolved, its grid cut into chunks. Workers get it whole."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from simulator.errors import InputError, suggest
+from simulator.explore.sweep.filters import Condition, Reduction
+from simulator.explore.sweep.space import Axis, Space, find_dimension, write_hardware_value
+from simulator.inputs.architecture import Architecture, ModelSpec
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_hardware, load_model, load_stack
+from simulator.inputs.stack import Stack
+from simulator.inputs.what_if import change_hardware, describe
+from simulator.metrics.rates import find_price
+from simulator.prediction import DEFAULT_STACK, FIELDS, choose_profile, resolve_profile
+from simulator.specfile import Spec, build
+from simulator.timing.efficiency import Profile
+
+CHUNK_POINTS = 2**17  # of one part of a file
+MOST_GROUPS = 512  # combinations of names in one chunk
+MOST_POINTS = 10**12  # of a sweep
+BLOCK_POINTS = 2**17  # of one pass of the laws
+INTERVAL_BLOCK_POINTS = 2**13  # the same with intervals, which take a pass for every factor
+OUTCOMES = (
+    *("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s", "devices", "weights_bytes", "kv_cache_bytes", "fits"),
+    *("cost_usd", "basis"),
+)
+INTERVALS = tuple(name for name in FIELDS if name.endswith(("_low", "_high")))
+OPTIONAL = tuple(name for name in FIELDS if name not in OUTCOMES)
+
+
+class Software(NamedTuple):
+    """The profile, None for the bound, and the stack of one device."""
+
+    profile: Profile | None
+    stack: Stack
+
+
+class Block(NamedTuple):
+    """A part of the grid: one combination of names, and a range of each of the five inner axes."""
+
+    group: int
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved sweep.
+
+    ``devices`` has, for each device, the data sheets of all combinations of its fields that are no numbers (see
+    ``list_structures``), or why it cannot be changed so; ``software`` is by device, stack and calibration; ``prices``
+    are US dollars per device-second for each device, NaN where none is known. ``needed`` are the columns to work out,
+    ``shown`` those to answer with.
+    """
+
+    space: Space
+    models: tuple[ModelSpec, ...]
+    devices: tuple[tuple[Hardware | str, ...], ...]
+    software: tuple[tuple[tuple[Software, ...], ...], ...]
+    prices: tuple[float, ...]
+    shown: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    reduction: Reduction
+    assume_fits: bool
+    chunk_points: int = CHUNK_POINTS
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that are shown, filtered by or sorted by."""
+        used = [condition.column for condition in self.conditions] + self.reduction.columns
+        return tuple(dict.fromkeys([*self.shown, *used]))
+
+    @property
+    def groups_per_chunk(self) -> int:
+        """Combinations of names that one chunk holds whole; 0 where one is more than a chunk."""
+        return min(self.chunk_points // math.prod(self.space.inner_shape), MOST_GROUPS)
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        if self.groups_per_chunk:
+            return -(-self.space.groups // self.groups_per_chunk)
+        return self.space.groups * count_boxes(self.space.inner_shape, self.chunk_points)
+
+    def list_blocks(self, chunk: int) -> Iterator[Block]:
+        """The blocks of a chunk, of a size for one pass of the laws, in the order of the grid."""
+        whole = tuple((0, length) for length in self.space.inner_shape)
+        together = self.groups_per_chunk
+        if together:
+            last = min((chunk + 1) * together, self.space.groups)
+            boxes = [(group, whole) for group in range(chunk * together, last)]
+        else:
+            group, place = divmod(chunk, count_boxes(self.space.inner_shape, self.chunk_points))
+            boxes = [(group, find_box(whole, self.chunk_points, place))]
+        limit = INTERVAL_BLOCK_POINTS if set(self.needed) & set(INTERVALS) else BLOCK_POINTS
+        for group, box in boxes:
+            for place in range(count_boxes(tuple(last - first for first, last in box), limit)):
+                yield Block(group, find_box(box, limit, place))
+
+
+def find_cut(shape: tuple[int, ...], limit: int) -> tuple[int, int]:
+    """Which axis of a box to cut, and into how many pieces, so that none has more points than the limit.
+
+    All axes before it are cut into single values; the pieces follow each other in the order of the points.
+    """
+    inner = 1
+    for axis in range(len(shape) - 1, -1, -1):
+        if inner * shape[axis] > limit:
+            return axis, -(-shape[axis] // max(limit // inner, 1))
+        inner *= shape[axis]
+    return 0, 1
+
+
+def count_boxes(shape: tuple[int, ...], limit: int) -> int:
+    """Number of pieces that ``find_box`` cuts a box into."""
+    axis, pieces = find_cut(shape, limit)
+    return math.prod(shape[:axis]) * pieces
+
+
+def find_box(box: tuple[tuple[int, int], ...], limit: int, place: int) -> tuple[tuple[int, int], ...]:
+    """The piece of a box at one place in the order of the points."""
+    shape = tuple(last - first for first, last in box)
+    axis, pieces = find_cut(shape, limit)
+    place, piece = divmod(place, pieces)
+    ranges = list(box)
+    for outer in range(axis - 1, -1, -1):
+        place, index = divmod(place, shape[outer])
+        ranges[outer] = (box[outer][0] + index, box[outer][0] + index + 1)
+    first = box[axis][0]
+    ranges[axis] = (first + shape[axis] * piece // pieces, first + shape[axis] * (piece + 1) // pieces)
+    return tuple(ranges)
+
+
+def list_structures(axes: tuple[Axis, ...]) -> list[dict[str, Any]]:
+    """All combinations of the fields of a device that are no numbers, the last fastest."""
+    fixed = [axis for axis in axes if not find_dimension(axis.name)[0]]
+    names = [axis.name for axis in fixed]
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(*(axis.values for axis in fixed))]
+
+
+def resolve_devices(devices: tuple[Any, ...], axes: tuple[Axis, ...]) -> tuple[tuple[Hardware | str, ...], ...]:
+    """Data sheets of all devices with their fields changed, or why one cannot be changed so.
+
+    Raises:
+        InputError: a device that does not exist, or a change that none of them takes.
+    """
+    changed = tuple(change_device(device, axes) for device in devices)
+    for same in zip(*changed, strict=True):
+        if all(isinstance(one, str) for one in same):
+            raise InputError(str(same[0]))
+    return changed
+
+
+def change_device(hardware: Any, axes: tuple[Axis, ...]) -> tuple[Hardware | str, ...]:
+    """Data sheets of one device with its fields changed, or why not; the numbers are the first of their axes.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if not axes:
+        return (load_hardware(hardware),)
+    if isinstance(hardware, Hardware):
+        raise InputError(f"{hardware.id} is an object; hardware_changes need a device by name or file")
+    firsts = {axis.name: axis.values[0] for axis in axes}
+    base, changed = load_hardware(hardware), list[Hardware | str]()
+    for structure in list_structures(axes):
+        texts = {key: write_hardware_value(key, value) for key, value in (firsts | structure).items()}
+        name = f"{base.id} ({describe(structure) or 'changed'})"  # another device: profiles are a transfer
+        try:
+            changed.append(replace(change_hardware(str(hardware), texts), id=name, name=name))
+        except InputError as error:
+            changed.append(f"{base.id}: {error}")
+    return tuple(changed)
+
+
+def resolve_software(hardware: Any, stack: Any, calibration: Any) -> Software:
+    """Profile and stack of one device as ``predict`` takes them, by the device before its fields were changed.
+
+    Raises:
+        InputError: a name or file that is wrong.
+    """
+    base = load_hardware(hardware)
+    chosen = None if stack is None else load_stack(stack)
+    named = isinstance(calibration, str | Path | None)
+    profile = resolve_profile(base, chosen, choose_profile(base, chosen, calibration) if named else calibration)  # type: ignore[arg-type]
+    if chosen is None:
+        chosen = load_stack(DEFAULT_STACK if profile is None else profile.stack)
+    return Software(profile, chosen)
+
+
+def resolve_price(hardware: Any, axes: tuple[Axis, ...], text: str | None) -> float:
+    """US dollars per second of a device; NaN where no price is known, as of one with changed facts.
+
+    Raises:
+        InputError: a price that cannot be read.
+    """
+    if axes and text is None:
+        return math.nan
+    price = find_price(load_hardware(hardware).id, text)
+    return math.nan if price is None else price.price
+
+
+def check_fields(architecture: Architecture, axes: tuple[Axis, ...]) -> None:
+    """Refuse fields that no architecture has, and values of the wrong type; how they go together is a point's matter.
+
+    Raises:
+        InputError: with the first that is wrong.
+    """
+    names = [field.name for field in fields(Architecture)]
+    given = {name: getattr(architecture, name) for name in names}
+    for axis in axes:
+        if axis.name not in names:
+            raise InputError(suggest(f"--set: unknown architecture field '{axis.name}'", axis.name, names))
+        for value in axis.values:
+            data = {key: known for key, known in (given | {axis.name: value}).items() if known is not None}
+            build(Spec(Path("--set"), data | ({axis.name: None} if value is None else {}), {}), Architecture)
+
+
+def check_names(space: Space) -> None:
+    """Refuse number formats that do not exist.
+
+    Raises:
+        InputError: with the first that is wrong.
+    """
+    for axis in space.names:
+        if axis.name.endswith("dtype"):
+            for value in axis.values:
+                Deployment(**{axis.name: value})
+
+
+def resolve_plan(space: Space, price: str | None, **rest: Any) -> Plan:
+    """Resolve every name of a space; the rest are fields of ``Plan``.
+
+    Raises:
+        InputError: a name, file, field or value that is wrong, or too many points.
+    """
+    if space.points > MOST_POINTS:
+        raise InputError(f"{space.points:,} points are more than the {MOST_POINTS:,} that a sweep may have")
+    check_names(space)
+    models, devices, stacks, calibrations = (axis.values for axis in space.names[:4])
+    specs = tuple(load_model(model) for model in models)
+    check_fields(specs[0].architecture, space.architecture_fields)
+    software = tuple(
+        tuple(tuple(resolve_software(device, stack, named) for named in calibrations) for stack in stacks)
+        for device in devices
+    )
+    return Plan(
+        space,
+        specs,
+        resolve_devices(devices, space.hardware_fields),
+        software,
+        tuple(resolve_price(device, space.hardware_fields, price) for device in devices),
+        **rest,
+    )
+
+
+def name_values(space: Space, group: int) -> dict[str, int]:
+    """Index of the value of each of the named axes in one group."""
+    indices: dict[str, int] = {}
+    for axis in reversed(space.names):
+        group, indices[axis.name] = divmod(group, len(axis.values))
+    return indices

@@ -1,0 +1,272 @@
+"""Many questions at once: a grid over everything that a question is made of, as a table."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.errors import ImpossibleError, InputError
+from simulator.explore.sweep.evaluate import UNFIT, ChunkAnswer, make_empty
+from simulator.explore.sweep.filters import (
+    Condition,
+    Reduction,
+    Table,
+    apply_conditions,
+    find_column,
+    find_rows,
+    join_tables,
+    parse_condition,
+    parse_objectives,
+    parse_order,
+    read_limit,
+    reduce_table,
+)
+from simulator.explore.sweep.plan import INTERVALS, OPTIONAL, OUTCOMES, Plan, resolve_plan
+from simulator.explore.sweep.space import Space, build_space
+from simulator.explore.sweep.workers import run_chunks
+
+Progress = Callable[[int, int], None]  # points done and in all
+MOST_REASONS = 8  # that are told one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Rows of a sweep: columns of one length each, in SI units, and what was left out for which reason.
+
+    ``pandas.DataFrame(sweep.columns)`` and ``polars.DataFrame(sweep.columns)`` take it as it is.
+    """
+
+    columns: Table
+    points: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Rows."""
+        return find_rows(self.columns)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows, with Python's own numbers."""
+        values = [column.tolist() for column in self.columns.values()]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def sweep(
+    model: Any,
+    hardware: Any,
+    calibration: Any = None,
+    *,
+    stack: Any = None,
+    tp: Any = 1,
+    pp: Any = 1,
+    dp: Any = 1,
+    ep: Any = 1,
+    micro_batches: Any = 1,
+    dtype: Any = "fp16",
+    weight_dtype: Any = None,
+    kv_dtype: Any = None,
+    prompt_tokens: Any = 512,
+    output_tokens: Any = 128,
+    batch_size: Any = 1,
+    changes: Mapping[str, Any] | None = None,
+    hardware_changes: Mapping[str, Any] | None = None,
+    where: str | Sequence[str] = (),
+    slo: str | Sequence[str] = (),
+    pareto: str | None = None,
+    sort: str | None = None,
+    top: int | None = None,
+    columns: Sequence[str] = (),
+    price: str | None = None,
+    assume_fits: bool = False,
+    jobs: int = 1,
+    dask: str | None = None,
+) -> Sweep:
+    """Predict every combination of what is given, and keep the rows that are asked for.
+
+    Args:
+        model: as of ``predict``, one or several; so are the next ones up to ``kv_dtype``.
+        hardware: device or devices.
+        calibration: profile or profiles.
+        stack: software stack or stacks.
+        tp: tensor-parallel sizes: a number, several, or text such as ``"1-8*2"``; so are the sizes and counts below.
+        pp: pipeline-parallel sizes.
+        dp: copies of the model.
+        ep: devices that experts are spread over.
+        micro_batches: parts of the batch in a pipeline.
+        dtype: formats of matrix products.
+        weight_dtype: formats of weights.
+        kv_dtype: formats of the KV cache.
+        prompt_tokens: tokens of the prompt.
+        output_tokens: tokens to generate.
+        batch_size: requests that run together.
+        changes: architecture fields, each with a value, several, or text such as ``"1,2,4"`` or ``"1..8*2"``.
+        hardware_changes: data-sheet fields as text with units, such as ``"1TB/s..8TB/s*1.2"``, or several of them.
+        where: comparisons of columns that rows must meet, such as ``"tpot_s<0.05"``.
+        slo: limits such as ``"ttft_s:0.5"``, ``"tpot_s:30ms"`` or ``"output_tokens_per_s:>1000"``.
+        pareto: columns of which the frontier is kept, such as ``"ttft_s,max:output_tokens_per_s"``.
+        sort: column to sort by; ``"-e2e_s"`` is descending.
+        top: how many rows to keep.
+        columns: further columns, such as ``decode_bound``, ``mfu`` or ``e2e_s_low``.
+        price: of one device, such as ``"2.5 USD/h"``; None: the one that ships for the device as it is.
+        assume_fits: keep what does not fit in memory.
+        jobs: processes.
+        dask: address of a Dask scheduler.
+
+    Raises:
+        InputError: a name, field, value, column or comparison that is wrong.
+        ImpossibleError: no point is possible.
+    """
+    space = build_space(
+        {
+            "model": model, "hardware": hardware, "stack": stack, "calibration": calibration,
+            "tp": tp, "pp": pp, "dp": dp, "ep": ep, "micro_batches": micro_batches,
+            "dtype": dtype, "weight_dtype": weight_dtype, "kv_dtype": kv_dtype,
+        },
+        hardware_changes or {},
+        changes or {},
+        {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "batch_size": batch_size},
+    )  # fmt: skip
+    plan = make_plan(
+        space,
+        where=[where] if isinstance(where, str) else where,
+        slo=[slo] if isinstance(slo, str) else slo,
+        pareto=pareto,
+        sort=sort,
+        top=top,
+        columns=columns,
+        price=price,
+        assume_fits=assume_fits,
+    )
+    return run_plan(plan, jobs, dask)
+
+
+def make_plan(
+    space: Space,
+    *,
+    where: Sequence[str] = (),
+    slo: Sequence[str] = (),
+    pareto: str | None = None,
+    sort: str | None = None,
+    top: int | None = None,
+    columns: Sequence[str] = (),
+    price: str | None = None,
+    assume_fits: bool = False,
+    **rest: Any,
+) -> Plan:
+    """Resolve a space and what is to be kept of it; see ``sweep``.
+
+    Raises:
+        InputError: a name, value, column or comparison that is wrong.
+    """
+    known = [*(axis.name for axis in space.axes), *OUTCOMES, *OPTIONAL]
+    further = [find_column(name, known, "--columns") for name in columns]
+    varying = [axis.name for axis in space.axes if len(axis.values) > 1]
+    if top is not None and top < 1:
+        raise InputError(f"--top is {top}; it must be at least 1")
+    conditions: list[Condition] = [parse_condition(text, known) for text in where]
+    limits = [read_limit(text) for text in slo]
+    conditions += limits
+    plan = resolve_plan(
+        space,
+        price,
+        shown=tuple(dict.fromkeys([*varying, *OUTCOMES, *further])),
+        conditions=tuple(conditions),
+        reduction=Reduction(
+            () if pareto is None else parse_objectives(pareto, known),
+            None if sort is None else parse_order(sort, known),
+            top,
+        ),
+        assume_fits=assume_fits,
+        **rest,
+    )
+    reduce_table(apply_conditions(make_empty(plan), plan.conditions), plan.reduction)  # text compared with a number
+    check_limits(plan, [limit.column for limit in limits])
+    return plan
+
+
+def check_limits(plan: Plan, names: Sequence[str]) -> None:
+    """Refuse limits on values that no point has.
+
+    Raises:
+        InputError: a cost without any price, or an interval without any profile.
+    """
+    if "cost_usd" in names and all(math.isnan(price) for price in plan.prices):
+        raise InputError("a limit on cost_usd needs the price of one device, and none ships for these (--price)")
+    bound = all(software.profile is None for stacks in plan.software for row in stacks for software in row)
+    for name in names:
+        if name in INTERVALS and bound:
+            raise InputError(f"a limit on {name} needs a profile: a bound has no interval")
+
+
+def run_plan(
+    plan: Plan, jobs: int = 1, dask: str | None = None, progress: Progress | None = None, most: int | None = None
+) -> Sweep:
+    """Answer a plan in memory, at most so many rows.
+
+    Raises:
+        InputError: a comparison that makes no sense, or more rows than there may be.
+        ImpossibleError: no point is possible.
+    """
+    tally = Tally(plan, progress)
+    kept: list[Table] = []
+    rows = 0
+    for answer in tally.follow(run_chunks(plan, range(plan.chunks), jobs, dask)):
+        kept.append(answer.table)
+        rows += find_rows(answer.table)
+        if plan.reduction.bounds_rows:
+            kept = [reduce_table(join_tables(kept), plan.reduction, final=False)]
+            rows = find_rows(kept[0])
+        if most is not None and rows > most:
+            raise InputError(f"more than {most:,} rows; --out FILE.csv or FILE.parquet streams them, --top keeps few")
+    table = reduce_table(join_tables(kept), plan.reduction)
+    tally.check()
+    return Sweep({name: table[name] for name in plan.shown}, plan.space.points, dict(tally.left_out))
+
+
+class Tally:
+    """Counts points and reasons while answers pass by."""
+
+    def __init__(self, plan: Plan, progress: Progress | None) -> None:
+        self.plan, self.progress = plan, progress
+        self.left_out: Counter[str] = Counter()
+        self.done = 0
+
+    def follow(self, answers: Iterator[ChunkAnswer]) -> Iterator[ChunkAnswer]:
+        """Pass answers on, and count."""
+        for answer in answers:
+            self.add(answer)
+            yield answer
+
+    def add(self, answer: ChunkAnswer) -> None:
+        """Count one answer."""
+        self.left_out.update(answer.left_out)
+        self.done += answer.points
+        if self.progress is not None:
+            self.progress(self.done, self.plan.space.points)
+
+    def check(self) -> None:
+        """Refuse a sweep of which nothing was possible.
+
+        Raises:
+            ImpossibleError: with the commonest reason.
+        """
+        if self.done and sum(self.left_out.values()) == self.done:
+            reason, count = self.left_out.most_common(1)[0]
+            hint = " (--assume-fits keeps those)" if reason == UNFIT else ""
+            raise ImpossibleError(f"none of {self.done:,} points is possible; of {count:,}: {reason}{hint}")
+
+
+def describe_left_out(left_out: Mapping[str, int], points: int) -> list[str]:
+    """Lines that say how many points were left out and why, the commonest reason first."""
+    total = sum(left_out.values())
+    if not total:
+        return []
+    ranked = Counter(left_out).most_common()
+    lines = [f"{total:,} of {points:,} points are left out"]
+    lines += [f"  {count:,}: {reason}" for reason, count in ranked[:MOST_REASONS]]
+    if len(ranked) > MOST_REASONS:
+        others = ranked[MOST_REASONS:]
+        lines.append(f"  {sum(count for _, count in others):,}: {len(others)} other reasons")
+    return lines
