@@ -24,8 +24,10 @@ demo: $(VENV)/.core ## one prediction beside its measurement, without torch
 test: $(VENV)/.dev ## the tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(VENV)/.dev ## ruff and mypy
+check: $(VENV)/.dev ## ruff, the floors of the house, mypy
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev ## the benchmarks of Roofcast itself, half an hour
@@ -35,7 +37,7 @@ bench: $(VENV)/.dev ## the benchmarks of Roofcast itself, half an hour
 	$(BIN)/python -m benchmarks.denoise
 
 clean: ## remove .venv, caches and build outputs
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./.git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.made:

@@ -31,8 +31,8 @@ from calibration.traces.denoise import (
 from calibration.traces.ensemble import Ensemble, find_r_hat
 from calibration.traces.planted import Delay, Truth, plant_traces
 from calibration.traces.trace_report import list_notes, to_helm
-from calibration.traces.traces import Trace
 from simulator.errors import InputError
+from simulator.inputs.traces import Trace
 from simulator.studies.helm_runtimes import PROFILED_PROMPTS
 
 TRUTH = Truth().named()

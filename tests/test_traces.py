@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from calibration.readers.traces import read_traces
-from calibration.traces.traces import Trace, group_traces
 from simulator.errors import InputError
+from simulator.inputs.traces import Trace, group_traces
 
 HEADER = "model,api,prompt_tokens,output_tokens,seconds,trial,requested_output_tokens\n"
 # One run as vllm/benchmarks/serve.py writes it with --save-detailed: its third request failed.

@@ -9,8 +9,8 @@ from pathlib import Path
 from calibration.readers.traces_aiperf import read_traces_aiperf
 from calibration.readers.traces_csv import read_traces_csv
 from calibration.readers.traces_vllm import read_traces_vllm
-from calibration.traces.traces import Trace
 from simulator.errors import InputError, unknown_name
+from simulator.inputs.traces import Trace
 
 TRACE_READERS: dict[str, Callable[[Path], list[Trace]]] = {
     "csv": read_traces_csv,

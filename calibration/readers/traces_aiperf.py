@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from calibration.readers.traces_json import read_json_lines, require_number
-from calibration.traces.traces import Trace, make_trace
 from simulator.errors import InputError
+from simulator.inputs.traces import Trace, make_trace
 
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0}
 MODEL = "aiperf"  # of records that do not say which

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calibration.traces.traces import Trace, make_trace
 from simulator.csvfile import read_text, split_csv
 from simulator.errors import InputError, suggest
 from simulator.inputs.measurements import parse_number, parse_positive
+from simulator.inputs.traces import Trace, make_trace
 
 OWN = ("model", "api", "prompt_tokens", "output_tokens", "seconds")
 OWN_OPTIONAL = ("trial", "requested_output_tokens")

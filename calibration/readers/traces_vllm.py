@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from calibration.readers.traces_json import read_json_lines, require_number
-from calibration.traces.traces import Trace, make_trace
 from simulator.errors import InputError
+from simulator.inputs.traces import Trace, make_trace
 
 LISTS = ("input_lens", "output_lens", "ttfts", "itls", "errors")
 

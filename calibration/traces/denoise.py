@@ -27,8 +27,8 @@ from calibration.traces.delay_model import (
     log_density,
 )
 from calibration.traces.ensemble import Array
-from calibration.traces.traces import Trace, drop_repeated, group_traces
 from simulator.errors import InputError
+from simulator.inputs.traces import Trace, drop_repeated, group_traces
 from simulator.studies.helm_runtimes import Runtime, fit_runtimes
 
 PromptLaw = Literal["each", "line"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration.traces.delay_model import NoiseLaw
 from calibration.traces.ensemble import Array
-from calibration.traces.traces import Trace
+from simulator.inputs.traces import Trace
 
 Delay = Literal["exponential", "lomax-1.5", "lomax-2.5", "gamma-0.5", "lognormal-1.5", "lognormal-1.0"]
 # Delays in seconds, or as a share of the time. Lomax with shape 1.5 has no variance; the lognormals have next to no
