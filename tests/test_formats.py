@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from simulator import InputError, predict
 from simulator.costs.footprint import measure_footprint
 from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens, sum_cost
+from simulator.inputs import gguf_types
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import ALIASES, FORMATS, element_bytes, find_format
-from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.library import load_hardware, load_model, load_stack
 
 A100, H100 = "a100-sxm-80gb", "h100-sxm-80gb"
 IDEAL = load_stack("ideal")
@@ -34,11 +35,30 @@ BLOCKS: dict[str, tuple[Any, int]] = {
     "nvfp4": (8 + 1, 16),  # an fp8 scale for 16 numbers
     "int4-g128": (64 + 2 + Fraction(1, 2), 128),  # fp16 scale, 4-bit zero
     "int4-g32": (16 + 2 + 2, 32),  # gpt-fast: scale and zero in bf16
+    "fp8-block": (128 * 128 + 4, 128 * 128),  # DeepSeek-V3: an fp32 scale
+    "w8a16": (1, 1),
+    "int8-g128": (128 + 2 + 1, 128),
+    "nf4": (32 + 4, 64),  # bitsandbytes: an fp32 absmax for 64
+    "nf4-dq": (32 + 1 + Fraction(4, 256), 64),  # an 8-bit one, and an fp32 one for 256 of those
     "q8_0": (2 + 32, 32),  # ggml-common.h: fp16 scale d, 32 int8
-    "q4_k": (2 * 2 + 12 + 128, 256),  # d and dmin, eight 6-bit scales and minima, nibbles
     "q6_k": (2 + 16 + 128 + 64, 256),  # d, sixteen int8 scales, four low bits, two high bits
 }
-ORDER = ["fp32", "bf16", "q8_0", "int8", "q6_k", "int4-g32", "q4_k_m", "q4_k", "mxfp4", "int4-g128", "int4"]
+ORDER = ["fp32", "bf16", "q8_0", "int8", "q6_k", "int4-g32", "q4_k_m", "nf4", "mxfp4", "int4-g128", "int4", "iq2_xxs"]
+# GGML_QUANT_SIZES of gguf-py: weights and bytes of a block.
+GGML = {
+    **{"q4_0": (32, 18), "q4_1": (32, 20), "q5_0": (32, 22), "q5_1": (32, 24), "q8_0": (32, 34), "q2_k": (256, 84)},
+    **{"q3_k": (256, 110), "q4_k": (256, 144), "q5_k": (256, 176), "q6_k": (256, 210), "iq2_xxs": (256, 66)},
+    **{"iq2_xs": (256, 74), "iq3_xxs": (256, 98), "iq1_s": (256, 50), "iq4_nl": (32, 18), "iq3_s": (256, 110)},
+    **{"iq2_s": (256, 82), "iq4_xs": (256, 136), "iq1_m": (256, 56), "tq1_0": (256, 54), "tq2_0": (256, 66)},
+    "q1_0": (128, 18),
+}
+# GiB of a file of Llama 3.1 8B, as llama.cpp's tools/quantize/README.md lists them.
+FILES_GIB = {
+    **{"iq1_s": 1.87, "iq1_m": 2.01, "iq2_xxs": 2.23, "iq2_xs": 2.42, "iq2_s": 2.56, "iq2_m": 2.74, "iq3_xxs": 3.04},
+    **{"iq3_xs": 3.27, "iq3_s": 3.42, "iq3_m": 3.52, "iq4_xs": 4.17, "iq4_nl": 4.38, "q2_k_s": 2.78, "q2_k": 2.95},
+    **{"q3_k_s": 3.41, "q3_k_l": 4.02, "q4_k_s": 4.36, "q4_k_m": 4.58, "q5_k_s": 5.21, "q5_k_m": 5.33, "q6_k": 6.14},
+    "q8_0": 7.95,
+}
 formats = st.sampled_from(sorted(FORMATS))
 
 
@@ -49,11 +69,47 @@ def test_a_number_takes_its_share_of_its_block(name: str) -> None:
     assert Fraction(FORMATS[name].bits) == 8 * Fraction(size) / numbers
 
 
-def test_a_mix_of_two_block_formats_lies_between_them() -> None:
-    """llama.cpp, tools/quantize/README.md: q4_k_m is 4.83 to 4.89 bits a weight."""
-    assert element_bytes("q4_k") < element_bytes("q4_k_m") < element_bytes("q6_k")
-    assert 4.83 <= FORMATS["q4_k_m"].bits <= 4.9
-    assert set(FORMATS) == {*BLOCKS, "q4_k_m"}
+@pytest.mark.parametrize("name", sorted(GGML))
+def test_a_tensor_type_of_gguf_has_the_bytes_of_its_block(name: str) -> None:
+    weights, size = GGML[name]
+    assert gguf_types.BLOCKS[name].weights == weights
+    assert gguf_types.BLOCKS[name].bits * weights == 8 * size
+
+
+def test_all_types_of_gguf_are_formats() -> None:
+    assert set(GGML) == set(gguf_types.BLOCKS)
+    assert set(FORMATS) == {*BLOCKS, *gguf_types.FILES}
+    assert set(FILES_GIB) < set(gguf_types.FILES)
+
+
+@pytest.mark.parametrize("name", sorted(FILES_GIB))
+def test_a_file_of_llama_3_8b_has_the_size_that_llama_cpp_states(name: str) -> None:
+    model = load_model("llama-3.1-8b")
+    d = Deployment(weight_dtype=name)
+    weights = measure_footprint(model.architecture, d, WHOLE, 1, 1, 1).weights_bytes
+    assert weights == pytest.approx(FILES_GIB[name] * 2**30, rel=0.005)
+
+
+def test_a_mix_is_wider_than_what_most_of_it_is_in() -> None:
+    for name, (tensor, bits) in gguf_types.FILES.items():
+        assert bits >= gguf_types.BLOCKS[tensor].bits, name
+
+
+def test_a_cache_in_a_type_of_gguf_has_its_blocks_and_no_mix() -> None:
+    """llama.cpp's -ctk q4_0: 18 bytes for 32 numbers, where a q4_0 file also has a wider head."""
+    assert Deployment(kv_dtype="q4_0").kv_bytes == 18 / 32
+    assert Deployment(weight_dtype="q4_0").weight_bytes > 18 / 32
+
+
+@given(st.decimals(1, 16, places=2))
+def test_a_free_number_of_bits_is_a_format_to_store_in(bits: Any) -> None:
+    name = find_format(f"{bits}bit")
+    assert element_bytes(name) == float(bits) / 8
+    assert element_bytes(f"{bits} bpw") == float(bits) / 8
+    assert FORMATS[name].math is None
+    d = Deployment(weight_dtype=name, kv_dtype=name)
+    assert d.weight_bytes == d.kv_bytes == float(bits) / 8
+    assert d.activation_bytes == 2
 
 
 def test_narrower_names_are_narrower() -> None:
@@ -71,6 +127,10 @@ def test_a_name_is_found_in_any_case(name: str) -> None:
     [
         *(("float16", "fp16"), ("HALF", "fp16"), ("bfloat16", "bf16"), ("float32", "fp32"), ("fp8_e4m3", "fp8")),
         *(("awq", "int4-g128"), ("GPTQ", "int4-g128"), ("bf16/fp16", "bf16"), ("float16/bfloat16", "fp16")),
+        *(("torch.bfloat16", "bf16"), ("f16 (Metal)", "fp16"), ("fp8_block", "fp8-block"), ("fp8_e5m2", "fp8")),
+        *(("int4-awq", "int4-g128"), ("int4-gptq", "int4-g128"), ("int8-gptq", "int8-g128"), ("W4A16", "int4-g128")),
+        *(("w8a8", "int8"), ("w8a16", "w8a16"), ("Q4_K", "q4_k_m"), ("Q4_K - Medium", "q4_k_m"), ("Q6_K", "q6_k")),
+        *(("mostly Q5_K - Small", "q5_k_s"), ("IQ3_S mix - 3.66 bpw", "iq3_m"), ("IQ2_XXS - 2.0625 bpw", "iq2_xxs")),
     ],
 )
 def test_spellings_of_other_tools_mean_a_format(spelling: str, name: str) -> None:
@@ -89,6 +149,10 @@ def test_every_alias_is_a_format() -> None:
         ("fp17", "unknown data type 'fp17'.*fp16"),
         ("", "unknown data type ''"),
         ("fp16/", "unknown data type 'fp16/'"),
+        ("auto", "unknown data type 'auto'.*the checkpoint's own is what you get without the option"),
+        ("q5_k_x", "unknown data type 'q5_k_x'; did you mean 'q5_k_"),
+        ("0.5bit", "unknown data type '0.5bit'.*bits such as 4.65bit"),
+        ("17bit", "unknown data type '17bit'"),
         ("bf16/fp8", "data type 'bf16/fp8' is of two sizes; name one"),
         (8, "data type is 8; it must be one of fp32"),
         (None, "data type is None"),
@@ -112,7 +176,7 @@ def test_there_is_no_deployment_without_a_data_type() -> None:
         Deployment(dtype=None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", [name for name in BLOCKS if FORMATS[name].math is None] + ["awq", "q4_k_m"])
+@pytest.mark.parametrize("name", [name for name in BLOCKS if FORMATS[name].math is None] + ["awq", "q4_k_m", "4.65bit"])
 def test_what_is_only_stored_is_not_computed_in(name: str) -> None:
     with pytest.raises(InputError, match=f"dtype {find_format(name)} is a format of stored weights"):
         predict(LLAMA, A100, "none", dtype=name)
@@ -180,7 +244,7 @@ def test_a_head_with_wide_weights_computes_wide(dtype: str, quantizes_head: bool
     assert head.operator.flops / head.seconds == pytest.approx(1978.9e12 if quantizes_head else 989.4e12)
 
 
-@given(any_model, st.sampled_from(["int8", "awq", "q4_k"]), st.integers(1, 99))
+@given(any_model, st.sampled_from(["int8", "awq", "q4_k_s"]), st.integers(1, 99))
 def test_only_a_stack_that_narrows_the_head_narrows_the_head(a: Any, name: str, m: int) -> None:
     for stack, size in ((IDEAL, 2), (WHOLE, element_bytes(name))):
         step = build_step(a, Deployment(weight_dtype=name), stack, decode_tokens(m, 1))

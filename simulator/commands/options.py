@@ -243,8 +243,9 @@ def warn_of_question(question: Question, asked: dict[str, Any]) -> None:
     """Say what a person should know of an answer: of its model, its stack, and that it is a bound nobody asked for."""
     from simulator.timing.efficiency import list_settings
 
-    if question.model.note is not None:
-        warn(question.model.note)
+    for note in (question.model.note, question.work.stack.note):
+        if note is not None:
+            warn(note)
     built = None if question.changes else describe_build(question.model, question.work.stack)
     if built is not None:
         warn(built)

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture
-from simulator.inputs.formats import FORMATS, SIZES, WIDE, find_format
+from simulator.inputs.formats import CACHE_SIZES, FORMATS, SIZES, WIDE, find_format
 from simulator.inputs.hardware import Hardware
 
 
@@ -88,7 +88,7 @@ class Deployment:
     @property
     def kv_bytes(self) -> Any:
         """Bytes of one number in the KV cache."""
-        return SIZES[self.kv_dtype or WIDE[self.dtype]]
+        return CACHE_SIZES[self.kv_dtype or WIDE[self.dtype]]
 
 
 def check_deployment(deployment: Deployment, architecture: Architecture, hardware: Hardware) -> None:

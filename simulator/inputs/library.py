@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.huggingface.hub import download_config, is_repository
 from simulator.inputs.huggingface.reader import read_config
 from simulator.inputs.stack import Stack
+from simulator.inputs.stack_versions import describe_covering, find_covering
 from simulator.specfile import Spec, build, read_spec, unknown_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +70,19 @@ def load_stack(stack: str | Path | Stack) -> Stack:
     if isinstance(stack, Stack):
         return stack
     path = find_file(stack)
-    return read_shipped("stack", str(stack)) if path is None else read_stack(path)
+    return load_version(str(stack)) if path is None else read_stack(path)
+
+
+def load_version(name: str) -> Stack:
+    """A shipped stack by name or alias, or the one that covers a version that has none of its own, with a note.
+
+    Raises:
+        InputError: nothing ships of that engine.
+    """
+    names = index_names(STACK_FOLDER)
+    covering = None if name.lower() in names else find_covering(name, list_ids(STACK_FOLDER))
+    stack: Stack = read_shipped("stack", covering or name)
+    return stack if covering is None else replace(stack, note=describe_covering(name, covering))
 
 
 def read_stack(path: Path) -> Stack:

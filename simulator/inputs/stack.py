@@ -151,6 +151,7 @@ class Stack:
     builds_as_by_model: dict[str, dict[str, Any]] | None = None
     aliases: list[str] | None = None
     sources: list[Source] | None = None
+    note: str | None = None  # what to say beside every answer
 
     def __post_init__(self) -> None:
         """Refuse a stack that asks for unfused attention without saying what its kernels do."""

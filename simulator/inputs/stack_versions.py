@@ -1,0 +1,65 @@
+"""Which stack file covers a version that has none of its own: ``vllm-0.18`` is run as the nearest one before it.
+
+The rule: of the shipped versions of an engine the highest that is not above the asked one, else the lowest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Engines as people, packages and images write them; the first that matches.
+ENGINES = {
+    "vllm": r"vllm",
+    "sglang": r"sglang|sgl",
+    "tensorrt-llm": r"tensorrt[-_ ]?llm|trt[-_ ]?llm",
+    "llama.cpp": r"llama[._ -]?cpp|llama[-_]b(?=\d)",
+    "lmdeploy": r"lmdeploy",
+    "fastertransformer": r"fastertransformer",
+    "megatron-lm": r"megatron[-_ ]?lm",
+}
+VERSION = re.compile(r"(?:^|[\s:=v_b-])(\d+(?:\.\d+)*)")
+# llama.cpp numbers its builds. The first of a year, by which a stack file that is named after a year is placed.
+FIRST_BUILDS = {2024: 1742, 2025: 4394, 2026: 7588}
+
+Version = tuple[int, ...]
+
+
+def parse_stack(name: str) -> tuple[str, Version] | None:
+    """Engine and version of a name such as ``vLLM 0.4.3+rocm614``, ``trtllm-1.1.0rc2`` or ``vllm/vllm-openai:v0.10.2``.
+
+    None where it names no known engine, or no version.
+    """
+    text = name.lower()
+    for engine, pattern in ENGINES.items():
+        found = list(re.finditer(pattern, text))
+        if not found:
+            continue
+        version = VERSION.search(text, found[-1].end() - (text[found[-1].end() - 1] == "b"))
+        if version is None:
+            return None
+        parts = tuple(int(part) for part in version[1].split("."))
+        return engine, as_build(parts) if engine == "llama.cpp" else parts
+    return None
+
+
+def as_build(version: Version) -> Version:
+    """A build of llama.cpp, where a year is given that year's first."""
+    return (FIRST_BUILDS.get(version[0], version[0]),)
+
+
+def find_covering(name: str, shipped: Iterable[str]) -> str | None:
+    """The shipped stack that stands for a version of an engine; None where no version of that engine ships."""
+    asked = parse_stack(name)
+    if asked is None:
+        return None
+    versions = {parsed[1]: one for one in shipped if (parsed := parse_stack(one)) is not None and parsed[0] == asked[0]}
+    below = [version for version in versions if version <= asked[1]]
+    if not versions:
+        return None
+    return versions[max(below) if below else min(versions)]
+
+
+def describe_covering(name: str, covering: str) -> str:
+    """What to say where one version stands for another."""
+    return f"no stack ships for {name}: {covering} stands for it"
