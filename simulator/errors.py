@@ -11,9 +11,10 @@
 Anything else that escapes is a bug, and keeps its traceback. Names that do not exist get the nearest one that does.
 """
 
-import difflib
 from collections.abc import Iterable
 from typing import ClassVar
+
+from simulator.names import find_nearest
 
 # What a command of Roofcast lists; any other set of names is short enough to stand in the message.
 _LISTING_COMMANDS = {
@@ -48,12 +49,7 @@ class ImpossibleError(RoofcastError):
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that was most likely meant by a name, whatever its case; None where nothing is close."""
-    by_folded = {candidate.casefold(): candidate for candidate in candidates}
-    folded = name.casefold()
-    # What begins with the name comes first: difflib finds 'gptj' more like 'gpt2' than like 'gptj-6b'.
-    longer = sorted(candidate for candidate in by_folded if folded and candidate.startswith(folded))
-    found = longer or difflib.get_close_matches(folded, by_folded, n=1)
-    return by_folded[found[0]] if found else None
+    return find_nearest(name, list(candidates))
 
 
 def suggest(problem: str, name: str, allowed: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from calibration.readers import READERS
 from simulator.errors import unknown_name
-from simulator.inputs.library import HARDWARE_FOLDER, STACK_FOLDER, index_names
+from simulator.inputs.library import HARDWARE_FOLDER, STACK_FOLDER, find_id
 from simulator.inputs.measurements import Measurement
 
 
@@ -24,10 +24,11 @@ def read_rows(table: Path, reader: str, hardware: str, stack: str) -> list[Measu
 
 def name_by_id(rows: list[Measurement]) -> list[Measurement]:
     """Put the ids of shipped devices and stacks for the aliases that rows name them by."""
-    devices, stacks = (index_names(folder) for folder in (HARDWARE_FOLDER, STACK_FOLDER))
-
-    def find_id(names: dict[str, Path], name: str) -> str:
-        path = names.get(name.lower())
-        return name if path is None else path.stem
-
-    return [replace(row, hardware=find_id(devices, row.hardware), stack=find_id(stacks, row.stack)) for row in rows]
+    return [
+        replace(
+            row,
+            hardware=find_id("hardware", row.hardware, HARDWARE_FOLDER),
+            stack=find_id("stack", row.stack, STACK_FOLDER),
+        )
+        for row in rows
+    ]

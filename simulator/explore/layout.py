@@ -88,9 +88,7 @@ def divides(deployment: Deployment, architecture: Architecture, hardware: Hardwa
 
 def find_most_linked(hardware: Hardware) -> int:
     """Most devices of one node that can share a layer."""
-    if hardware.links is None or hardware.links.node is None:
-        return 1
-    return hardware.links.node.max_devices or MOST_TENSOR_PARALLEL
+    return hardware.most_in_node or MOST_TENSOR_PARALLEL
 
 
 def find_device_bytes(

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
-from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, index_names, list_ids, load_stack
+from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, find_id, list_ids, load_stack
 from simulator.inputs.measurements import Measurement, read_table
 from simulator.prediction import Prediction, store_weights
 
@@ -49,12 +49,12 @@ def describe_row(row: Measurement, but: str = "") -> dict[str, Any]:
     deployment = Deployment(
         tp=row.tp, pp=row.pp, dtype=row.activation_dtype, weight_dtype=row.weight_dtype, kv_dtype=row.kv_dtype
     )
-    stack = find_id(STACK_FOLDER, row.stack)
+    stack = find_id("stack", row.stack, STACK_FOLDER)
     if stack in list_ids(STACK_FOLDER):
         deployment = store_weights(deployment, load_stack(stack))
     return {
-        "model": find_id(MODEL_FOLDER, row.model),
-        "hardware": find_id(HARDWARE_FOLDER, row.hardware),
+        "model": find_id("model", row.model, MODEL_FOLDER),
+        "hardware": find_id("hardware", row.hardware, HARDWARE_FOLDER),
         "stack": stack,
         **describe_deployment(deployment),
         **{name: count(row, name) for name in COUNTS if name != but},
@@ -79,12 +79,6 @@ def describe_deployment(deployment: Deployment) -> dict[str, Any]:
     d = deployment
     formats = {"dtype": d.dtype, "weight_dtype": d.weight_dtype or d.dtype, "kv_dtype": d.kv_dtype or d.wide_dtype}
     return {name: getattr(d, name) for name in ("tp", "pp", "dp", "ep", "micro_batches")} | formats
-
-
-def find_id(folder: Path, name: str) -> str:
-    """The id of what ships under a name; any other name as it is."""
-    path = index_names(folder).get(name.lower())
-    return name if path is None else path.stem
 
 
 def count(row: Measurement, name: str) -> int:

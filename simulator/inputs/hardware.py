@@ -17,9 +17,12 @@ class Compute:
     """Arithmetic units. Peaks are dense rates by data type; ``fp16/fp16`` is of sums in fp16 where that is faster."""
 
     units: int  # streaming multiprocessors of a GPU, cores of a CPU
-    clock: Hertz
+    clock: Hertz  # at which the peaks are stated: the boost clock of a GPU
     matrix_peak: dict[str, FlopsPerSecond]
     vector_peak: dict[str, FlopsPerSecond] | None = None
+    generation: str | None = None  # its maker's name of the design, such as Hopper
+    capability: str | None = None  # what compilers build for: 9.0 of CUDA, gfx942 of ROCm
+    clock_limit: Hertz | None = None  # the highest that the driver sets, where it is not ``clock``
 
     def __post_init__(self) -> None:
         """Refuse a file that says there is no unit."""
@@ -29,7 +32,10 @@ class Compute:
 
 @spec_dataclass
 class Memory:
-    """Main memory and the last cache before it."""
+    """Main memory and the last cache before it.
+
+    ``capacity`` is what the driver reports, or the data sheet's figure where no source has the driver's.
+    """
 
     capacity: Bytes
     bandwidth: BytesPerSecond
@@ -39,31 +45,63 @@ class Memory:
 
 @spec_dataclass
 class Link:
-    """A link of one device, over all its lanes."""
+    """A link of one device, over all its lanes.
+
+    Forms: on a ``switch`` a device reaches any other over all its lanes; in a ``mesh`` every two devices have their own
+    link, an equal part of the lanes; in a ``cube mesh`` (eight GPUs of a DGX-1) most pairs have one; ``pairs`` are
+    bridged two by two; on a ``bus`` devices meet in the host's PCIe; in a ``torus`` a device has a link to each of its
+    neighbours alone.
+    """
 
     bandwidth: BytesPerSecond
     direction: Literal["each way", "both ways together"]
     technology: str | None = None
-    max_devices: int | None = None
+    max_devices: int | None = None  # that it reaches
+    form: Literal["switch", "mesh", "cube mesh", "pairs", "bus", "torus"] | None = None
+    nics: int | None = None  # network cards of a node, where the link is between nodes
+    shared_by: int | None = None  # devices of the node that share them; ``bandwidth`` is the part of each
 
     def __post_init__(self) -> None:
-        """Refuse a file that says the link reaches no device."""
-        if self.max_devices is not None and self.max_devices < 1:
-            raise ValueError(f"max_devices is {self.max_devices}; it must be at least 1")
+        """Refuse a file that says the link reaches no device, or has no or half a set of network cards."""
+        for name in ("max_devices", "nics", "shared_by"):
+            count = getattr(self, name)
+            if isinstance(count, int) and count < 1:
+                raise ValueError(f"{name} is {count}; it must be at least 1")
+        if (self.nics is None) != (self.shared_by is None):
+            raise ValueError("nics and shared_by are given together, or neither")
 
     @property
     def bandwidth_each_way(self) -> float:
         """Bandwidth in one direction, bytes per second."""
         return self.bandwidth if self.direction == "each way" else self.bandwidth / 2
 
+    @property
+    def nic_bandwidth_each_way(self) -> float | None:
+        """Bandwidth of one network card in one direction, bytes per second; None where the cards are not stated."""
+        if self.nics is None or self.shared_by is None:
+            return None
+        return self.bandwidth_each_way * self.shared_by / self.nics
+
+    def reaches(self, devices: int) -> bool:
+        """Whether so many devices can share it."""
+        return devices <= (self.max_devices or devices)
+
 
 @spec_dataclass
 class Links:
-    """Links by reach: to the devices of the same node, to other nodes (one device's share), and to the host."""
+    """Links by reach: to the devices of the same node, to other nodes (one device's share), and to the host.
+
+    A ``host`` link of the form ``bus`` also joins devices of one host that no link of a node joins.
+    """
 
     node: Link | None = None
     network: Link | None = None
     host: Link | None = None
+
+    @property
+    def within_node(self) -> list[Link]:
+        """Links between devices of one node, the fastest first."""
+        return [one for one in (self.node, self.host) if one is not None and (one is self.node or one.form == "bus")]
 
 
 @spec_dataclass
@@ -84,6 +122,7 @@ class Hardware:
     compute: Compute
     memory: Memory
     aliases: list[str] | None = None
+    reported_as: list[str] | None = None  # as torch, nvidia-smi, rocm-smi and llama.cpp print it
     release_date: str | None = None
     links: Links | None = None
     power: Power | None = None
@@ -103,22 +142,28 @@ class Hardware:
             raise InputError(f"{self.id}: no {dtype} matrix peak in its data sheet (it has {known}){alone}") from None
 
     def find_link(self, devices: int) -> Link:
-        """Slowest link that a group of devices needs: of a node, or between nodes where one node is too small.
+        """Slowest link that a group of devices needs: of a node, of its bus, or between nodes where one is too small.
 
         Raises:
             InputError: the device has none, so it cannot share a model with so many.
         """
-        node = None if self.links is None else self.links.node
-        network = None if self.links is None else self.links.network
-        if node is not None and devices <= (node.max_devices or devices):
-            return node
-        if network is not None:
-            return network
-        if node is None:
+        links = self.links or Links()
+        within = [link for link in links.within_node if link.reaches(devices)]
+        if within:
+            return within[0]
+        if links.network is not None:
+            return links.network
+        if not links.within_node:
             raise InputError(
-                f"{self.id}: no link between devices (links.node) in its data sheet, so it can only work alone"
+                f"{self.id}: no link between devices (links.node, or a bus) in its data sheet, so it only works alone"
             )
         raise InputError(
-            f"a node of {self.id} links {node.max_devices} devices, {devices} are to work together, and its data sheet "
-            "has no link between nodes (links.network)"
+            f"a node of {self.id} links {self.most_in_node} devices, {devices} are to work together, and its data "
+            "sheet has no link between nodes (links.network)"
         )
+
+    @property
+    def most_in_node(self) -> int | None:
+        """Most devices that links within a node join: 1 where there is no such link, None where no limit is stated."""
+        reaches = [link.max_devices for link in (self.links or Links()).within_node]
+        return None if None in reaches else max((1, *(most for most in reaches if most is not None)))

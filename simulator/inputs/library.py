@@ -16,6 +16,7 @@ from simulator.inputs.huggingface.hub import download_config, is_repository
 from simulator.inputs.huggingface.reader import read_config
 from simulator.inputs.stack import Stack
 from simulator.inputs.stack_versions import describe_covering, find_covering
+from simulator.names import normal_form
 from simulator.specfile import Spec, build, read_spec, unknown_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,23 +148,46 @@ def find_file(name: str | Path) -> Path | None:
 
 
 def find_by_name(what: str, name: str, folder: Path) -> Path:
-    """Return the file of a shipped spec from its id or an alias, in any case.
+    """Return the file of a shipped spec from its id, an alias or a name that tools print, however it is spelt.
 
     Raises:
-        InputError: unknown, with the nearest name.
+        InputError: unknown, with the nearest name; or a name of several.
+    """
+    found = find_named(what, name, folder)
+    if found is None:
+        raise unknown_name(what, name, index_names(folder))
+    return found
+
+
+def find_named(what: str, name: str, folder: Path) -> Path | None:
+    """Return the file of what ships under a name; None where nothing does.
+
+    Raises:
+        InputError: a name of several.
     """
     wanted = name.lower()
     direct = folder / f"{wanted}.yaml"
     if "/" not in wanted and os.path.exists(direct):
         return direct
-    names = index_names(folder)
-    if wanted not in names:
-        raise unknown_name(what, name, names)
-    return names[wanted]
+    owners = _index_owners(folder, folder.stat().st_mtime_ns)
+    found = owners.get(wanted) or owners.get(normal_form(name)) or ()
+    if len(found) > 1:
+        raise InputError(f"{what} {name!r} may be {' and '.join(path.stem for path in found)}; name one of these")
+    return found[0] if found else None
+
+
+def find_id(what: str, name: str, folder: Path) -> str:
+    """Return the id of what ships under a name; any other name as it is.
+
+    Raises:
+        InputError: a name of several.
+    """
+    path = find_named(what, name, folder)
+    return name if path is None else path.stem
 
 
 def index_names(folder: Path) -> dict[str, Path]:
-    """Return the file of every id and alias in a folder, read once as long as no file comes or goes."""
+    """Return the file of every name in a folder, read once as long as no file comes or goes."""
     return _index_names(folder, folder.stat().st_mtime_ns)
 
 
@@ -172,9 +196,20 @@ def _index_names(folder: Path, changed_ns: int) -> dict[str, Path]:
     return dict(iterate_names(folder))
 
 
+@cache
+def _index_owners(folder: Path, changed_ns: int) -> dict[str, tuple[Path, ...]]:
+    """The files of every name, in lower case and in its normal form."""
+    owners: dict[str, dict[Path, None]] = {}
+    for name, path in iterate_names(folder):
+        for spelling in (name, normal_form(name)):
+            owners.setdefault(spelling, {})[path] = None
+    return {name: tuple(paths) for name, paths in owners.items()}
+
+
 def iterate_names(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield every id and alias of a folder's specs with its file."""
+    """Yield every id, alias and name that tools print of a folder's specs with its file."""
     for path in sorted(folder.glob("*.yaml")):
         yield path.stem, path
-        for alias in read_spec(path).data.get("aliases") or ():
-            yield str(alias).lower(), path
+        data = read_spec(path).data
+        for name in (*(data.get("aliases") or ()), *(data.get("reported_as") or ())):
+            yield str(name).lower(), path

@@ -1,0 +1,49 @@
+"""Names as people and tools write them: one form for all spellings, and how near two names are."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+from functools import cache
+
+# Makers and their brands say nothing that the rest of a name does not: NVIDIA GeForce RTX 4090 is the RTX 4090.
+MAKERS = frozenset(
+    ("nvidia", "geforce", "tesla", "amd", "radeon", "instinct", "intel", "apple", "google", "aws", "corporation", "gpu")
+)
+_MARKS = re.compile(r"\((?:r|tm|c)\)|[\u00ae\u2122]")
+_PART = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?|\+")
+NEAR = 0.6  # likeness from which a name may be meant, of 1 for the same
+FAR = 8  # times a number from which another is not a slip of it
+OTHER_NUMBERS = 0.7  # what is left of the likeness of two names whose numbers are all far apart
+
+
+@cache
+def normal_form(name: str) -> str:
+    """Return a name in lower case, words and numbers apart, without makers: ``a 100 sxm 4 80 gb`` of the A100's.
+
+    Spaces, hyphens, case and trade marks make no difference. A name of makers alone keeps them.
+    """
+    parts = _PART.findall(_MARKS.sub(" ", name.casefold()))
+    return " ".join([part for part in parts if part not in MAKERS] or parts) or name.casefold()
+
+
+def measure_likeness(one: str, other: str) -> float:
+    """Return how alike two normal forms are, from 0 to 1; a 530B is not meant by a 6.7B, however alike their words."""
+    likeness = SequenceMatcher(None, one, other, autojunk=False).ratio()
+    numbers, others = ([float(part) for part in form.split() if part[0].isdigit()] for form in (one, other))
+    near = any(a <= FAR * b and b <= FAR * a for a in numbers for b in others)
+    return likeness if near or not numbers or not others else likeness * OTHER_NUMBERS
+
+
+def find_nearest(name: str, candidates: list[str]) -> str | None:
+    """Return the candidate that was most likely meant by a name; None where nothing is close.
+
+    What begins with the name comes first: ``gptj`` is more like ``gpt2`` than like ``gptj-6b``.
+    """
+    folded, wanted = name.casefold(), normal_form(name)
+    longer = sorted(one for one in candidates if folded and one.casefold().startswith(folded))
+    if longer:
+        return longer[0]
+    likeness = {one: measure_likeness(wanted, normal_form(one)) for one in candidates}
+    best = max(likeness, key=lambda one: (likeness[one], one == one.lower()), default=None)
+    return best if best is not None and likeness[best] >= NEAR else None

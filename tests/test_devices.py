@@ -1,0 +1,147 @@
+"""The data sheets that ship: what they are called, and what they say of memory and links."""
+
+import csv
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from simulator import InputError
+from simulator.inputs import library
+from simulator.inputs.check import check_hardware
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import find_by_name, list_ids, load_hardware
+from simulator.names import find_nearest, measure_likeness, normal_form
+from simulator.specfile import read_spec
+
+DEVICES = [load_hardware(name) for name in list_ids(library.HARDWARE_FOLDER)]
+REPORTED = [(name, device.id) for device in DEVICES for name in device.reported_as or ()]
+DATA = Path(os.environ.get("ROOFCAST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def each(devices: list[Hardware] = DEVICES) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("device", devices, ids=lambda device: device.id)
+
+
+@each()
+def test_every_number_of_a_sheet_has_a_source(device: Hardware) -> None:
+    assert check_hardware(device.id) == []
+
+
+@pytest.mark.parametrize(("printed", "id_"), REPORTED)
+def test_the_name_that_a_driver_prints_is_its_own_sheet(printed: str, id_: str) -> None:
+    assert load_hardware(printed).id == id_
+    assert load_hardware(printed.upper().replace("-", " ")).id == id_
+
+
+def test_no_printed_name_is_of_two_devices() -> None:
+    forms = [normal_form(name) for name, _ in REPORTED]
+    of_one = {(normal_form(name), id_) for name, id_ in REPORTED}
+    assert len(of_one) == len(set(forms))
+
+
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100-sxm-80gb"),
+        ("NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"),
+        ("NVIDIA A100-SXM4-40GB", "a100-sxm-40gb"),
+        ("Tesla V100-SXM2-32GB", "v100-sxm-32gb"),
+        ("NVIDIA L40S", "l40s-48gb"),
+        ("NVIDIA H200", "h200-sxm-141gb"),
+        ("NVIDIA GH200 480GB", "gh200-96gb"),
+        ("NVIDIA GB10", "dgx-spark-128gb"),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+        # As tables of llama.cpp, MLPerf and serving benchmarks write them.
+        ("RTX 3090", "rtx-3090"),
+        ("RTX 4080", "rtx-4080"),
+        ("RTX4090", "rtx-4090"),
+        ("RTX A6000", "rtx-a6000-48gb"),
+        ("M2 Ultra", "apple-m2-ultra"),
+        ("NVIDIA H100-SXM-80GB", "h100-sxm-80gb"),
+        ("H100-80GB", "h100-sxm-80gb"),
+        ("AMD MI300X", "mi300x-192gb"),
+        ("Gaudi2", "gaudi2-96gb"),
+        ("H20", "h20-96gb"),
+        ("RTX PRO 6000", "rtx-pro-6000-blackwell-96gb"),
+    ],
+)
+def test_a_device_is_found_as_people_and_tools_write_it(name: str, id_: str) -> None:
+    assert find_by_name("hardware", name, library.HARDWARE_FOLDER).stem == id_
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("NVIDIA L40X", "l40s"), ("NVIDIA GeForce RTX 4095", "rtx-4090"), ("AMD Instinct MI301X", "mi300x")],
+)
+def test_an_unknown_device_gets_the_nearest_of_all_names(name: str, near: str) -> None:
+    with pytest.raises(InputError, match=rf"^unknown hardware '{name}': did you mean '{near}'\?"):
+        load_hardware(name)
+
+
+def test_a_name_is_near_by_its_words_and_its_numbers() -> None:
+    assert find_nearest("Megatron-530B", ["megatron-gpt-6.7b", "gpt-j-6b"]) is None
+    assert (
+        find_nearest("Megatron-530B", ["megatron-gpt-6.7b", "megatron-turing-nlg-530b"]) == "megatron-turing-nlg-530b"
+    )
+    assert find_nearest("NVIDIA L40S", ["nvidia-gb10", "l40"]) == "l40"
+    assert find_nearest("NVIDIA L40S", ["nvidia-gb10"]) is None
+    assert measure_likeness(normal_form("Apple M2"), normal_form("apple-m2")) == 1
+
+
+@pytest.mark.parametrize("other", ["NVIDIA H20", "nvidia-h20", "H20 GPU"])
+def test_a_name_of_two_devices_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    sheet = (library.HARDWARE_FOLDER / "h20-96gb.yaml").read_text()
+    monkeypatch.setattr(library, "HARDWARE_FOLDER", tmp_path)
+    for id_, printed in (("one", "NVIDIA H20"), ("two", other)):
+        text = re.sub(r"(?m)^id: .*$", f"id: {id_}", sheet)
+        text = re.sub(r"(?m)^aliases: .*\n", "", text)
+        (tmp_path / f"{id_}.yaml").write_text(re.sub(r"(?m)^reported_as: .*$", f"reported_as: [{printed}]", text))
+    with pytest.raises(InputError, match=r"^hardware 'h20' may be one and two; name one of these$"):
+        load_hardware("h20")
+
+
+@each([device for device in DEVICES if re.search(r"-\d+gb$", device.id)])
+def test_memory_is_what_the_driver_reports_of_the_size_in_the_name(device: Hardware) -> None:
+    """A driver keeps up to a twelfth for itself and counts in powers of two: 46,068 MiB of 48 GB, 81,920 of 80."""
+    nominal = float(re.search(r"-(\d+)gb$", device.id)[1]) * 1e9  # type: ignore[index]
+    assert 0.98 < device.memory.capacity / nominal < 1.075
+
+
+@pytest.mark.parametrize(
+    ("id_", "capacity_bytes"),
+    [("h100-sxm-80gb", 85.5e9), ("a100-sxm-80gb", 85.9e9), ("h200-sxm-141gb", 150.8e9), ("v100-sxm-32gb", 34.36e9)],
+)
+def test_capacities_are_those_that_issues_quote(id_: str, capacity_bytes: float) -> None:
+    assert load_hardware(id_).memory.capacity == pytest.approx(capacity_bytes, rel=1e-3)
+
+
+def test_every_gpu_of_nvidia_and_amd_says_what_its_driver_prints() -> None:
+    silent = [one.id for one in DEVICES if one.vendor in ("NVIDIA", "AMD", "Apple") and one.kind == "gpu"]
+    assert [id_ for id_ in silent if not load_hardware(id_).reported_as] == []
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no measured data in {DATA}; ROOFCAST_DATA names the folder")
+def test_every_device_of_the_measured_data_ships() -> None:
+    named = {path.name.removesuffix("-power") for path in (DATA / "silicon").iterdir()}
+    for path in [*DATA.glob("*.csv"), *(DATA / "serving").glob("*.csv")]:
+        with path.open(newline="") as file:
+            named |= {row[key] for row in csv.DictReader(file) for key in ("hardware", "gpu") if row.get(key)}
+    assert len(named) >= 15
+    for name in named:
+        assert load_hardware(name).id in list_ids(library.HARDWARE_FOLDER)
+
+
+@each()
+def test_what_a_source_gives_is_in_the_sheet(device: Hardware) -> None:
+    path = library.HARDWARE_FOLDER / f"{device.id}.yaml"
+    data = read_spec(path).data
+    for source in data["sources"]:
+        for key in source["gives"]:
+            part = data
+            for name in key.split("."):
+                assert name in part, f"{path.name}: {source['title']} gives {key}, which the file does not have"
+                part = part[name]
