@@ -12,9 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, TypeAlias
-
-from pydantic import BeforeValidator
+from typing import Annotated, Any, TypeAlias
 
 from simulator.errors import nearest
 
@@ -127,25 +125,39 @@ def _explain_unknown_unit(text: str, unit: str, dimension: Dimension) -> str:
     return f"{problem}; this field needs {dimension.label}, e.g. {dimension.example!r}"
 
 
-def _reader_of(dimension: Dimension) -> Callable[[object], float]:
-    def read(value: object) -> float:
+class Quantity:
+    """Marks a float that stands in a file as text with a unit."""
+
+    def __init__(self, dimension: Dimension) -> None:
+        self.dimension = dimension
+
+    def read(self, value: object) -> float:
+        """Read what stands in the file; a bare number is refused.
+
+        Raises:
+            ValueError: one line, as `parse_quantity`.
+        """
         if not isinstance(value, str):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             needs = f"{value!r} needs a unit" if is_number else "needs a number and a unit"
-            raise ValueError(f"{needs}, e.g. {dimension.example!r}")
-        return parse_quantity(value, dimension)
+            raise ValueError(f"{needs}, e.g. {self.dimension.example!r}")
+        return parse_quantity(value, self.dimension)
 
-    return read
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        """Pydantic's name for how a value is validated; asked for only where a file is."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
 
 
 # Field types for specs: text with a unit in the file, an SI float in the dataclass.
-Bytes: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.BYTES))]
-BytesPerSecond: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.BYTES_PER_SECOND))]
-FlopsPerSecond: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.FLOPS_PER_SECOND))]
-Watts: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.WATTS))]
-Hertz: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.HERTZ))]
-Seconds: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.SECONDS))]
-DollarsPerSecond: TypeAlias = Annotated[float, BeforeValidator(_reader_of(Dimension.DOLLARS_PER_SECOND))]
+Bytes: TypeAlias = Annotated[float, Quantity(Dimension.BYTES)]
+BytesPerSecond: TypeAlias = Annotated[float, Quantity(Dimension.BYTES_PER_SECOND)]
+FlopsPerSecond: TypeAlias = Annotated[float, Quantity(Dimension.FLOPS_PER_SECOND)]
+Watts: TypeAlias = Annotated[float, Quantity(Dimension.WATTS)]
+Hertz: TypeAlias = Annotated[float, Quantity(Dimension.HERTZ)]
+Seconds: TypeAlias = Annotated[float, Quantity(Dimension.SECONDS)]
+DollarsPerSecond: TypeAlias = Annotated[float, Quantity(Dimension.DOLLARS_PER_SECOND)]
 
 
 def format_quantity(value: float, unit: str) -> str:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
 
 from simulator.errors import InputError, nearest
 from simulator.inputs.architecture import SMALLEST, Architecture, ModelSpec, check_architecture
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.huggingface.hub import download_config, is_repository
-from simulator.inputs.huggingface.reader import read_config
 from simulator.inputs.stack import Stack
 from simulator.inputs.stack_versions import describe_covering, find_covering
 from simulator.names import normal_form
 from simulator.specfile import Spec, build, read_spec, unknown_name
+from simulator.specfile.compiled import read_compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_FOLDER = ROOT / "simulator" / "inputs" / "architectures"
 STACK_FOLDER = ROOT / "simulator" / "inputs" / "stacks"
 HARDWARE_FOLDER = ROOT / "hardware_specs"
 PROFILE_FOLDER = ROOT / "calibration" / "profiles"
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # a model of a hub: organisation/model
 
 
 def list_ids(folder: Path) -> list[str]:
@@ -45,7 +45,9 @@ def load_model(model: str | Path | Architecture | ModelSpec) -> ModelSpec:
     path, name = find_file(model), str(model)
     if path is not None:
         return read_model(path)
-    if is_repository(name) and name.lower() not in index_names(MODEL_FOLDER):
+    if REPOSITORY.fullmatch(name) and name.lower() not in index_names(MODEL_FOLDER):
+        from simulator.inputs.huggingface.hub import download_config
+
         return read_model(download_config(name, nearest(name, index_names(MODEL_FOLDER))), name)
     return read_shipped_model(name)
 
@@ -59,7 +61,7 @@ def load_hardware(hardware: str | Path | Hardware) -> Hardware:
     if isinstance(hardware, Hardware):
         return hardware
     path = find_file(hardware)
-    return read_shipped("hardware", str(hardware)) if path is None else build(read_spec(path), Hardware)
+    return read_shipped_hardware(str(hardware)) if path is None else read_hardware(path)
 
 
 def load_stack(stack: str | Path | Stack) -> Stack:
@@ -80,10 +82,19 @@ def load_version(name: str) -> Stack:
     Raises:
         InputError: nothing ships of that engine.
     """
-    names = index_names(STACK_FOLDER)
-    covering = None if name.lower() in names else find_covering(name, list_ids(STACK_FOLDER))
-    stack: Stack = read_shipped("stack", covering or name)
+    is_shipped = find_direct(name, STACK_FOLDER) is not None or name.lower() in index_names(STACK_FOLDER)
+    covering = None if is_shipped else find_covering(name, list_ids(STACK_FOLDER))
+    stack = read_shipped_stack(covering or name)
     return stack if covering is None else replace(stack, note=describe_covering(name, covering))
+
+
+def read_hardware(path: Path) -> Hardware:
+    """Read a device file.
+
+    Raises:
+        InputError: the file is wrong.
+    """
+    return build(read_spec(path), Hardware)
 
 
 def read_stack(path: Path) -> Stack:
@@ -108,7 +119,12 @@ def read_model(path: Path, name: str | None = None) -> ModelSpec:
     """
     if path.is_dir():
         path = path / "config.json"
-    spec = read_config(path, name) if path.suffix == ".json" else build(read_spec(path), ModelSpec)
+    if path.suffix == ".json":
+        from simulator.inputs.huggingface.reader import read_config
+
+        spec = read_config(path, name)
+    else:
+        spec = build(read_spec(path), ModelSpec)
     check_architecture(spec.architecture, str(path))
     return spec
 
@@ -117,14 +133,19 @@ def read_model(path: Path, name: str | None = None) -> ModelSpec:
 @cache
 def read_shipped_model(name: str) -> ModelSpec:
     """Read a shipped model by id or alias."""
-    return read_model(find_by_name("model", name, MODEL_FOLDER))
+    return read_compiled(find_by_name("model", name, MODEL_FOLDER), read_model)
 
 
 @cache
-def read_shipped(what: Literal["hardware", "stack"], name: str) -> Any:
-    """Read a shipped device or stack by id or alias."""
-    folder, kind = {"hardware": (HARDWARE_FOLDER, Hardware), "stack": (STACK_FOLDER, Stack)}[what]
-    return build(read_spec(find_by_name(what, name, folder)), kind)
+def read_shipped_hardware(name: str) -> Hardware:
+    """Read a shipped device by id or alias."""
+    return read_compiled(find_by_name("hardware", name, HARDWARE_FOLDER), read_hardware)
+
+
+@cache
+def read_shipped_stack(name: str) -> Stack:
+    """Read a shipped stack by id or alias."""
+    return read_compiled(find_by_name("stack", name, STACK_FOLDER), read_stack)
 
 
 def find_file(name: str | Path) -> Path | None:
@@ -165,15 +186,20 @@ def find_named(what: str, name: str, folder: Path) -> Path | None:
     Raises:
         InputError: a name of several.
     """
-    wanted = name.lower()
-    direct = folder / f"{wanted}.yaml"
-    if "/" not in wanted and os.path.exists(direct):
+    direct = find_direct(name, folder)
+    if direct is not None:
         return direct
     owners = _index_owners(folder, folder.stat().st_mtime_ns)
-    found = owners.get(wanted) or owners.get(normal_form(name)) or ()
+    found = owners.get(name.lower()) or owners.get(normal_form(name)) or ()
     if len(found) > 1:
         raise InputError(f"{what} {name!r} may be {' and '.join(path.stem for path in found)}; name one of these")
     return found[0] if found else None
+
+
+def find_direct(name: str, folder: Path) -> Path | None:
+    """Return the file that is named after an id, in any case; None where there is none, as for an alias."""
+    path = folder / f"{name.lower()}.yaml"
+    return path if "/" not in name and path.exists() else None
 
 
 def find_id(what: str, name: str, folder: Path) -> str:
@@ -208,8 +234,17 @@ def _index_owners(folder: Path, changed_ns: int) -> dict[str, tuple[Path, ...]]:
 
 def iterate_names(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield every id, alias and name that tools print of a folder's specs with its file."""
+    for stem, names in read_compiled(folder, read_names).items():
+        path = folder / f"{stem}.yaml"
+        for name in names:
+            yield name, path
+
+
+def read_names(folder: Path) -> dict[str, list[str]]:
+    """Read the names of every spec in a folder, in lower case."""
+    found = {}
     for path in sorted(folder.glob("*.yaml")):
-        yield path.stem, path
         data = read_spec(path).data
-        for name in (*(data.get("aliases") or ()), *(data.get("reported_as") or ())):
-            yield str(name).lower(), path
+        others = (*(data.get("aliases") or ()), *(data.get("reported_as") or ()))
+        found[path.stem] = [path.stem, *(str(name).lower() for name in others)]
+    return found

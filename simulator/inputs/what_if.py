@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture, check_architecture
@@ -57,6 +56,8 @@ def read_scalar(text: str) -> Any:
     Raises:
         InputError: anything else.
     """
+    import yaml
+
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):

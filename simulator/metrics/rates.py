@@ -12,6 +12,7 @@ from typing import NamedTuple
 from simulator.errors import InputError, suggest, unknown_name
 from simulator.numbers import Number
 from simulator.specfile import build, read_spec, spec_dataclass
+from simulator.specfile.compiled import read_compiled
 from simulator.units import DollarsPerSecond
 
 HOUR_S = 3600
@@ -83,8 +84,16 @@ class Money(NamedTuple):
 @cache
 def read_rates() -> Rates:
     """Read what ships."""
-    rates: Rates = build(read_spec(Path(__file__).with_name("rates.yaml")), Rates)
-    return rates
+    return read_compiled(Path(__file__).with_name("rates.yaml"), read_rate_file)
+
+
+def read_rate_file(path: Path) -> Rates:
+    """Read a file of rates.
+
+    Raises:
+        InputError: the file is wrong.
+    """
+    return build(read_spec(path), Rates)
 
 
 def parse_rate(text: str, units: Mapping[str, float], example: str) -> Money:

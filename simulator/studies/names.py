@@ -9,6 +9,7 @@ from simulator.errors import InputError, nearest, unknown_name
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.library import MODEL_FOLDER, find_file, iterate_names, read_model, read_shipped_model
 from simulator.specfile import build, read_spec, spec_dataclass
+from simulator.specfile.compiled import read_compiled
 
 FOLDER = Path(__file__).resolve().parent
 PAPER_LAYOUT = "narayanan-2023"
@@ -64,8 +65,16 @@ class Layouts:
 @cache
 def read_helm_models() -> dict[str, HelmModel]:
     """HELM's names by profiled architecture."""
-    file: HelmModels = build(read_spec(FOLDER / "helm_models.yaml"), HelmModels)
-    return file.models
+    return read_compiled(FOLDER / "helm_models.yaml", read_helm_file).models
+
+
+def read_helm_file(path: Path) -> HelmModels:
+    """Read a file of HELM's names.
+
+    Raises:
+        InputError: the file is wrong.
+    """
+    return build(read_spec(path), HelmModels)
 
 
 def find_helm_model(profiled: str) -> HelmModel:
@@ -141,6 +150,15 @@ def list_names() -> frozenset[str]:
     return frozenset(name for name, _ in iterate_names(MODEL_FOLDER))
 
 
+def read_layouts(path: Path) -> Layouts:
+    """Read a file of layouts.
+
+    Raises:
+        InputError: the file is wrong.
+    """
+    return build(read_spec(path), Layouts)
+
+
 def find_layout(text: str | None) -> dict[str, Devices]:
     """Return the sizes by model of a layout that ships or of a YAML file with ``layouts``; none where none is named.
 
@@ -151,7 +169,7 @@ def find_layout(text: str | None) -> dict[str, Devices]:
         return {}
     path = find_file(text)
     place = path or FOLDER / "layouts.yaml"
-    file: Layouts = build(read_spec(place), Layouts)
+    file = read_layouts(place) if path is not None else read_compiled(place, read_layouts)
     chosen = [layout for layout in file.layouts if path is not None or layout.id == text]
     if not chosen:
         raise unknown_name("layout", text, [layout.id for layout in file.layouts])

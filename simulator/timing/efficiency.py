@@ -17,6 +17,7 @@ from simulator.errors import InputError
 from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
 from simulator.numbers import Number
 from simulator.specfile import build, read_spec, spec_dataclass
+from simulator.specfile.compiled import read_compiled
 
 SCHEMA = "roofcast/profile/1"
 MOST_ERROR = 10  # of a logarithm: nothing is known of the factor
@@ -277,7 +278,7 @@ def load_profile(calibration: str | Path | Profile) -> Profile:
 @cache
 def read_shipped_profile(name: str) -> Profile:
     """Read a shipped profile by id."""
-    return read_profile(find_by_name("profile", name, PROFILE_FOLDER))
+    return read_compiled(find_by_name("profile", name, PROFILE_FOLDER), read_profile)
 
 
 def read_profile(path: Path) -> Profile:

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 from simulator.errors import InputError
-
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-def is_repository(name: str) -> bool:
-    """Whether a name has the form ``organisation/model``."""
-    return REPOSITORY.fullmatch(name) is not None
 
 
 def download_config(name: str, near: str | None = None) -> Path:
