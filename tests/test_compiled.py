@@ -152,7 +152,7 @@ sys.argv = ["roofcast", "predict", "-m", "gptj-6b", "-H", "a100-sxm-80gb", *sys.
 cli.main()
 print([name for name in ("yaml", "pydantic", "rich", "sympy", "scipy", "torch", "matplotlib") if name in sys.modules])
 """
-    for form in ("json", "csv", "md"):
+    for form in ("json", "csv", "md", "table"):
         for _ in range(2):  # the first may compile
             done = subprocess.run([sys.executable, "-c", code, "-o", form], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "[]", form

@@ -6,16 +6,19 @@ import csv
 import io
 import json
 import math
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from simulator.report.table import lay_out
 from simulator.units import format_quantity, format_seconds
 
 OutputForm = Literal["table", "json", "csv", "md"]
 Row = Mapping[str, Any]
-WIDTH = 240  # columns of a table
+WIDTH = 240  # columns of a table that no terminal shows
 UNIT_SUFFIXES: dict[str, Callable[[float], str]] = {
     "_flops_per_s": lambda value: format_quantity(value, "FLOP/s"),
     "_bytes_per_s": lambda value: format_quantity(value, "B/s"),
@@ -86,22 +89,18 @@ def format_markdown(rows: Sequence[Row]) -> str:
 
 
 def format_table(rows: Sequence[Row], title: str | None = None) -> str:
-    """Rows as a table for the terminal, written for people."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for key in rows[0] if rows else ():
-        numeric = all(isinstance(row[key], int | float | np.number | None) for row in rows)
-        table.add_column(key, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(format_cell(key, value) for key, value in row.items()))
-    # The same text in a terminal, a pipe and a file: no colours, and a fixed width past which cells are folded.
-    written = io.StringIO()
-    Console(file=written, width=WIDTH, color_system=None, highlight=False).print(table)
-    text = "\n".join(line.rstrip() for line in written.getvalue().split("\n")).strip("\n")
+    """Rows as a table written for people, of a width that fits where it is printed."""
+    text = ""
+    if rows:
+        numeric = [all(isinstance(row[key], int | float | np.number | None) for row in rows) for key in rows[0]]
+        cells = [[format_cell(key, value) for key, value in row.items()] for row in rows]
+        text = lay_out(list(rows[0]), cells, numeric, find_width())
     return text if title is None else f"{title}\n{text}"
+
+
+def find_width() -> int:
+    """Columns of the terminal that a table is printed in; in a pipe always the same."""
+    return (os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0) or WIDTH
 
 
 def format_cell(key: str, value: Any) -> str:
