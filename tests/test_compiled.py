@@ -11,9 +11,10 @@ import pytest
 
 from simulator.errors import InputError
 from simulator.inputs import library
-from simulator.metrics import names, rates
+from simulator.metrics import rates
 from simulator.specfile import build, compiled, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
+from simulator.studies import names
 from simulator.timing.efficiency import read_profile
 from simulator.units import Seconds
 
@@ -29,7 +30,7 @@ SHIPPED += [(folder, library.read_names) for folder, _ in KINDS]
 SHIPPED += [
     (names.FOLDER / "helm_models.yaml", names.read_helm_file),
     (names.FOLDER / "layouts.yaml", names.read_layouts),
-    (names.FOLDER / "rates.yaml", rates.read_rate_file),
+    (Path(rates.__file__).with_name("rates.yaml"), rates.read_rate_file),
 ]
 
 

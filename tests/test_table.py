@@ -41,9 +41,7 @@ def draw_by_rich(header: list[str], rows: list[list[str]], numeric: list[bool], 
 
 
 @given(tables(), st.sampled_from([120, 240]))
-def test_a_table_is_laid_out_as_rich_does_it(
-    table: tuple[list[str], list[list[str]], list[bool]], width: int
-) -> None:
+def test_a_table_is_laid_out_as_rich_does_it(table: tuple[list[str], list[list[str]], list[bool]], width: int) -> None:
     assert lay_out(*table, width) == draw_by_rich(*table, width)
 
 
