@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
 from functools import cache
 
 # Makers and their brands say nothing that the rest of a name does not: NVIDIA GeForce RTX 4090 is the RTX 4090.
@@ -29,6 +28,8 @@ def normal_form(name: str) -> str:
 
 def measure_likeness(one: str, other: str) -> float:
     """Return how alike two normal forms are, from 0 to 1; a 530B is not meant by a 6.7B, however alike their words."""
+    from difflib import SequenceMatcher
+
     likeness = SequenceMatcher(None, one, other, autojunk=False).ratio()
     numbers, others = ([float(part) for part in form.split() if part[0].isdigit()] for form in (one, other))
     near = any(a <= FAR * b and b <= FAR * a for a in numbers for b in others)
