@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator import InputError
+from simulator import InputError, predict
 from simulator.inputs import library
 from simulator.inputs.check import check_hardware
 from simulator.inputs.hardware import Hardware
@@ -133,6 +133,63 @@ def test_every_device_of_the_measured_data_ships() -> None:
     assert len(named) >= 15
     for name in named:
         assert load_hardware(name).id in list_ids(library.HARDWARE_FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("id_", "devices", "form", "each_way_bytes_per_s"),
+    [
+        ("l40s-48gb", 8, "bus", 32e9),  # PCIe 4.0 x16
+        ("rtx-5090", 2, "bus", 64e9),  # PCIe 5.0 x16
+        ("rtx-4060-ti-16gb", 2, "bus", 16e9),  # PCIe 4.0 x8
+        ("a100-pcie-80gb", 2, "pairs", 300e9),  # a bridge over NVLink
+        ("a100-pcie-80gb", 4, "bus", 32e9),  # past the pair
+        ("a100-sxm-80gb", 8, "switch", 300e9),
+        ("a100-sxm-80gb", 16, None, 25e9),  # one card of 200 Gb/s for each GPU
+        ("v100-sxm-32gb", 8, "partial mesh", 150e9),
+        ("mi300x-192gb", 8, "mesh", 448e9),
+        ("gb200-186gb", 72, "switch", 900e9),
+        ("tpu-v5e", 256, "torus", 200e9),
+    ],
+)
+def test_devices_meet_over_the_link_that_reaches_them(
+    id_: str, devices: int, form: str | None, each_way_bytes_per_s: float
+) -> None:
+    link = load_hardware(id_).find_link(devices)
+    assert (link.form, link.bandwidth_each_way) == (form, pytest.approx(each_way_bytes_per_s))
+
+
+@pytest.mark.parametrize(("id_", "devices"), [("l40s-48gb", 16), ("gh200-96gb", 2), ("gb200-186gb", 144)])
+def test_devices_that_nothing_links_do_not_work_together(id_: str, devices: int) -> None:
+    with pytest.raises(InputError, match=f"{id_}.* no link between"):
+        load_hardware(id_).find_link(devices)
+
+
+@pytest.mark.parametrize(
+    ("id_", "nic_bytes_per_s", "node_bytes_per_s"),
+    [
+        ("a100-sxm-80gb", 25e9, 200e9),  # DGX A100: 8 x 200 Gb/s
+        ("h100-sxm-80gb", 50e9, 400e9),  # DGX H100: 8 x 400 Gb/s
+        ("v100-sxm-32gb", 12.5e9, 50e9),  # DGX-1: 4 x 100 Gb/s for eight GPUs
+        ("gaudi2-96gb", 12.5e9, 300e9),  # 24 ports of 100 Gb/s
+    ],
+)
+def test_the_network_cards_of_a_node_add_up(id_: str, nic_bytes_per_s: float, node_bytes_per_s: float) -> None:
+    links = load_hardware(id_).links
+    assert links is not None
+    network = links.network
+    assert network is not None
+    assert network.nics is not None
+    assert network.nic_bandwidth_each_way == pytest.approx(nic_bytes_per_s)
+    assert network.nics * nic_bytes_per_s == pytest.approx(node_bytes_per_s)
+
+
+def test_tensor_parallelism_over_pcie_is_answered_and_slower_than_over_nvlink() -> None:
+    """The all-reduces of a long prompt: some 30 GB/s each way against 300."""
+    question = {"model": "llama-3-8b", "calibration": "none", "prompt_tokens": 4096, "dtype": "bf16"}
+    bridged, bus = (predict(hardware="a100-pcie-80gb", tp=tp, **question) for tp in (2, 4))
+    switched = predict(hardware="a100-sxm-80gb", tp=4, **question)
+    assert bus.ttft_s > 1.2 * switched.ttft_s
+    assert bridged.devices == 2
 
 
 @each()

@@ -194,7 +194,7 @@ TINY = Architecture(64, 2, 4, 255, 100, 32, position_embedding="learned")
             {"hardware": "v100-sxm-32gb", "dtype": "bf16"},
             "v100-sxm-32gb: no bf16 matrix peak in its data sheet (it has",
         ),
-        ({"hardware": "h100-pcie-80gb", "tp": 2}, "h100-pcie-80gb: no link between devices"),
+        ({"hardware": "gh200-96gb", "tp": 2}, "gh200-96gb: no link between devices"),
         ({"dtype": "fp12"}, "unknown dtype 'fp12'"),
         ({"weight_dtype": "fp12"}, "unknown weight dtype 'fp12'"),
         ({"prompt_tokens": 0}, "prompt_tokens is 0; it must be a whole number of at least 1"),

@@ -56,8 +56,7 @@ def screen_rows(rows: list[Measurement], hardware: Hardware | None, stack: Stack
 
 def has_link(row: Measurement, hardware: Hardware | None) -> bool:
     """Whether the device of a row is described with a link between several of it."""
-    device = hardware or load_hardware(row.hardware)
-    return device.links is not None and device.links.node is not None
+    return (hardware or load_hardware(row.hardware)).most_in_node != 1
 
 
 def describe_conflicts(rows: list[Measurement]) -> list[str]:

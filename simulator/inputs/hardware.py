@@ -48,7 +48,7 @@ class Link:
     """A link of one device, over all its lanes.
 
     Forms: on a ``switch`` a device reaches any other over all its lanes; in a ``mesh`` every two devices have their own
-    link, an equal part of the lanes; in a ``cube mesh`` (eight GPUs of a DGX-1) most pairs have one; ``pairs`` are
+    link, an equal part of the lanes; in a ``partial mesh`` some pairs have none, as in a DGX-1; ``pairs`` are
     bridged two by two; on a ``bus`` devices meet in the host's PCIe; in a ``torus`` a device has a link to each of its
     neighbours alone.
     """
@@ -57,7 +57,7 @@ class Link:
     direction: Literal["each way", "both ways together"]
     technology: str | None = None
     max_devices: int | None = None  # that it reaches
-    form: Literal["switch", "mesh", "cube mesh", "pairs", "bus", "torus"] | None = None
+    form: Literal["switch", "mesh", "partial mesh", "pairs", "bus", "torus"] | None = None
     nics: int | None = None  # network cards of a node, where the link is between nodes
     shared_by: int | None = None  # devices of the node that share them; ``bandwidth`` is the part of each
 

@@ -36,7 +36,8 @@ def model_row(spec: ModelSpec) -> dict[str, Any]:
 
 def hardware_row(device: Hardware) -> dict[str, Any]:
     """One line of the list of devices."""
-    link = None if device.links is None or device.links.node is None else device.links.node
+    within = () if device.links is None else device.links.within_node
+    link = within[0] if within else None
     return {
         "id": device.id,
         "name": device.name,
@@ -71,7 +72,9 @@ def model_facts(spec: ModelSpec) -> dict[str, Any]:
 def hardware_facts(device: Hardware) -> dict[str, Any]:
     """Everything about a device, flat, with the ridge point of each data type in FLOP per byte."""
     facts: dict[str, Any] = {"id": device.id, "name": device.name, "aliases": device.aliases or []}
+    facts |= {"reported_as": device.reported_as or []}
     facts |= {"vendor": device.vendor, "kind": device.kind, "release_date": device.release_date}
+    facts |= {"generation": device.compute.generation, "capability": device.compute.capability}
     facts |= {"units": device.compute.units, "clock_hz": device.compute.clock}
     for dtype, peak in device.compute.matrix_peak.items():
         facts[f"matrix_peak_{dtype}_flops_per_s"] = peak
@@ -85,6 +88,8 @@ def hardware_facts(device: Hardware) -> dict[str, Any]:
         link = None if device.links is None else getattr(device.links, reach)
         if link is not None:
             facts |= {f"{reach}_link": link.technology, f"{reach}_link_each_way_bytes_per_s": link.bandwidth_each_way}
+            facts |= {f"{reach}_link_form": link.form, f"{reach}_link_devices": link.max_devices}
+            facts |= {f"{reach}_link_nics": link.nics}
     facts["tdp_w"] = None if device.power is None else device.power.tdp
     facts["sources"] = describe_sources(device.sources)
     return facts
