@@ -124,6 +124,54 @@ def test_every_gpu_of_nvidia_and_amd_says_what_its_driver_prints() -> None:
     assert [id_ for id_ in silent if not load_hardware(id_).reported_as] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("A10G", "a10g-24gb"),
+        ("NVIDIA A100-PCIE-40GB", "a100-pcie-40gb"),
+        ("A800", "a800-sxm-80gb"),
+        ("H800", "h800-sxm-80gb"),
+        ("L20", "l20-48gb"),
+        ("B300", "b300-288gb"),
+        ("GB300", "gb300-288gb"),
+        ("RTX 5070", "rtx-5070"),
+        ("RTX 5070 Ti", "rtx-5070-ti"),
+        ("4070 Ti Super", "rtx-4070-ti-super"),
+        ("3080 Ti", "rtx-3080-ti"),
+        ("RTX PRO 6000 Server", "rtx-pro-6000-server-96gb"),
+        ("V100 PCIe", "v100-pcie-32gb"),
+        ("DGX-2", "v100-sxm3-32gb"),
+        ("Arc B60", "arc-pro-b60-24gb"),
+        ("RX 9070 XT", "rx-9070-xt-16gb"),
+        ("RX 7900 XT", "rx-7900-xt-20gb"),
+        ("Strix Halo", "ryzen-ai-max-395-128gb"),
+        ("M5 Max", "apple-m5-max"),
+    ],
+)
+def test_the_devices_that_people_name_and_missed_ship(name: str, id_: str) -> None:
+    assert load_hardware(name).id == id_
+
+
+@each([device for device in DEVICES if device.vendor in ("NVIDIA", "AMD") and device.kind == "gpu"])
+def test_a_gpu_says_what_compilers_build_for_and_how_it_is_designed(device: Hardware) -> None:
+    pattern = r"\d+\.\d" if device.vendor == "NVIDIA" else r"gfx[0-9a-f]+"
+    assert device.compute.capability is not None
+    assert re.fullmatch(pattern, device.compute.capability)
+    assert device.compute.generation
+
+
+@each()
+def test_peaks_are_those_of_units_and_clock(device: Hardware) -> None:
+    """A unit does 128 to 32768 FLOP a cycle in 16 bits, and a narrower format is no slower than a wider one."""
+    peaks = device.compute.matrix_peak
+    if device.kind == "gpu" and "bf16" in peaks:
+        assert 128 <= peaks["bf16"] / (device.compute.units * device.compute.clock) <= 32768
+        assert peaks["bf16"] >= (device.compute.vector_peak or {}).get("fp32", 0)
+    for wide, narrow in (("fp32", "fp16"), ("fp16", "fp8"), ("bf16", "fp8"), ("fp8", "fp4"), ("fp16", "fp16/fp16")):
+        if wide in peaks and narrow in peaks:
+            assert peaks[narrow] >= peaks[wide]
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no measured data in {DATA}; ROOFCAST_DATA names the folder")
 def test_every_device_of_the_measured_data_ships() -> None:
     named = {path.name.removesuffix("-power") for path in (DATA / "silicon").iterdir()}
