@@ -6,36 +6,53 @@ Exit codes: 0 done, 1 a check failed, 2 bad input, 3 impossible (does not fit).
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
-from calibration.commands.api_overhead import api_overhead
-from calibration.commands.calibrate import calibrate
-from calibration.commands.denoise import denoise
-from calibration.commands.estimate_cost import estimate_cost
-from calibration.commands.helm import helm
-from calibration.commands.residuals import residuals
-from calibration.commands.validate import validate
-from simulator.commands.catalogue import hardware, models
-from simulator.commands.compare import compare
-from simulator.commands.explain import explain
-from simulator.commands.footprint import footprint
-from simulator.commands.formulas import formulas
-from simulator.commands.ideal import ideal
-from simulator.commands.latency import latency
-from simulator.commands.plot import plot
-from simulator.commands.predict import predict
-from simulator.commands.reproduce import reproduce
-from simulator.commands.sensitivity import sensitivity
-from simulator.commands.solve import solve
-from simulator.commands.sweep import sweep
-from simulator.commands.tradeoff import tradeoff
 from simulator.errors import CheckFailed, InputError, RoofcastError
 
 MOST_CHARACTERS = 600  # of an error
 
+# Each command stands in a file with its name, but for two that share one.
+SIMULATING = (
+    *("predict", "footprint", "formulas", "ideal", "tradeoff", "reproduce", "compare", "explain", "solve"),
+    *("sensitivity", "sweep", "plot"),
+)
+MEASURING = ("calibrate", "validate", "denoise", "helm", "api-overhead", "estimate-cost")
+VERBS = (
+    {verb: f"simulator.commands.{verb}" for verb in SIMULATING}
+    | {verb: f"calibration.commands.{verb.replace('-', '_')}" for verb in MEASURING}
+    | dict.fromkeys(("models", "hardware"), "simulator.commands.catalogue")
+)
+PICTURES = {"latency": "simulator.commands.latency", "residuals": "calibration.commands.residuals"}  # of plot
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+def load(name: str, module: str) -> click.Command:
+    """Return a command from its file, with the pictures that stand elsewhere where it draws."""
+    command: click.Command = getattr(import_module(module), name.replace("-", "_"))
+    if name == "plot" and isinstance(command, click.Group):
+        for picture, place in PICTURES.items():
+            command.add_command(load(picture, place))
+    return command
+
+
+class Verbs(click.Group):
+    """Commands that are loaded when they are asked for: one needs a few of the files that all need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; None where there is none of that name, which the nearest is then looked for."""
+        if cmd_name in VERBS:
+            return load(cmd_name, VERBS[cmd_name])
+        self.commands = {verb: load(verb, module) for verb, module in VERBS.items()}
+        return None
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="roofcast")
 def app() -> None:
     """Predict how long a Transformer takes to answer, on a device you name.
@@ -44,16 +61,6 @@ def app() -> None:
     Example:
       roofcast predict -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
     """
-
-
-COMMANDS = (
-    *(predict, footprint, formulas, ideal, tradeoff, reproduce, compare, explain, solve, sensitivity, sweep, plot),
-    *(models, hardware, calibrate, validate, denoise, helm, api_overhead, estimate_cost),
-)
-for command in COMMANDS:
-    app.add_command(command)
-for picture in (latency, residuals):
-    plot.add_command(picture)
 
 
 def main() -> None:

@@ -54,7 +54,9 @@ def list_commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tu
     """The words of every command that is not a group, and of the command itself."""
     if not isinstance(command, click.Group):
         return [path]
-    inside = [words for name, part in command.commands.items() for words in list_commands(part, (*path, name))]
+    context = click.Context(command)
+    parts = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
+    inside = [words for name, part in parts if part is not None for words in list_commands(part, (*path, name))]
     return inside if path else [path, *inside]
 
 
