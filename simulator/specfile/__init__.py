@@ -12,7 +12,8 @@ and then compiled (`simulator.specfile.compiled`): the parsers behind these two 
 from pathlib import Path
 
 from simulator.errors import nearest, unknown_name
-from simulator.specfile.spec import KeyPath, Spec, T, spec_dataclass
+from simulator.specfile.dataclass import spec_dataclass
+from simulator.specfile.spec import KeyPath, Spec, T
 from simulator.specfile.writing import check_target, write_whole
 
 __all__ = [
