@@ -9,8 +9,8 @@ from functools import cache
 MAKERS = frozenset(
     ("nvidia", "geforce", "tesla", "amd", "radeon", "instinct", "intel", "apple", "google", "aws", "corporation", "gpu")
 )
-_MARKS = re.compile(r"\((?:r|tm|c)\)|[\u00ae\u2122]")
-_PART = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?|\+")
+_MARKS = r"\((?:r|tm|c)\)|[\u00ae\u2122]"
+_PART = r"[^\W\d_]+|\d+(?:\.\d+)?|\+"
 NEAR = 0.6  # likeness from which a name may be meant, of 1 for the same
 FAR = 8  # times a number from which another is not a slip of it
 OTHER_NUMBERS = 0.7  # what is left of the likeness of two names whose numbers are all far apart
@@ -22,7 +22,7 @@ def normal_form(name: str) -> str:
 
     Spaces, hyphens, case and trade marks make no difference. A name of makers alone keeps them.
     """
-    parts = _PART.findall(_MARKS.sub(" ", name.casefold()))
+    parts = re.findall(_PART, re.sub(_MARKS, " ", name.casefold()))
     return " ".join([part for part in parts if part not in MAKERS] or parts) or name.casefold()
 
 

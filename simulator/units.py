@@ -7,14 +7,19 @@ Decimal prefixes are powers of 1000 (GB = 1e9), binary ones powers of 1024 (GiB 
 ``b`` would be a bit, ``mW`` is not ``MW``.
 """
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from simulator.errors import nearest
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 class Dimension(Enum):
@@ -43,6 +48,8 @@ _MINUTE_S, _HOUR_S = 60, 3600
 
 def _list_units() -> Iterator[tuple[str, Dimension, Decimal]]:
     """Yield every unit that is understood: symbol, dimension, and its size in the SI unit."""
+    from decimal import Decimal
+
     for unit, dimension in (
         ("B", Dimension.BYTES),
         ("B/s", Dimension.BYTES_PER_SECOND),
@@ -68,11 +75,13 @@ def _list_units() -> Iterator[tuple[str, Dimension, Decimal]]:
     yield "USD/h", Dimension.DOLLARS_PER_SECOND, 1 / Decimal(_HOUR_S)
 
 
-_UNITS = {symbol: (dimension, size) for symbol, dimension, size in _list_units()}
-_NUMBER_THEN_UNIT = re.compile(
-    r"(?P<number>[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan)\b))\s*(?P<unit>(?:[^\W\d].*)?)"
-)
-_BITS = re.compile(r"(?i:[kmgtpe]?i?)(?:b|bits?)(?:/s|ps)?")
+@cache
+def _index_units() -> dict[str, tuple[Dimension, Decimal]]:
+    return {symbol: (dimension, size) for symbol, dimension, size in _list_units()}
+
+
+_NUMBER_THEN_UNIT = r"(?P<number>[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan)\b))\s*(?P<unit>(?:[^\W\d].*)?)"
+_BITS = r"(?i:[kmgtpe]?i?)(?:b|bits?)(?:/s|ps)?"
 
 
 def parse_quantity(text: str, dimension: Dimension) -> float:
@@ -89,15 +98,16 @@ def parse_quantity(text: str, dimension: Dimension) -> float:
         ValueError: one line: no number, no unit, a unit that is unknown or of another dimension, or a value that is
             not finite and above zero.
     """
-    match = _NUMBER_THEN_UNIT.fullmatch(text.strip())
+    match = re.fullmatch(_NUMBER_THEN_UNIT, text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a number and a unit, e.g. {dimension.example!r}")
     number, unit = match["number"], match["unit"]
     if not unit:
         raise ValueError(f"{text!r} needs a unit, e.g. {dimension.example!r}")
-    if unit not in _UNITS:
+    units = _index_units()
+    if unit not in units:
         raise ValueError(_explain_unknown_unit(text, unit, dimension))
-    found, size = _UNITS[unit]
+    found, size = units[unit]
     if found is not dimension:
         raise ValueError(f"{text!r} is {found.label}; this field needs {dimension.label}, e.g. {dimension.example!r}")
     return _scale(text, number, size)
@@ -105,6 +115,8 @@ def parse_quantity(text: str, dimension: Dimension) -> float:
 
 def _scale(text: str, number: str, size: Decimal) -> float:
     """Return number x size, checked before and after: either may leave the range of a float."""
+    from decimal import Decimal
+
     if not math.isfinite(float(number)):
         raise ValueError(f"{text!r} is not finite")
     if float(number) <= 0:
@@ -117,9 +129,9 @@ def _scale(text: str, number: str, size: Decimal) -> float:
 
 def _explain_unknown_unit(text: str, unit: str, dimension: Dimension) -> str:
     problem = f"unknown unit {unit!r} in {text!r}"
-    if dimension in (Dimension.BYTES, Dimension.BYTES_PER_SECOND) and _BITS.fullmatch(unit):
+    if dimension in (Dimension.BYTES, Dimension.BYTES_PER_SECOND) and re.fullmatch(_BITS, unit):
         return f"{problem}; b is a bit and B a byte (8 bits), e.g. {dimension.example!r}"
-    near = nearest(unit, [symbol for symbol, (measures, _) in _UNITS.items() if measures is dimension])
+    near = nearest(unit, [symbol for symbol, (measures, _) in _index_units().items() if measures is dimension])
     if near is not None:
         return f"{problem}; did you mean {near!r}?"
     return f"{problem}; this field needs {dimension.label}, e.g. {dimension.example!r}"

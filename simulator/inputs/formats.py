@@ -62,13 +62,13 @@ def of_gguf(name: str) -> Format:
     return Format(block.code_bits, None, block.weights, block.shared_bytes, None if bits == block.bits else bits)
 
 
-FREE = re.compile(r"(\d+(?:\.\d+)?)[ -]?(?:bits?|bpw)")
+FREE = r"(\d+(?:\.\d+)?)[ -]?(?:bits?|bpw)"
 LEAST_BITS, MOST_BITS = 1.0, 16.0
 
 
 def parse_free(name: str) -> Format | None:
     """A format of so many bits a weight, scales included, stored alone: ``4.65bit``; None where the name is none."""
-    matched = FREE.fullmatch(name)
+    matched = re.fullmatch(FREE, name)
     bits = float(matched[1]) if matched and len(name) < 16 else 0.0
     return Format(bits, None) if LEAST_BITS <= bits <= MOST_BITS else None
 

@@ -13,7 +13,6 @@ from simulator.errors import InputError, nearest
 from simulator.inputs.architecture import SMALLEST, Architecture, ModelSpec, check_architecture
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
-from simulator.inputs.stack_versions import describe_covering, find_covering
 from simulator.names import normal_form
 from simulator.specfile import Spec, build, read_spec, unknown_name
 from simulator.specfile.compiled import read_compiled
@@ -23,7 +22,7 @@ MODEL_FOLDER = ROOT / "simulator" / "inputs" / "architectures"
 STACK_FOLDER = ROOT / "simulator" / "inputs" / "stacks"
 HARDWARE_FOLDER = ROOT / "hardware_specs"
 PROFILE_FOLDER = ROOT / "calibration" / "profiles"
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # a model of a hub: organisation/model
+REPOSITORY = r"[\w.-]+/[\w.-]+"  # a model of a hub: organisation/model
 
 
 def list_ids(folder: Path) -> list[str]:
@@ -45,7 +44,7 @@ def load_model(model: str | Path | Architecture | ModelSpec) -> ModelSpec:
     path, name = find_file(model), str(model)
     if path is not None:
         return read_model(path)
-    if REPOSITORY.fullmatch(name) and name.lower() not in index_names(MODEL_FOLDER):
+    if "/" in name and re.fullmatch(REPOSITORY, name) and name.lower() not in index_names(MODEL_FOLDER):
         from simulator.inputs.huggingface.hub import download_config
 
         return read_model(download_config(name, nearest(name, index_names(MODEL_FOLDER))), name)
@@ -82,8 +81,11 @@ def load_version(name: str) -> Stack:
     Raises:
         InputError: nothing ships of that engine.
     """
-    is_shipped = find_direct(name, STACK_FOLDER) is not None or name.lower() in index_names(STACK_FOLDER)
-    covering = None if is_shipped else find_covering(name, list_ids(STACK_FOLDER))
+    if find_direct(name, STACK_FOLDER) is not None or name.lower() in index_names(STACK_FOLDER):
+        return read_shipped_stack(name)
+    from simulator.inputs.stack_versions import describe_covering, find_covering
+
+    covering = find_covering(name, list_ids(STACK_FOLDER))
     stack = read_shipped_stack(covering or name)
     return stack if covering is None else replace(stack, note=describe_covering(name, covering))
 

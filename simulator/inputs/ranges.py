@@ -6,7 +6,7 @@ import re
 
 from simulator.errors import InputError
 
-RANGE = re.compile(r"^(\d+)-(\d+)([+*])(\d+)$")
+RANGE = r"(\d+)-(\d+)([+*])(\d+)"
 MOST_DIGITS = 40
 MOST = 100_000  # values one range may give
 
@@ -29,7 +29,7 @@ def parse_part(part: str, name: str) -> list[int]:
         raise InputError(f"{name}: '{part[:MOST_DIGITS]}...' is too long to be a count")
     if part.isdecimal() and int(part) >= 1:
         return [int(part)]
-    matched = RANGE.match(part)
+    matched = re.fullmatch(RANGE, part)
     if matched is None:
         raise InputError(
             f"{name}: '{part}' is not a whole number of at least 1, a list such as 1,8,64, "

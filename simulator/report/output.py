@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -64,6 +62,9 @@ def format_json(document: Mapping[str, Any]) -> str:
 
 def format_csv(rows: Sequence[Row]) -> str:
     """Rows as CSV, in full precision and SI units."""
+    import csv
+    import io
+
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()

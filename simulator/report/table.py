@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 
-WORD = re.compile(r"\s*\S+\s*")
+WORD = r"\s*\S+\s*"
 NARROW = "\u0300"  # characters before this one take one column of a terminal each
 GAP = "   "  # between columns
 NARROWEST = 3  # a character and the halves of two gaps
@@ -65,8 +64,11 @@ def fold(text: str, width: int) -> list[str]:
     """Break a text into lines at its spaces, and within words that are wider than a line."""
     lines = []
     for part in text.split("\n"):
+        if measure(part) <= width:
+            lines.append(part)
+            continue
         line = ""
-        for word in WORD.findall(part):
+        for word in re.findall(WORD, part):
             if measure(line + word.rstrip()) <= width:
                 line += word
                 continue
@@ -104,6 +106,8 @@ def measure(text: str) -> int:
 
 def measure_character(character: str) -> int:
     """Count the columns that a character takes in a terminal."""
+    import unicodedata
+
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -1,7 +1,7 @@
-"""Dataclasses that are made of specs.
+"""Dataclasses that are made of specs, and others that a prediction needs.
 
-The standard library compiles six methods for each class. For the twenty classes of a prediction that takes longer than
-the prediction, so that these share theirs.
+The standard library compiles six methods for each class. For the classes of a prediction that takes longer than the
+prediction, so that these share theirs.
 """
 
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
@@ -12,20 +12,26 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def spec_dataclass(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass that `build` fills strictly: no unknown keys, no conversions, no nan or inf.
-
-    The schema is made of the annotations when a file is first built. Building an instance directly checks nothing, so
-    its fields may then hold arrays or symbols.
-    """
+def frozen_dataclass(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass, as the standard library's decorator of that argument does."""
     made: Any = dataclass(init=False, repr=False, eq=False)(cls)
-    made.__pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
     made._field_defaults = {each.name: each.default for each in fields(made)}
     made._field_values = attrgetter(*made._field_defaults)
     for method in (__init__, __repr__, __eq__, __hash__, __setattr__, __delattr__):
         if method.__name__ not in cls.__dict__:
             setattr(made, method.__name__, method)
     return cls
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def spec_dataclass(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass that `build` fills strictly: no unknown keys, no conversions, no nan or inf.
+
+    The schema is made of the annotations when a file is first built. Building an instance directly checks nothing, so
+    its fields may then hold arrays or symbols.
+    """
+    cls.__pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # type: ignore[attr-defined]
+    return frozen_dataclass(cls)
 
 
 def __init__(self: Any, *values: Any, **named: Any) -> None:
@@ -48,9 +54,9 @@ def __repr__(self: Any) -> str:
     return f"{type(self).__qualname__}({own})"
 
 
-def __eq__(self: Any, other: object) -> Any:
-    kind: Any = type(self)
-    return kind._field_values(self) == kind._field_values(other) if type(other) is kind else NotImplemented
+def __eq__(self: Any, other: Any) -> Any:
+    values = type(self)._field_values
+    return values(self) == values(other) if type(other) is type(self) else NotImplemented
 
 
 def __hash__(self: Any) -> int:

@@ -2,17 +2,17 @@
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.errors import InputError
+from simulator.specfile.dataclass import frozen_dataclass
 
 KeyPath = tuple[str | int, ...]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@frozen_dataclass
 class Spec:
     """The plain content of a spec file, and the 1-based line of every key such as ``('sources', 0, 'title')``."""
 
