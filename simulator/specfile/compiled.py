@@ -125,7 +125,9 @@ def unpack(data: dict[str, Any]) -> Any:
     if CLASS not in data:
         return data
     module, _, name = data.pop(CLASS).partition(":")
-    return getattr(sys.modules[module], name)(**data)
+    made = object.__new__(getattr(sys.modules[module], name))
+    made.__dict__.update(data)  # all fields, checked when the file was read by this very code
+    return made
 
 
 def list_modules(value: object) -> Iterator[str]:
