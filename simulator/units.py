@@ -80,7 +80,8 @@ def _index_units() -> dict[str, tuple[Dimension, Decimal]]:
     return {symbol: (dimension, size) for symbol, dimension, size in _list_units()}
 
 
-_NUMBER_THEN_UNIT = r"(?P<number>[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan)\b))\s*(?P<unit>(?:[^\W\d].*)?)"
+_NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan)\b)"
+_NUMBER_THEN_UNIT = rf"(?P<number>{_NUMBER})\s*(?P<unit>(?:[^\W\d].*)?)"
 _BITS = r"(?i:[kmgtpe]?i?)(?:b|bits?)(?:/s|ps)?"
 
 
