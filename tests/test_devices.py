@@ -1,6 +1,7 @@
 """The data sheets that ship: what they are called, and what they say of memory and links."""
 
 import csv
+import json
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from simulator.inputs.check import check_hardware
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import find_by_name, list_ids, load_hardware
 from simulator.names import find_nearest, measure_likeness, normal_form
+from simulator.report.catalogue import report_list
 from simulator.specfile import read_spec
 
 DEVICES = [load_hardware(name) for name in list_ids(library.HARDWARE_FOLDER)]
@@ -181,6 +183,43 @@ def test_every_device_of_the_measured_data_ships() -> None:
     assert len(named) >= 15
     for name in named:
         assert load_hardware(name).id in list_ids(library.HARDWARE_FOLDER)
+
+
+def list_found(kind: str, *query: str) -> set[str]:
+    return {row["id"] for row in json.loads(report_list(kind, query, "json"))[kind]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "query", "some", "none"),
+    [
+        (
+            "hardware",
+            ("nvidia", "hopper", "80gb"),
+            {"h100-sxm-80gb", "h800-sxm-80gb"},
+            {"a100-sxm-80gb", "h200-sxm-141gb"},
+        ),
+        ("hardware", ("AMD", ">=192GB"), {"mi300x-192gb", "mi355x-288gb"}, {"mi210-64gb", "h200-sxm-141gb"}),
+        ("hardware", ("geforce", "<16gb"), {"rtx-5070", "rtx-3080-10gb"}, {"rtx-4080", "rtx-4090"}),
+        ("hardware", ("RTX 4070",), {"rtx-4070", "rtx-4070-ti", "rtx-4070-ti-super"}, {"rtx-4080"}),
+        ("hardware", ("gfx942",), {"mi300x-192gb", "mi325x-256gb"}, {"mi355x-288gb"}),
+        ("models", ("meta-llama", "8b"), {"llama-3-8b", "llama-3.1-8b"}, {"llama-3-70b", "qwen3-8b"}),
+        ("models", ("qwen3", "<2b"), {"qwen3-0.6b", "qwen3-1.7b"}, {"qwen3-8b"}),
+    ],
+)
+def test_lists_hold_what_answers_to_all_words(
+    kind: str, query: tuple[str, ...], some: set[str], none: set[str]
+) -> None:
+    found = list_found(kind, *query)
+    assert some <= found
+    assert not found & none
+
+
+@pytest.mark.parametrize("kind", ["hardware", "models"])
+def test_a_list_fits_80_columns_and_an_empty_one_is_refused(kind: str) -> None:
+    assert max(map(len, report_list(kind, (), "table").splitlines())) <= 80
+    assert list_found(kind) >= list_found(kind, "a")
+    with pytest.raises(InputError, match=rf"^{kind} list: nothing answers to 'no such thing'"):
+        report_list(kind, ("no", "such", "thing"), "table")
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,24 @@ from simulator.errors import CheckFailed, InputError
 from simulator.report.output import OutputForm
 
 
-def make_catalogue(name: str, what: str, example: str, other: str) -> click.Group:
+def make_catalogue(name: str, what: str, example: str, other: str, query: str) -> click.Group:
     """The commands ``NAME list|show|compare|check`` for one kind of spec."""
 
     @click.group(name, help=f"List, show, compare and check {what}.")
     def group() -> None: ...
 
-    @group.command("list", help=f"List the {what} that ship.\n\n\b\nExample:\n  roofcast {name} list")
+    @group.command(
+        "list",
+        help=f"List the {what} that ship, or those that answer to all words: names, makers, families, sizes."
+        f"\n\n\b\nExamples:\n  roofcast {name} list\n  roofcast {name} list {query}",
+    )
+    @click.argument("query", nargs=-1)
     @output_option
     @out_option
-    def list_specs(output: OutputForm, out: Path | None) -> None:
+    def list_specs(query: tuple[str, ...], output: OutputForm, out: Path | None) -> None:
         from simulator.report.catalogue import report_list
 
-        deliver(report_list(name, output), out)
+        deliver(report_list(name, query, output), out)
 
     @group.command(
         "show", help=f"Show all facts of one with its sources.\n\n\b\nExample:\n  roofcast {name} show {example}"
@@ -69,5 +74,5 @@ def make_catalogue(name: str, what: str, example: str, other: str) -> click.Grou
     return group
 
 
-models = make_catalogue("models", "models", "openai-davinci", "bloom")
-hardware = make_catalogue("hardware", "devices", "a100-sxm-80gb", "h100-sxm-80gb")
+models = make_catalogue("models", "models", "openai-davinci", "bloom", "qwen '<10b'")
+hardware = make_catalogue("hardware", "devices", "a100-sxm-80gb", "h100-sxm-80gb", "nvidia hopper 80gb")

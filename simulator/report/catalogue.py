@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from simulator.errors import InputError
 from simulator.inputs.check import check_hardware, check_model
 from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, find_file, list_ids, load_hardware, load_model
+from simulator.inputs.search import MEMORY_UNITS, PARAMETER_UNITS, Entry, answers_to
 from simulator.report.output import OutputForm, format_json, format_rows
 from simulator.report.specs import (
     compare_facts,
     format_card,
+    hardware_entry,
     hardware_facts,
+    hardware_line,
     hardware_row,
+    model_entry,
     model_facts,
+    model_line,
     model_row,
     write_fact,
 )
@@ -25,7 +30,10 @@ class Catalogue(NamedTuple):
 
     ids: list[str]
     load: Callable[[str], Any]
+    entry: Callable[[Any], Entry]
+    units: Mapping[str, float]
     row: Callable[[Any], dict[str, Any]]
+    line: Callable[[Any], dict[str, Any]]
     facts: Callable[[Any], dict[str, Any]]
     check: Callable[[str], list[str]]
 
@@ -33,14 +41,27 @@ class Catalogue(NamedTuple):
 def open_catalogue(kind: str) -> Catalogue:
     """Return the catalogue of ``models`` or ``hardware``."""
     if kind == "models":
-        return Catalogue(list_ids(MODEL_FOLDER), load_model, model_row, model_facts, check_model)
-    return Catalogue(list_ids(HARDWARE_FOLDER), load_hardware, hardware_row, hardware_facts, check_hardware)
+        ids, units = list_ids(MODEL_FOLDER), PARAMETER_UNITS
+        return Catalogue(ids, load_model, model_entry, units, model_row, model_line, model_facts, check_model)
+    ids, units = list_ids(HARDWARE_FOLDER), MEMORY_UNITS
+    written = (hardware_entry, units, hardware_row, hardware_line, hardware_facts)
+    return Catalogue(ids, load_hardware, *written, check_hardware)
 
 
-def report_list(kind: str, form: OutputForm) -> str:
-    """All specs of a kind, one row each."""
+def report_list(kind: str, query: Sequence[str], form: OutputForm) -> str:
+    """The specs of a kind that answer to some words, or all of them, one row each.
+
+    Raises:
+        InputError: none answers.
+    """
     catalogue = open_catalogue(kind)
-    rows = [catalogue.row(catalogue.load(name)) for name in catalogue.ids]
+    specs = [catalogue.load(name) for name in catalogue.ids]
+    found = [spec for spec in specs if answers_to(catalogue.entry(spec), query, catalogue.units)]
+    if not found:
+        raise InputError(f"{kind} list: nothing answers to {' '.join(query)!r} (roofcast {kind} list shows all)")
+    if form in ("table", "md"):
+        return format_rows([catalogue.line(spec) for spec in found], form, {})
+    rows = [catalogue.row(spec) for spec in found]
     return format_rows(rows, form, {"schema": f"roofcast/{kind}/1", kind: rows})
 
 

@@ -13,6 +13,7 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import element_bytes
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.parameters import count_active_parameters, count_parameters
+from simulator.inputs.search import Entry, describe_words
 from simulator.report.output import format_cell, format_table
 
 SHOWN_FORMATS = ("bf16", "fp8")  # of weights and cache on a model's card
@@ -34,6 +35,24 @@ def model_row(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
+def model_line(spec: ModelSpec) -> dict[str, Any]:
+    """The same for people, in 80 columns."""
+    row = model_row(spec)
+    counts = {key: write_count(row[f"{key}parameters"]) for key in ("", "active_")}
+    return {"id": spec.id, "parameters": counts[""], "active": counts["active_"], "layers": row["layers"]}
+
+
+def model_entry(spec: ModelSpec) -> Entry:
+    """What of a model can be asked for: its names and its parameters."""
+    return Entry(describe_words(spec.id, spec.name, spec.aliases), count_parameters(spec.architecture))
+
+
+def write_count(number: float) -> str:
+    """A number of parameters as people say it: 8.03B."""
+    scale, unit = next(((size, unit) for size, unit in ((1e12, "T"), (1e9, "B")) if number >= size), (1e6, "M"))
+    return f"{number / scale:.3g}{unit}"
+
+
 def hardware_row(device: Hardware) -> dict[str, Any]:
     """One line of the list of devices."""
     within = () if device.links is None else device.links.within_node
@@ -48,6 +67,25 @@ def hardware_row(device: Hardware) -> dict[str, Any]:
         "tdp_w": None if device.power is None else device.power.tdp,
         "aliases": device.aliases or [],
     }
+
+
+def hardware_line(device: Hardware) -> dict[str, Any]:
+    """The same for people, in 80 columns."""
+    row, peaks = hardware_row(device), device.compute.matrix_peak
+    values = {
+        "memory": ("memory_bytes", row["memory_bytes"]),
+        "bandwidth": ("bandwidth_bytes_per_s", row["bandwidth_bytes_per_s"]),
+        "16-bit peak": ("fp16_flops_per_s", peaks.get("bf16", peaks.get("fp16"))),
+        "link": ("link_each_way_bytes_per_s", row["link_each_way_bytes_per_s"]),
+    }
+    return {"id": device.id} | {heading: format_cell(*value) for heading, value in values.items()}
+
+
+def hardware_entry(device: Hardware) -> Entry:
+    """What of a device can be asked for: its names, maker, kind and design, and its memory."""
+    design = (device.vendor, device.kind, device.compute.generation, device.compute.capability)
+    words = describe_words(device.id, device.name, device.aliases, device.reported_as, *design)
+    return Entry(words, device.memory.capacity)
 
 
 def model_facts(spec: ModelSpec) -> dict[str, Any]:
