@@ -211,7 +211,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*VALIDATE, "--models", "gtp2"), "the table has no model 'gtp2'; did you mean 'gpt2'?"),
     ((*VALIDATE, "--hardware", "h100-sxm-80gb"), "no row of the table is left after selection"),
     ((*VALIDATE, "--max-mape", "nan"), "Invalid value for '--max-mape'"),
-    ((*FIT, "--out", "none/profile.yaml"), "none/profile.yaml: there is no folder none"),
+    ((*FIT, "--out", "none/profile.yaml"), "none/profile.yaml: cannot be written: there is no folder none"),
     ((*FIT, "--out", "p.yaml", "-H", "h100-sxm-80gb"), "no row of the table is left after selection"),
 ]
 TOO_LARGE = ("predict", "-m", "openai-davinci", "-H", "a100-sxm-80gb", "-p", "512", "-n", "32")

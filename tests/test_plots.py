@@ -17,6 +17,7 @@ from samples import make_operator_row
 import simulator
 from calibration.fit import residual_plot
 from calibration.fit.checks import run_validation
+from calibration.fit.selection import Selection
 from calibration.fit.validate import validate_profile
 from cli import app, main
 from simulator.errors import InputError
@@ -75,8 +76,7 @@ def ask_over(axis: str, values: list[int], **asked: Any) -> Prediction:
 
 def find_residuals() -> residual_plot.Residuals:
     """The residuals of a small table."""
-    nothing: dict[str, Any] = dict.fromkeys(("models", "exclude_models", "prompt_tokens", "output_tokens"), ())
-    validation = run_validation(TABLE, "tidy", PROFILE, None, None, False, False, nothing)
+    validation = run_validation(TABLE, "tidy", PROFILE, None, None, False, False, Selection())
     return residual_plot.find_residuals(validation, load_profile(PROFILE), TABLE.name)
 
 
@@ -486,7 +486,9 @@ def test_a_picture_takes_the_place_of_an_older_one_only_when_it_is_whole(tmp_pat
     path = tmp_path / "x.svg"
     path.write_text("older")
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    assert "No space" in str(CliRunner().invoke(app, ["plot", "roofline", *SMALL, "-O", str(path)]).exception)
+    assert "No space" in str(
+        CliRunner().invoke(app, ["plot", "roofline", *SMALL, "-O", str(path), "--force"]).exception
+    )
     assert path.read_text() == "older"
     assert list(tmp_path.iterdir()) == [path]
 

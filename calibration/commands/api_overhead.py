@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from calibration.commands.options import TABLE_FILE
-from simulator.commands.options import deliver, out_option, output_option, warn
+from simulator.commands.delivery import deliver, warn
+from simulator.commands.options import out_option, output_option
 from simulator.report.output import OutputForm
 
 

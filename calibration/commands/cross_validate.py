@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from calibration.commands.options import TABLE, measured_on_options, reader_option, selection_options
-from simulator.commands.options import deliver, out_option, output_option
+from simulator.commands.delivery import deliver
+from simulator.commands.options import out_option, output_option
 from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from calibration.fit.selection import Selection
 
 
 @click.command("cross-validate")
@@ -20,7 +24,7 @@ from simulator.report.output import OutputForm
 @output_option
 @out_option
 def cross_validate(
-    table: Path, hardware: str, stack: str, reader: str, output: OutputForm, out: Path | None, **chosen: Any
+    table: Path, hardware: str, stack: str, reader: str, output: OutputForm, out: Path | None, chosen: Selection
 ) -> None:
     """Predict each model of a table from a fit to the others; token options choose the rows that are fitted.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from calibration.commands.options import TABLE_FILE
-from simulator.commands.options import deliver, out_option, output_option
+from simulator.commands.delivery import deliver
+from simulator.commands.options import out_option, output_option
 from simulator.report.output import OutputForm
 
 
@@ -29,7 +29,21 @@ from simulator.report.output import OutputForm
 @output_option
 @out_option
 def estimate_cost(
-    device_price: str, input_price: str, output_price: str, output: OutputForm, out: Path | None, **arguments: Any
+    queries: Path,
+    runtimes: Path,
+    name: str,
+    query_model: str | None,
+    per_row: float,
+    profiled: Path,
+    calibrated: Path | None,
+    devices: int | None,
+    device_price: str,
+    input_price: str,
+    output_price: str,
+    trials: int,
+    api_trials: int,
+    output: OutputForm,
+    out: Path | None,
 ) -> None:
     """Price estimating the runtimes of a query set against measuring every query.
 
@@ -43,4 +57,7 @@ def estimate_cost(
     from calibration.traces.trace_report import report_costs
 
     prices = {"device": device_price, "input": input_price, "output": output_price}
-    deliver(report_costs(prices=prices, form=output, **arguments), out)
+    models = (runtimes, name)
+    tables = (profiled, calibrated)
+    text = report_costs(queries, query_model, per_row, *models, *tables, devices, prices, trials, api_trials, output)
+    deliver(text, out)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from calibration.commands.options import TABLE, describe_command, measured_on_options, reader_option, selection_options
-from simulator.commands.options import FILE, output_option
+from simulator.commands.options import output_option, writing_option
 from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from calibration.fit.selection import Selection
 
 
 @click.command()
 @TABLE
 @measured_on_options
-@click.option("--out", required=True, type=FILE, help="Profile to write.")
+@writing_option("--out", required=True, text="Profile to write.")
 @reader_option
 @click.option(
     "--requests", type=click.IntRange(1), help="Fit so many rows of requests, those that tell the most.  [default: all]"
@@ -38,7 +41,7 @@ def fit(
     seed: int,
     preferred: bool,
     output: OutputForm,
-    **chosen: Any,
+    chosen: Selection,
 ) -> None:
     """Fit a profile to a table of measurements, write it, and print a report.
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from calibration.commands.options import TABLE_FILE
-from simulator.commands.options import (
-    FILE,
-    count_option,
-    deliver,
-    name_option,
-    out_option,
-    output_option,
-    warn,
-    warn_of_bound,
-)
-from simulator.commands.setting import make_setting, place_options
+from simulator.commands.delivery import deliver, warn, warn_of_bound
+from simulator.commands.options import WRITTEN, count_option, name_option, out_option, output_option
+from simulator.commands.setting import AskedSetting, place_options
 from simulator.errors import CheckFailed, InputError
 from simulator.report.output import OutputForm
 
@@ -33,9 +24,9 @@ def helm() -> None:
 @place_options("a100-sxm-80gb")
 @count_option("-p", "--prompt-tokens", text="Prompt sizes.  [default: the 27 of the paper]")
 @count_option("-n", "--output-tokens", text="Output sizes to fit to.  [default: the 10 of the paper]")
-@click.option("--out", type=FILE, help="Write to a file, whole or not at all.")
+@out_option
 def export(
-    models: list[str], prompt_tokens: list[int], output_tokens: list[int], out: Path | None, **place: Any
+    models: list[str], prompt_tokens: list[int], output_tokens: list[int], out: Path | None, place: AskedSetting
 ) -> None:
     """Predict inference_idealized_runtimes.json for any models and device, without a GPU.
 
@@ -52,10 +43,10 @@ def export(
     if not models:
         raise InputError("helm export needs a model: -m NAME, as often as you like")
     sizes = (prompt_tokens or PROFILED_PROMPTS, output_tokens or PROFILED_OUTPUTS)
-    text, note, basis = report_export(models, make_setting(**place), *sizes)
+    text, note, basis = report_export(models, place.resolve(), *sizes)
     deliver(text, out)
     warn(note)
-    warn_of_bound(basis, place["calibration"], place["hardware"])
+    warn_of_bound(basis, place.calibration, place.hardware)
 
 
 @helm.command("import")
@@ -63,7 +54,7 @@ def export(
 @name_option("-m", "--model", text="Only these names of the file.")
 @place_options("a100-sxm-80gb")
 @click.option("--all-sizes", is_flag=True, help="Print all prompt sizes.  [default: 1, 256, 512, 1024 and 1536]")
-@click.option("--table", type=FILE, help="Write the prompt times as a table for 'roofcast validate'.")
+@click.option("--table", type=WRITTEN, help="Write the prompt times as a table for 'roofcast validate'.")
 @output_option
 @out_option
 def import_runtimes(
@@ -73,7 +64,7 @@ def import_runtimes(
     table: Path | None,
     output: OutputForm,
     out: Path | None,
-    **place: Any,
+    place: AskedSetting,
 ) -> None:
     """Print the runtimes of such a file beside Roofcast's prediction, HELM's names on the paper's devices.
 
@@ -83,15 +74,15 @@ def import_runtimes(
     """
     from calibration.traces.trace_report import report_import
 
-    text, files, basis = report_import(runtimes, model, make_setting(**place), all_sizes, table, output)
+    text, files, basis = report_import(runtimes, model, place.resolve(), all_sizes, table, output)
     deliver(text, out, files)
-    warn_of_bound(basis, place["calibration"], place["hardware"])
+    warn_of_bound(basis, place.calibration, place.hardware)
 
 
 @helm.command()
 @click.argument("table", type=TABLE_FILE)
 @click.option("--against", type=TABLE_FILE, help="Published runtimes to compare with; exit 1 where one differs.")
-@click.option("--helm", "helm_file", type=FILE, help="Write the runtimes in HELM's format.")
+@click.option("--helm", "helm_file", type=WRITTEN, help="Write the runtimes in HELM's format.")
 @output_option
 @out_option
 def fit(table: Path, against: Path | None, helm_file: Path | None, output: OutputForm, out: Path | None) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.options import Command, count_option, name_option
+from simulator.commands.options import Verb, count_option, gather, name_option
 from simulator.errors import InputError
 from simulator.units import Dimension, parse_quantity
+
+if TYPE_CHECKING:
+    from calibration.fit.selection import Selection
 
 
 def parse_seconds(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
@@ -38,20 +43,27 @@ reader_option = click.option(
 )
 
 
-def measured_on_options(command: Command) -> Command:
+def measured_on_options(command: Verb) -> Verb:
     """Options that say where the rows of a table were measured."""
     stack = click.option("--stack", "-s", required=True, help="Software stack they were measured with: name or YAML.")
     hardware = click.option("--hardware", "-H", required=True, help="Device the rows were measured on: name or YAML.")
     return hardware(stack(command))
 
 
-def selection_options(command: Command) -> Command:
-    """Options that choose rows of a table."""
-    for option in (
-        count_option("--prompt-tokens", text="Only rows of these prompt sizes."),
-        count_option("--output-tokens", text="Only rows of these output sizes."),
-        name_option("--exclude-models", text="All models but these."),
-        name_option("--models", text="Only these models."),
-    ):
-        command = option(command)
-    return command
+def make_selection(given: Mapping[str, Any]) -> Selection:
+    """Which rows of a table to use, by the values of options."""
+    from calibration.fit.selection import Selection
+
+    return Selection(**given)
+
+
+selection_options = gather(
+    "chosen",
+    {
+        "models": name_option("--models", text="Only these models."),
+        "exclude_models": name_option("--exclude-models", text="All models but these."),
+        "output_tokens": count_option("--output-tokens", text="Only rows of these output sizes."),
+        "prompt_tokens": count_option("--prompt-tokens", text="Only rows of these prompt sizes."),
+    },
+    make_selection,
+)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from simulator.commands.options import deliver, out_option, output_option
+from simulator.commands.delivery import deliver
+from simulator.commands.options import out_option, output_option
 from simulator.report.output import OutputForm
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from calibration.commands.options import TABLE, reader_option, selection_options
 from simulator.commands.plot import check_place, deliver_plot, picture_options
+
+if TYPE_CHECKING:
+    from calibration.fit.selection import Selection
 
 
 @click.command()
@@ -29,7 +32,7 @@ def residuals(
     reader: str,
     picture: Path | None,
     terminal: bool,
-    **chosen: Any,
+    chosen: Selection,
 ) -> None:
     """Draw the errors of a profile on a table of measurements: by size, model and phase.
 

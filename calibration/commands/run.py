@@ -8,7 +8,8 @@ from typing import Literal
 import click
 
 from calibration.commands.options import describe_command, parse_seconds
-from simulator.commands.options import FILE, output_option, warn
+from simulator.commands.delivery import warn
+from simulator.commands.options import output_option, writing_option
 from simulator.report.output import OutputForm
 
 DEFAULT_BUDGETS_S = {"quick": 60.0, "full": 600.0}
@@ -23,7 +24,7 @@ DEFAULT_BUDGETS_S = {"quick": 60.0, "full": 600.0}
 @click.option("--stack", "-s", default="pytorch-eager", show_default=True, help="Software stack: name or YAML.")
 @click.option("--resume", is_flag=True, help="Go on with the table of an earlier run.")
 @click.option("--dry-run", is_flag=True, help="List the benchmarks and stop.")
-@click.option("--out", required=True, type=FILE, help="Profile to write; the table goes beside it as .csv.")
+@writing_option("--out", required=True, text="Profile to write; the table goes beside it as .csv.")
 @output_option
 def run(
     device: str,

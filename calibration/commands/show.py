@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from simulator.commands.options import FILE, deliver, out_option, output_option
+from simulator.commands.delivery import deliver
+from simulator.commands.options import FILE, WRITTEN, out_option, output_option
 from simulator.report.output import OutputForm
 
 
@@ -14,7 +15,7 @@ from simulator.report.output import OutputForm
 @click.argument("profile")
 @click.option("--table", type=FILE, help="Table the profile was fitted to.  [default: beside the profile]")
 @click.option("--hardware", "-H", help="Device of the table: name or YAML.  [default: beside the profile, or by name]")
-@click.option("--plot", type=FILE, help="Draw measured against predicted times: a .svg or .png file.")
+@click.option("--plot", type=WRITTEN, help="Draw measured against predicted times: a .svg or .png file.")
 @output_option
 @out_option
 def show(
@@ -28,4 +29,5 @@ def show(
     """
     from calibration.fit.checks import show_profile
 
-    deliver(show_profile(profile, table, hardware, plot, output), out)
+    text, files = show_profile(profile, table, hardware, plot, output)
+    deliver(text, out, files)

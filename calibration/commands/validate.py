@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from calibration.commands.options import TABLE, reader_option, selection_options
-from simulator.commands.options import check_percent, deliver, out_option, output_option
+from simulator.commands.delivery import deliver
+from simulator.commands.options import check_percent, out_option, output_option
 from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from calibration.fit.selection import Selection
 
 
 @click.command()
@@ -35,7 +39,7 @@ def validate(
     reader: str,
     output: OutputForm,
     out: Path | None,
-    **chosen: Any,
+    chosen: Selection,
 ) -> None:
     """Compare predictions with the measurements of a table; exit 1 past the threshold.
 

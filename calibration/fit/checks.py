@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from calibration.fit.cross_validate import leave_one_model_out
 from calibration.fit.profile_file import add_check, check_unfitted, write_profile
@@ -22,16 +21,17 @@ TABLE_FOLDER = Path(__file__).parents[1] / "tables"
 
 def show_profile(
     calibration: str, table: Path | None, hardware: str | None, plot: Path | None, form: OutputForm
-) -> str:
-    """Return the report of a profile; with ``plot``, draw the rows of its table against their predictions.
+) -> tuple[str, dict[Path, str | bytes]]:
+    """Return the report of a profile; with ``plot``, also a picture of its table's rows against their predictions.
 
     Raises:
         InputError: no such profile, or to draw, no table or no matplotlib.
     """
     profile = load_profile(calibration)
+    files: dict[Path, str | bytes] = {}
     if plot is not None:
-        draw_validation(validate_own_table(profile, calibration, table, hardware), profile, plot)
-    return report_profile(profile, form)
+        files[plot] = draw_validation(validate_own_table(profile, calibration, table, hardware), profile, plot)
+    return report_profile(profile, form), files
 
 
 def validate_own_table(profile: Profile, calibration: str, table: Path | None, hardware: str | None) -> Validation:
@@ -54,7 +54,7 @@ def validate_own_table(profile: Profile, calibration: str, table: Path | None, h
     return validate_profile(rows, profile, device, load_stack(profile.stack))
 
 
-def run_cross_validation(table: Path, reader: str, hardware: str, stack: str, chosen: dict[str, Any]) -> Validation:
+def run_cross_validation(table: Path, reader: str, hardware: str, stack: str, chosen: Selection) -> Validation:
     """Read, and predict each model from a fit to the chosen rows of the others.
 
     Raises:
@@ -62,8 +62,8 @@ def run_cross_validation(table: Path, reader: str, hardware: str, stack: str, ch
     """
     device, software = load_hardware(hardware), load_stack(stack)
     rows = read_rows(table, reader, device.id, software.id)
-    models = Selection(chosen["models"], chosen["exclude_models"], hardware=[device.id], stack=[software.id])
-    fitted = Selection(prompt_tokens=chosen["prompt_tokens"], output_tokens=chosen["output_tokens"])
+    models = Selection(chosen.models, chosen.exclude_models, hardware=[device.id], stack=[software.id])
+    fitted = Selection(prompt_tokens=chosen.prompt_tokens, output_tokens=chosen.output_tokens)
     return leave_one_model_out(select_rows(rows, models), fitted, device, software)
 
 
@@ -75,7 +75,7 @@ def run_validation(
     stack: str | None,
     transfer: bool,
     record: bool,
-    chosen: dict[str, Any],
+    chosen: Selection,
 ) -> Validation:
     """Read, choose, predict and compare; only the rows of a device and of a stack where they are named.
 
@@ -90,7 +90,7 @@ def run_validation(
     measured_on = profile.hardware if device is None else device.id
     rows = read_rows(table, reader, measured_on, profile.stack if software is None else software.id)
     devices, stacks = [[] if spec is None else [spec.id] for spec in (device, software)]
-    kept = select_rows(rows, Selection(**chosen, hardware=devices, stack=stacks))
+    kept = select_rows(rows, chosen._replace(hardware=devices, stack=stacks))
     validation = validate_profile(kept, profile, device, software, transfer)
     if record:
         path = find_file(calibration) or find_by_name("profile", calibration, PROFILE_FOLDER)

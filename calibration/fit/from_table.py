@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from calibration.fit.design import screen_rows, spare_requests, split_rows
 from calibration.fit.least_squares import fit_profile
@@ -13,7 +12,6 @@ from calibration.fit.report import report_fit
 from calibration.fit.selection import Selection, select_rows
 from calibration.fit.validate import validate_profile
 from calibration.readers.rows import read_rows
-from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
@@ -27,7 +25,7 @@ def run_fit(
     hardware: str,
     stack: str,
     out: Path,
-    chosen: dict[str, Any],
+    chosen: Selection,
     requests: int | None,
     operators: int,
     seed: int,
@@ -44,9 +42,8 @@ def run_fit(
         InputError: from any of these steps; the profile is written only when all went well.
     """
     device, software = load_hardware(hardware), load_stack(stack)
-    check_folder(out)
     rows = read_rows(table, reader, device.id, software.id)
-    rows = select_rows(rows, Selection(**chosen, hardware=[device.id], stack=[software.id]))
+    rows = select_rows(rows, chosen._replace(hardware=[device.id], stack=[software.id]))
     return fit_rows(rows, table, device, software, out, requests, operators, seed, preferred, form, command)
 
 
@@ -83,13 +80,3 @@ def fit_rows(
         profile = add_check(profile, table, by_request)
     write_profile(out, profile)
     return report_fit(fit, [check for check in (by_operator, by_request) if check is not None], screened.notes, form)
-
-
-def check_folder(out: Path) -> None:
-    """Refuse a file in a folder that is not there, before any work.
-
-    Raises:
-        InputError: with both names.
-    """
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: there is no folder {out.parent}")

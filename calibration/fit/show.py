@@ -22,7 +22,6 @@ from simulator.report.plots.style import (
     render,
     soften,
 )
-from simulator.specfile import write_whole
 from simulator.timing.efficiency import FACTORS, Factors, Profile
 
 
@@ -81,13 +80,13 @@ def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def draw_validation(validation: Validation, profile: Profile, path: Path) -> None:
-    """Draw every row as measured against predicted time, seconds, with the interval of each prediction.
+def draw_validation(validation: Validation, profile: Profile, path: Path) -> str | bytes:
+    """A picture of every row as measured against predicted time, seconds, with the interval of each prediction.
 
     Raises:
-        InputError: matplotlib is not installed, another ending than .svg or .png, or a place that cannot be written.
+        InputError: matplotlib is not installed, another ending than .svg or .png, or no place to write.
     """
-    write_whole(path, render(lambda: make_figure(validation, profile), path))
+    return render(lambda: make_figure(validation, profile), path)
 
 
 def make_figure(validation: Validation, profile: Profile) -> Any:

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from calibration.fit.from_table import check_folder, fit_rows
+from calibration.fit.from_table import fit_rows
 from simulator.errors import InputError
 from simulator.inputs.library import load_stack
 from simulator.inputs.measurements import HELD_OUT, read_table
 from simulator.report.output import OutputForm
+from simulator.specfile import check_target
 
 END_RESERVE_S = 8.0  # of a time budget: the start of Python and torch, a second look at the peaks, and the fit
 LEAST_BUDGET_S = 15.0
@@ -40,7 +41,7 @@ def run_benchmarks(
     """
     deadline = time.monotonic() + budget_s - END_RESERVE_S
     software = load_stack(stack)
-    check_folder(out)
+    check_target(out)
     if out.suffix not in (".yaml", ".yml"):
         raise InputError(f"{out}: a profile ends in .yaml; the table is written beside it as .csv")
     if budget_s < LEAST_BUDGET_S:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from simulator.commands.options import deliver, out_option, output_option, warn
+from simulator.commands.asked import Choices
+from simulator.commands.delivery import deliver, warn, warn_of_combinations
+from simulator.commands.options import choice_options, out_option, output_option, price_option
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
     pass
-from simulator.commands.combinations import ask_combinations, combination_options, warn_of_combinations
 
 
 @click.command()
-@combination_options
-@click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
+@choice_options
+@price_option
 @click.option(
     "--baseline", type=click.IntRange(1), default=1, show_default=True, help="Number of the row that ratios are to."
 )
 @output_option
 @out_option
-def compare(price: str | None, output: OutputForm, out: Path | None, **asked: Any) -> None:
+def compare(asked: Choices, baseline: int, price: str | None, output: OutputForm, out: Path | None) -> None:
     """Set models, devices, layouts and stacks side by side: times, throughput, memory, cost, and ratios to one of them.
 
     Every option takes a list; every combination that is possible is a row. Ratios are a row's value over the
@@ -36,7 +37,7 @@ def compare(price: str | None, output: OutputForm, out: Path | None, **asked: An
     """
     from simulator.report.comparison import report_comparison
 
-    comparison = ask_combinations(**asked)
+    comparison = asked.compare(baseline)
     deliver(report_comparison(comparison, price, output), out)
     unfit = sum(not prediction.fits for prediction in comparison.predictions)
     if unfit:

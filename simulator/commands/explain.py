@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.options import (
-    ask_request,
-    deliver,
-    out_option,
-    output_option,
-    request_options,
-    warn,
-    warn_of_question,
-)
+from simulator.commands.asked import Asked
+from simulator.commands.delivery import deliver, warn, warn_of_question
+from simulator.commands.options import assume_option, out_option, output_option, request_options
 from simulator.report.output import OutputForm
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
@@ -31,10 +21,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="View; csv holds one, the waterfall where none is named.",
 )
-@click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
+@assume_option
 @output_option
 @out_option
-def explain(by: str, assume_fits: bool, output: OutputForm, out: Path | None, **asked: Any) -> None:
+def explain(asked: Asked, by: str, assume_fits: bool, output: OutputForm, out: Path | None) -> None:
     """Say where the time goes: from the bound to the prediction, by resource, layer kind and operator.
 
     \b
@@ -46,7 +36,7 @@ def explain(by: str, assume_fits: bool, output: OutputForm, out: Path | None, **
     from simulator.report.explanation import report_explanation
     from simulator.report.prediction import check_fit
 
-    question = ask_request(**asked)
+    question = asked.resolve()
     explanation = find_explanation(question)
     if not assume_fits:
         check_fit(explanation.prediction)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from simulator.commands.options import (
-    ask_request,
-    deliver,
-    out_option,
-    output_option,
-    request_options,
-    warn_of_question,
-)
+from simulator.commands.asked import Asked
+from simulator.commands.delivery import deliver, warn_of_question
+from simulator.commands.options import out_option, output_option, request_options
 from simulator.errors import ImpossibleError
 from simulator.report.output import OutputForm
 
@@ -23,7 +17,7 @@ from simulator.report.output import OutputForm
 @request_options
 @output_option
 @out_option
-def footprint(output: OutputForm, out: Path | None, **asked: Any) -> None:
+def footprint(asked: Asked, output: OutputForm, out: Path | None) -> None:
     """Say what a model takes of each device, and the largest batch, longest context and fewest devices.
 
     Exit 3 where it does not fit.
@@ -34,7 +28,7 @@ def footprint(output: OutputForm, out: Path | None, **asked: Any) -> None:
     """
     from simulator.report.footprint import report_footprint
 
-    question = ask_request(**asked)
+    question = asked.resolve()
     text, fits = report_footprint(question, output)
     deliver(text, out)
     warn_of_question(question, asked)

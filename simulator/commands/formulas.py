@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from simulator.commands.options import assignment_option, deliver, out_option, output_option
+from simulator.commands.delivery import deliver
+from simulator.commands.options import assignment_option, out_option, output_option
 from simulator.report.output import OutputForm
 
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from simulator.commands.options import (
-    FILE,
-    count_option,
-    deliver,
-    name_option,
-    out_option,
-    output_option,
-    warn_of_bound,
-)
-from simulator.commands.setting import make_setting, setting_options
+from simulator.commands.delivery import deliver, warn_of_bound
+from simulator.commands.options import FILE, count_option, name_option, out_option, output_option
+from simulator.commands.setting import AskedSetting, setting_options
 from simulator.errors import InputError
 from simulator.report.output import OutputForm
 
@@ -36,7 +28,7 @@ def ideal(
     output_tokens: list[int],
     output: OutputForm,
     out: Path | None,
-    **setting: Any,
+    setting: AskedSetting,
 ) -> None:
     """Compare models on a set of queries: idealized runtime, cost, energy and carbon.
 
@@ -55,6 +47,6 @@ def ideal(
         raise InputError("ideal needs a model: -m NAME, as often as you like")
     asked = combine_queries(prompt_tokens, output_tokens) if queries is None else read_queries(queries)
     specs = {spec.id: spec for spec in map(resolve_model, models)}
-    text, basis = report_ideal(list(specs.values()), asked, make_setting(**setting), output)
+    text, basis = report_ideal(list(specs.values()), asked, setting.resolve(), output)
     deliver(text, out)
-    warn_of_bound(basis, setting["calibration"], setting["hardware"])
+    warn_of_bound(basis, setting.calibration, setting.hardware)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from simulator.commands.options import FILE, ask_grid, grid_options, warn_of_question
-from simulator.commands.plot import assume_option, check_place, deliver_plot, picture_options
+from simulator.commands.asked import Asked
+from simulator.commands.delivery import warn_of_question
+from simulator.commands.options import FILE, assume_option, grid_options
+from simulator.commands.plot import check_place, deliver_plot, picture_options
 
 
 @click.command()
@@ -16,7 +17,7 @@ from simulator.commands.plot import assume_option, check_place, deliver_plot, pi
 @click.option("--measured", type=FILE, help="Tidy table whose matching rows are drawn too.")
 @assume_option
 @picture_options
-def latency(measured: Path | None, assume_fits: bool, picture: Path | None, terminal: bool, **asked: Any) -> None:
+def latency(asked: Asked, measured: Path | None, assume_fits: bool, picture: Path | None, terminal: bool) -> None:
     """Draw the three times against the prompt, the output or the batch: whichever has several values.
 
     \b
@@ -27,12 +28,13 @@ def latency(measured: Path | None, assume_fits: bool, picture: Path | None, term
     """
     check_place(picture, terminal)
     from simulator.explore.latency_points import find_points
+    from simulator.prediction import answer
     from simulator.report.plots import latency as drawn
     from simulator.report.prediction import check_fit
 
-    counts = {name: sorted(set(asked[name])) for name in drawn.AXES}
+    counts = {name: sorted(set(values)) for name, values in asked.counts._asdict().items()}
     axis = drawn.choose_axis(counts)
-    prediction = ask_grid(**asked | counts)
+    prediction = answer(asked.with_counts(**counts).resolve())
     if not assume_fits:
         check_fit(prediction)
     found = drawn.find_latency(prediction, axis, [] if measured is None else find_points(measured, prediction, axis))

@@ -1,27 +1,117 @@
-"""Options and endings that commands share."""
+"""The one table of options that ask about models on devices, the forms that commands make of it, and other options.
+
+A row of the table becomes an option of one value (``request_options``), of counts that may be lists (``grid_options``)
+or of lists alone (``choice_options``). A command gets what they ask as one argument, ``Asked`` or ``Choices``. The
+fields of ``Deployment`` and ``Workload`` are filled from the rows of their names: a new option of the layout is a
+field there and a row here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import Any, NamedTuple, get_args
 
 import click
 
+from simulator.commands.asked import Asked, Choices
 from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.output import OutputForm
-from simulator.specfile import check_target, write_whole
+from simulator.specfile import check_target
 
-if TYPE_CHECKING:
-    from simulator.inputs.architecture import ModelSpec
-    from simulator.inputs.hardware import Hardware
-    from simulator.inputs.stack import Stack
-    from simulator.prediction import Prediction, Question
-    from simulator.timing.efficiency import Profile
+Verb = Callable[..., Any]
+Decorator = Callable[[Verb], Verb]
+Check = Callable[[click.Context, click.Parameter, Path | None], Path | None]
+COUNT = "N[,N|-N+S|-N*S]"
+NAMES = "NAME[,NAME]"
+MOST_PATH = 4096  # letters; a longer text names no file
 
-SAME_SIZE = 0.02  # relative difference of parameters up to which a model counts as built as it is
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+class Option(NamedTuple):
+    """One row of the table. ``text`` is the help of one value, ``several`` that of a list where it is worded otherwise.
+
+    The last of ``flags`` gives the name of the field that the option fills. A default of a whole number makes it a
+    count; every other option is a name or text.
+    """
+
+    flags: tuple[str, ...]
+    text: str
+    several: str = ""
+    default: int | str | None = None
+    required: bool = False
+
+    @property
+    def name(self) -> str:
+        """The field that it fills."""
+        return self.flags[-1].removeprefix("--").replace("-", "_")
+
+    @property
+    def is_count(self) -> bool:
+        """Whether its values are whole numbers."""
+        return isinstance(self.default, int)
+
+    def take_one(self) -> Decorator:
+        """The option that takes one value."""
+        given: dict[str, Any] = {} if self.default is None else {"default": self.default, "show_default": True}
+        if self.is_count:
+            given["type"] = click.IntRange(1)
+        return click.option(*self.flags, self.name, required=self.required, help=self.text, **given)
+
+    def take_several(self) -> Decorator:
+        """The option that takes lists and ranges, repeated too."""
+        default = "" if self.default is None else f"  [default: {self.default}]"
+        return click.option(
+            *self.flags,
+            self.name,
+            multiple=True,
+            default=() if self.default is None else (str(self.default),),
+            callback=parse_counts_given if self.is_count else parse_names,
+            metavar=COUNT if self.is_count else NAMES,
+            help=(self.several or self.text) + default,
+        )
+
+
+PLACE = (
+    Option(
+        ("-m", "--model"),
+        "Name, YAML, config.json, its folder or org/model.",
+        "Names, YAML files, config.json, their folders or org/model.",
+        required=True,
+    ),
+    Option(("-H", "--hardware"), "Name or YAML of the device.", "Names or YAML files of devices.", required=True),
+    Option(
+        ("-c", "--calibration"),
+        "Profile: name, YAML, or 'none' for the bound.  [default: the device's own]",
+        "Profiles; 'none': the bound.  [default: each device's own]",
+    ),
+    Option(
+        ("-s", "--stack"),
+        "Software stack.  [default: the profile's; ideal for a bound]",
+        "Software stacks.  [default: the profile's; ideal for a bound]",
+    ),
+)
+LAYOUT = (  # the fields of ``Deployment``, in their order
+    Option(("--tp",), "Tensor-parallel devices.", default=1),
+    Option(("--pp",), "Pipeline stages.", default=1),
+    Option(("--dp",), "Replicas of the model that share the batch.", default=1),
+    Option(("--ep",), "Devices that the experts are spread over.", default=1),
+    Option(("--micro-batches",), "Parts of the batch in a pipeline.", default=1),
+    Option(("--dtype",), "Matrix products: fp16, bf16, fp8, int8...", default="fp16"),
+    Option(("--weight-dtype",), "Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]"),
+    Option(("--kv-dtype",), "KV cache.  [default: --dtype, of 16 bits at least]"),
+)
+REQUEST = (  # the fields of ``Workload``, in their order
+    Option(("-p", "--prompt-tokens"), "Tokens of the prompt.", default=512),
+    Option(("-n", "--output-tokens"), "Tokens to generate, the first included.", default=128),
+    Option(("-b", "--batch-size"), "Requests that run together.", default=1),
+)
+
+
+def parse_counts_given(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[int]:
+    """Lists or ranges of whole numbers, repeated or separated by commas, each number once."""
+    return list(dict.fromkeys(parse_counts(",".join(values), option.opts[-1])))
 
 
 def parse_assignments(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -54,13 +144,71 @@ def check_percent(context: click.Context, option: click.Parameter, value: float 
     return value
 
 
-FORMS = click.Choice(get_args(OutputForm))
+def count_option(*names: str, text: str) -> Decorator:
+    """An option that takes a number, a list or a range; no default."""
+    return click.option(*names, callback=parse_count_list, metavar=COUNT, help=text)
+
+
+def assignment_option(*names: str, metavar: str, text: str) -> Decorator:
+    """An option that takes ``key=value``, repeated."""
+    return click.option(*names, multiple=True, callback=parse_assignments, metavar=metavar, help=text)
+
+
+def name_option(*names: str, text: str) -> Decorator:
+    """An option that takes names, repeated or separated by commas."""
+    return click.option(*names, multiple=True, callback=parse_names, metavar=NAMES, help=text)
+
+
+def gather(name: str, options: Mapping[str, Decorator], make: Callable[[Mapping[str, Any]], object]) -> Decorator:
+    """A decorator that adds options, by the names of their values, and gives a command what is made of them.
+
+    ``make`` is called when the command runs; the help lists the options in their order.
+    """
+
+    def add(command: Verb) -> Verb:
+        @wraps(command)
+        def run(**given: Any) -> Any:
+            made = make({key: given.pop(key) for key in options})
+            return command(**given, **{name: made})
+
+        for option in reversed([*options.values()]):
+            run = option(run)
+        return run
+
+    return add
+
+
+def list_changes(several: bool) -> dict[str, Decorator]:
+    """The options that change a model and a device."""
+    what = ("FIELD=VALUES", "KEY=VALUES") if several else ("FIELD=VALUE", "KEY=VALUE")
+    texts = (
+        ("Architecture fields: 1,2,4 or 1..8*2 or 1..8+1.", "Device fields: 1TB/s,2TB/s or 1TB/s..8TB/s*1.2.")
+        if several
+        else ("Change the architecture.", "Change the device.")
+    )
+    return {
+        "changes": assignment_option("--set", "changes", metavar=what[0], text=texts[0]),
+        "hardware_changes": assignment_option("--set-hw", "hardware_changes", metavar=what[1], text=texts[1]),
+    }
+
+
+def take(ones: Sequence[Option], lists: Sequence[Option] = ()) -> dict[str, Decorator]:
+    """Options of one value and of several, by name."""
+    return {row.name: row.take_one() for row in ones} | {row.name: row.take_several() for row in lists}
+
+
+request_options = gather("asked", take([*PLACE, *LAYOUT, *REQUEST]) | list_changes(False), Asked.read)
+grid_options = gather("asked", take([*PLACE, *LAYOUT], REQUEST) | list_changes(False), Asked.read)
+choice_options = gather("asked", take([], [*PLACE, *LAYOUT, *REQUEST]) | list_changes(False), Choices.read)
+sweep_options = gather("asked", take([], [*PLACE, *LAYOUT, *REQUEST]) | list_changes(True), Choices.read)
+
 FILE = click.Path(path_type=Path, dir_okay=False)
+FORMS = click.Choice(get_args(OutputForm))
 output_option = click.option(
     "-o", "--output", type=FORMS, default="table", show_default=True, help="Form of the answer."
 )
-out_option = click.option("--out", type=FILE, help="Write the answer to a file, whole or not at all.")
-
+price_option = click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
+assume_option = click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
 slo_option = click.option(
     "--slo",
     multiple=True,
@@ -70,204 +218,62 @@ slo_option = click.option(
 )
 
 
-def count_option(*names: str, default: str | None = None, text: str) -> Callable[[Command], Command]:
-    """An option that takes a number, a list or a range."""
-    return click.option(
-        *names, default=default, show_default=True, callback=parse_count_list, metavar="N[,N|-N+S|-N*S]", help=text
-    )
+class Written(click.Path):
+    """A file that a command writes."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
 
 
-def assignment_option(*names: str, metavar: str, text: str) -> Callable[[Command], Command]:
-    """An option that takes ``key=value``, repeated."""
-    return click.option(*names, multiple=True, callback=parse_assignments, metavar=metavar, help=text)
+WRITTEN = Written()
 
 
-def name_option(*names: str, text: str) -> Callable[[Command], Command]:
-    """An option that takes names, repeated or separated by commas."""
-    return click.option(*names, multiple=True, callback=parse_names, metavar="NAME[,NAME]", help=text)
+def writing_option(*flags: str, text: str, required: bool = False, callback: Check | None = None) -> Decorator:
+    """An option that names a file to write, with ``--force``; before any work, a command checks all such files."""
+    written = click.option(*flags, type=WRITTEN, required=required, callback=callback, help=text)
+    force = click.option("--force", is_flag=True, help="Write over files that are there.")
+
+    def add(command: Verb) -> Verb:
+        @wraps(command)
+        def run(force: bool, **given: Any) -> Any:
+            check_written(click.get_current_context(), force)
+            return command(**given)
+
+        return written(force(run))
+
+    return add
 
 
-def question_options(command: Command) -> Command:
-    """Options that name a model, a device, a stack and a layout."""
-    options = (
-        click.option("-m", "--model", required=True, help="Name, YAML, config.json, its folder or org/model."),
-        click.option("-H", "--hardware", required=True, help="Name or YAML of the device."),
-        click.option(
-            "-c", "--calibration", help="Profile: name, YAML, or 'none' for the bound.  [default: the device's own]"
-        ),
-        click.option("-s", "--stack", help="Software stack.  [default: the profile's; ideal for a bound]"),
-        click.option("--tp", default=1, show_default=True, help="Tensor-parallel devices."),
-        click.option("--pp", default=1, show_default=True, help="Pipeline stages."),
-        click.option("--dp", default=1, show_default=True, help="Copies of the model that share the batch."),
-        click.option("--ep", default=1, show_default=True, help="Devices that the experts are spread over."),
-        click.option("--micro-batches", default=1, show_default=True, help="Parts of the batch in a pipeline."),
-        click.option("--dtype", default="fp16", show_default=True, help="Matrix products: fp16, bf16, fp8, int8..."),
-        click.option("--weight-dtype", help="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]"),
-        click.option("--kv-dtype", help="KV cache.  [default: --dtype, of 16 bits at least]"),
-    )
-    return add_options(command, *options)
+out_option = writing_option("--out", text="Write the answer to a file, whole or not at all.")
 
 
-CHANGES = (
-    assignment_option("--set", "changes", metavar="FIELD=VALUE", text="Change the architecture."),
-    assignment_option("--set-hw", "hardware_changes", metavar="KEY=VALUE", text="Change the device."),
-)
-ONE: dict[str, Any] = {"type": click.IntRange(1), "show_default": True}
+def check_written(context: click.Context, force: bool) -> None:
+    """Refuse files to write that cannot be, that are read too, or that are there already and not to be replaced.
 
-
-def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
-    """Add options to a command; its help lists them in this order."""
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def request_options(command: Command) -> Command:
-    """``question_options`` of one request, with changes to its model and device; for ``ask_request``."""
-    counts = (
-        click.option("-p", "--prompt-tokens", default=512, help="Tokens of the prompt.", **ONE),
-        click.option("-n", "--output-tokens", default=128, help="Tokens to generate, the first included.", **ONE),
-        click.option("-b", "--batch-size", default=1, help="Requests that run together.", **ONE),
-    )
-    return add_options(command, question_options, *counts, *CHANGES)
-
-
-def grid_options(command: Command) -> Command:
-    """``question_options`` of one or many requests, with changes to their model and device; for ``ask_grid``."""
-    counts = (
-        count_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt."),
-        count_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included."),
-        count_option("-b", "--batch-size", default="1", text="Requests that run together."),
-    )
-    return add_options(command, question_options, *counts, *CHANGES)
-
-
-def find_place(
-    hardware: str, changes: dict[str, str], calibration: str | None, stack: str | None
-) -> tuple[str | Hardware, str | Profile | None]:
-    """The device with its changes, and the profile: the device's own, as it was, unless another is named.
+    ``--resume`` goes on with the files of an earlier run, and so replaces its own.
 
     Raises:
-        InputError: a name, file or change that is wrong.
+        InputError: with the file.
     """
-    from simulator.inputs.what_if import change_hardware
-    from simulator.prediction import choose_profile
-
-    changed = change_hardware(hardware, changes) if changes else hardware
-    return changed, choose_profile(hardware, stack, calibration)
-
-
-def ask_request(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    stack: str | None,
-    prompt_tokens: int,
-    output_tokens: int,
-    batch_size: int,
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    **layout: Any,
-) -> Question:
-    """The question that ``request_options`` ask.
-
-    Raises:
-        InputError: a name, file, layout, change or count that is wrong.
-    """
-    from simulator.inputs.deployment import Deployment
-    from simulator.inputs.what_if import read_scalar
-    from simulator.inputs.workload import Workload
-    from simulator.prediction import resolve
-
-    return resolve(
-        model,
-        *find_place(hardware, hardware_changes, calibration, stack),
-        stack,
-        Deployment(**layout),
-        Workload(prompt_tokens, output_tokens, batch_size),
-        {field: read_scalar(text) for field, text in changes.items()},
-    )
+    kinds = {parameter.name: parameter.type for parameter in context.command.params}
+    given = [(kinds[name], value) for name, value in context.params.items() if name in kinds]
+    written = [value for kind, value in given if isinstance(kind, Written) and value is not None]
+    read = [path for kind, value in given if not isinstance(kind, Written) for path in list_paths(value)]
+    for place, path in enumerate(written):
+        target = check_target(path)
+        if target in [other.resolve() for other in written[:place]]:
+            raise InputError(f"{path}: two answers are to be written to it")
+        if target in read:
+            raise InputError(f"{path}: is read by this command; write elsewhere")
+        if target.exists() and not (force or context.params.get("resume")):
+            raise InputError(f"{path}: is there already; --force writes over it")
 
 
-def ask_grid(
-    model: str,
-    hardware: str,
-    calibration: str | None,
-    stack: str | None,
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    **asked: Any,
-) -> Prediction:
-    """The answer to what ``grid_options`` ask.
-
-    Raises:
-        InputError: a name, file, layout, change or count that is wrong.
-    """
-    from simulator.inputs.what_if import read_scalar
-    from simulator.prediction import predict_grid
-
-    return predict_grid(
-        model,
-        *find_place(hardware, hardware_changes, calibration, stack),
-        stack=stack,
-        changes={field: read_scalar(text) for field, text in changes.items()},
-        **asked,
-    )
-
-
-def deliver(text: str, out: Path | None, files: Mapping[Path, str | bytes] | None = None) -> None:
-    """Write files, then print the answer or write it to a file; nothing is written where one of them cannot be.
-
-    Raises:
-        InputError: two of them are the same file, or one cannot be written.
-    """
-    contents = dict(files or {})
-    if out is not None:
-        if out in contents:
-            raise InputError(f"{out}: two answers are to be written to it")
-        contents[out] = text + "\n"
-    for path in contents:
-        check_target(path)
-    for path, content in contents.items():
-        write_whole(path, content)
-    if out is None:
-        click.echo(text)
-
-
-def warn(text: str) -> None:
-    """Say something beside the answer."""
-    click.echo(f"roofcast: note: {text}", err=True)
-
-
-def warn_of_question(question: Question, asked: dict[str, Any]) -> None:
-    """Say what a person should know of an answer: of its model, its stack, and that it is a bound nobody asked for."""
-    from simulator.timing.efficiency import list_settings
-
-    for note in (question.model.note, question.work.stack.note):
-        if note is not None:
-            warn(note)
-    built = None if question.changes else describe_build(question.model, question.work.stack)
-    if built is not None:
-        warn(built)
-    stack = question.work.stack.id
-    others = [other for hardware, other in list_settings() if hardware == question.hardware.id and other != stack]
-    if asked["calibration"] is None and asked["stack"] is None and others:
-        warn(f"stack {stack} was taken; profiles ship for {', '.join(others)} too (-s names one)")
-    warn_of_bound(question.basis, asked["calibration"], asked["hardware"])
-
-
-def describe_build(model: ModelSpec, stack: Stack) -> str | None:
-    """How much smaller or larger than it is a stack builds a model; None where it does not."""
-    from simulator.inputs.parameters import count_parameters
-
-    named, built = map(count_parameters, (model.architecture, stack.build(model.architecture, model.id)))
-    if abs(built / named - 1) <= SAME_SIZE:
-        return None
-    sizes = f"{built / 1e9:.3g} billion parameters, not {named / 1e9:.3g}"
-    return f"stack {stack.id} builds {model.id} as a model of {sizes}"
-
-
-def warn_of_bound(basis: str, calibration: str | None, hardware: str) -> None:
-    """Say that an answer is the bound where nobody asked for it."""
-    if basis == "bound" and calibration is None:
-        warn(f"no profile ships for {hardware} with this stack: the answer is the bound; -c names one to transfer")
+def list_paths(value: object) -> list[Path]:
+    """The files that the value of an option may name: a path, a name, or several of them."""
+    if isinstance(value, list | tuple):
+        return [path for one in value for path in list_paths(one)]
+    if not isinstance(value, str | Path) or len(str(value)) > MOST_PATH:
+        return []
+    path = Path(value).resolve()
+    return [path, path / "config.json"]

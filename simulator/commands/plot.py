@@ -1,6 +1,6 @@
 """The commands ``roofcast plot KIND``: read arguments, call one function, write the picture or print it.
 
-``latency`` and ``residuals`` read measurements and so stand in ``calibration/plot_commands.py``.
+``latency`` has a file of its own, and ``residuals`` is in ``calibration/commands``.
 """
 
 from __future__ import annotations
@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.combinations import ask_combinations, combination_options, warn_of_combinations
-from simulator.commands.options import FILE, Command, ask_request, deliver, request_options, warn_of_question
+from simulator.commands.asked import Asked, Choices
+from simulator.commands.delivery import deliver, warn_of_combinations, warn_of_question
+from simulator.commands.options import (
+    Verb,
+    assume_option,
+    choice_options,
+    price_option,
+    request_options,
+    writing_option,
+)
 from simulator.errors import InputError
 
 if TYPE_CHECKING:
     from simulator.prediction import Question
 
 METRICS = click.Choice(["ttft_s", "tpot_s", "e2e_s"])
-assume_option = click.option("--assume-fits", is_flag=True, help="Draw even where the model does not fit.")
-PRICE_HELP = "Of one device: '4.096 USD/h', or a price that ships by name."
 
 
 @click.group()
@@ -31,32 +37,30 @@ def plot() -> None:
 def check_ending(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
     """A picture that can be drawn, refused before any work."""
     from simulator.report.plots.style import check_picture
-    from simulator.specfile import check_target
 
     if value is not None:
         check_picture(value, "-O: ")
-        check_target(value)
     return value
 
 
-def picture_options(command: Command) -> Command:
+def picture_options(command: Verb) -> Verb:
     """Options that say where the picture goes."""
     terminal = click.option("--terminal", is_flag=True, help="Draw in the terminal, in plain characters.")
-    picture = click.option("-O", "--picture", type=FILE, callback=check_ending, help="Draw a file: .svg or .png.")
+    picture = writing_option("-O", "--picture", text="Draw a file: .svg or .png.", callback=check_ending)
     return picture(terminal(command))
 
 
-def ask_fitting(assume_fits: bool, **asked: Any) -> Question:
-    """The question that ``request_options`` ask; refuse what does not fit.
+def ask_fitting(asked: Asked, assume_fits: bool) -> Question:
+    """The question; refuse what does not fit.
 
     Raises:
-        InputError: as ``ask_request``.
+        InputError: as ``Asked.resolve``.
         ImpossibleError: it does not fit.
     """
     from simulator.prediction import answer
     from simulator.report.prediction import check_fit
 
-    question = ask_request(**asked)
+    question = asked.resolve()
     if not assume_fits:
         check_fit(answer(question))
     return question
@@ -95,7 +99,7 @@ def check_place(picture: Path | None, terminal: bool) -> None:
 @request_options
 @assume_option
 @picture_options
-def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
+def roofline(asked: Asked, assume_fits: bool, picture: Path | None, terminal: bool) -> None:
     """Draw the device's roofs, and the operators of prefill and decode under them.
 
     \b
@@ -107,7 +111,7 @@ def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
     from simulator.prediction import answer
     from simulator.report.plots import roofline as drawn
 
-    question = ask_fitting(**asked)
+    question = ask_fitting(asked, assume_fits)
     found = drawn.find_roofline(answer(question))
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_question(question, asked)
@@ -118,7 +122,7 @@ def roofline(picture: Path | None, terminal: bool, **asked: Any) -> None:
 @assume_option
 @click.option("--of", "metric", type=METRICS, default="e2e_s", show_default=True, help="Time.")
 @picture_options
-def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -> None:
+def waterfall(asked: Asked, assume_fits: bool, metric: str, picture: Path | None, terminal: bool) -> None:
     """Draw what lies between the bound and the prediction, step by step.
 
     \b
@@ -130,7 +134,7 @@ def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -
     from simulator.explore.explain import explain
     from simulator.report.plots import waterfall as drawn
 
-    question = ask_fitting(**asked)
+    question = ask_fitting(asked, assume_fits)
     found = drawn.find_waterfall(explain(question), metric)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_question(question, asked)
@@ -147,10 +151,12 @@ def waterfall(metric: str, picture: Path | None, terminal: bool, **asked: Any) -
     show_default=True,
     help="Time.",
 )
-@click.option("--price", help=PRICE_HELP)
+@price_option
 @click.option("--top", type=click.IntRange(1, 60), default=15, show_default=True, help="Inputs to draw.")
 @picture_options
-def tornado(metric: str, price: str | None, top: int, picture: Path | None, terminal: bool, **asked: Any) -> None:
+def tornado(
+    asked: Asked, assume_fits: bool, metric: str, price: str | None, top: int, picture: Path | None, terminal: bool
+) -> None:
     """Draw how much a time depends on each number of the data sheet and each factor of the profile.
 
     \b
@@ -163,21 +169,21 @@ def tornado(metric: str, price: str | None, top: int, picture: Path | None, term
     from simulator.metrics.rates import find_price
     from simulator.report.plots import tornado as drawn
 
-    question = ask_fitting(**asked)
+    question = ask_fitting(asked, assume_fits)
     found = drawn.find_tornado(find_sensitivity(question, metric, find_price(question.hardware.id, price)), top)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_question(question, asked)
 
 
 @plot.command()
-@combination_options
+@choice_options
 @click.option("--time", "metric", type=METRICS, default="tpot_s", show_default=True, help="Time, from left to right.")
 @click.option(
     "--against", type=click.Choice(["throughput", "cost"]), default="throughput", show_default=True, help="Upwards."
 )
-@click.option("--price", help=PRICE_HELP)
+@price_option
 @picture_options
-def pareto(metric: str, against: str, price: str | None, picture: Path | None, terminal: bool, **asked: Any) -> None:
+def pareto(asked: Choices, metric: str, against: str, price: str | None, picture: Path | None, terminal: bool) -> None:
     """Draw models, devices and layouts by time against throughput or cost, with the frontier.
 
     Every option takes a list; every combination that is possible and fits is a point.
@@ -192,7 +198,7 @@ def pareto(metric: str, against: str, price: str | None, picture: Path | None, t
 
     if price is not None and against != "cost":
         raise InputError("--price: is only of use with --against cost")
-    comparison = ask_combinations(**asked)
+    comparison = asked.compare()
     found = drawn.find_pareto(comparison.predictions, metric, against, price)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_combinations(comparison, asked)

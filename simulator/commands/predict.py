@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from simulator.commands.options import ask_grid, deliver, grid_options, out_option, output_option, warn_of_question
+from simulator.commands.asked import Asked
+from simulator.commands.delivery import deliver, warn_of_question
+from simulator.commands.options import assume_option, grid_options, out_option, output_option
 from simulator.report.output import OutputForm
 
 
@@ -16,10 +17,10 @@ from simulator.report.output import OutputForm
 @click.option(
     "--measured", type=click.Path(path_type=Path), help="Tidy table whose matching row is printed beside the answer."
 )
-@click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
+@assume_option
 @output_option
 @out_option
-def predict(measured: Path | None, assume_fits: bool, output: OutputForm, out: Path | None, **asked: Any) -> None:
+def predict(asked: Asked, measured: Path | None, assume_fits: bool, output: OutputForm, out: Path | None) -> None:
     """Predict time to first token, time per output token and the whole request.
 
     \b
@@ -28,9 +29,10 @@ def predict(measured: Path | None, assume_fits: bool, output: OutputForm, out: P
       roofcast predict -m gptj-6b -H a100-sxm-80gb -p 128-1024*2 -n 1,64 -o csv
       roofcast predict -m gptj-6b -H a100-sxm-80gb -c none --set-hw memory.bandwidth="4.8 TB/s"
     """
+    from simulator.prediction import answer
     from simulator.report.prediction import check_fit, report_prediction
 
-    prediction = ask_grid(**asked)
+    prediction = answer(asked.resolve())
     if not assume_fits:
         check_fit(prediction)
     found = None

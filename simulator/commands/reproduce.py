@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from simulator.commands.options import (
-    FILE,
-    check_percent,
-    count_option,
-    deliver,
-    name_option,
-    out_option,
-    output_option,
-    warn,
-    warn_of_bound,
-)
-from simulator.commands.setting import make_setting, setting_options
+from simulator.commands.delivery import deliver, warn, warn_of_bound
+from simulator.commands.options import FILE, check_percent, count_option, name_option, out_option, output_option
+from simulator.commands.setting import AskedSetting, setting_options
 from simulator.errors import InputError
 from simulator.report.output import OutputForm
 
@@ -40,7 +30,7 @@ def reproduce(
     max_mape: float | None,
     output: OutputForm,
     out: Path | None,
-    **options: Any,
+    setting: AskedSetting,
 ) -> None:
     """Put published runtimes in HELM's format beside predictions: seconds by prompt size and per output token.
 
@@ -60,13 +50,13 @@ def reproduce(
     if bool(prompt_tokens) != bool(output_tokens):
         raise InputError("a request needs both --prompt-tokens and --output-tokens")
     entries = read_entries(runtimes, models)
-    setting = make_setting(**options, usual_layouts=PAPER_LAYOUT)
+    shared = setting.resolve(PAPER_LAYOUT)
     if prompt_tokens:
-        found = list_requests(entries, setting, combine_queries(prompt_tokens, output_tokens))
+        found = list_requests(entries, shared, combine_queries(prompt_tokens, output_tokens))
     else:
-        found = list_parameters(entries, setting, API_PROMPTS)
+        found = list_parameters(entries, shared, API_PROMPTS)
     deliver(report_reproduction(found, output), out)
-    warn_of_bound(found.prediction.basis, options["calibration"], options["hardware"])
+    warn_of_bound(found.prediction.basis, setting.calibration, setting.hardware)
     others = {row["model"] for row in found.rows if row.get("published_devices") not in (None, row["devices"])}
     if others:
         warn(f"the published times of {', '.join(sorted(others))} were measured on another number of devices")

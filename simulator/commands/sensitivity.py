@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from simulator.commands.options import (
-    ask_request,
-    deliver,
-    out_option,
-    output_option,
-    request_options,
-    warn_of_question,
-)
-from simulator.commands.solve import price_option
+from simulator.commands.asked import Asked
+from simulator.commands.delivery import deliver, warn_of_question
+from simulator.commands.options import assume_option, out_option, output_option, price_option, request_options
 from simulator.report.output import OutputForm
 
 METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
@@ -25,11 +18,11 @@ METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
 @request_options
 @click.option("--by", type=click.Choice(METRICS), default="e2e_s", show_default=True, help="Metric that ranks.")
 @price_option
-@click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
+@assume_option
 @output_option
 @out_option
 def sensitivity(
-    by: str, price: str | None, assume_fits: bool, output: OutputForm, out: Path | None, **asked: Any
+    asked: Asked, by: str, price: str | None, assume_fits: bool, output: OutputForm, out: Path | None
 ) -> None:
     """Say what a time depends on: its elasticity to every number of the data sheet and every factor of the profile.
 
@@ -47,7 +40,7 @@ def sensitivity(
     from simulator.report.prediction import check_fit
     from simulator.report.sensitivity import report_sensitivity
 
-    question = ask_request(**asked)
+    question = asked.resolve()
     warn_of_question(question, asked)
     if not assume_fits:
         check_fit(answer(question))

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from simulator.commands.options import (
-    ask_request,
-    deliver,
-    out_option,
-    output_option,
-    request_options,
-    slo_option,
-    warn,
-    warn_of_question,
-)
+from simulator.commands.asked import Asked
+from simulator.commands.delivery import deliver, warn, warn_of_question
+from simulator.commands.options import out_option, output_option, price_option, request_options, slo_option
 from simulator.errors import ImpossibleError
 from simulator.report.output import OutputForm
-
-COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
-price_option = click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
 
 
 @click.command()
@@ -40,7 +29,7 @@ price_option = click.option("--price", help="Of one device: '4.096 USD/h', or a 
 @output_option
 @out_option
 def solve(
-    unknown: str, slo: tuple[str, ...], price: str | None, output: OutputForm, out: Path | None, **asked: Any
+    asked: Asked, unknown: str, slo: tuple[str, ...], price: str | None, output: OutputForm, out: Path | None
 ) -> None:
     """Find the extreme value of one unknown that meets every limit (--slo) and fits in memory.
 
@@ -59,10 +48,10 @@ def solve(
     from simulator.metrics.rates import find_price
     from simulator.report.solution import explain_impossible, note_positions, report_solution
 
-    if unknown in COUNTS:
-        asked[unknown] = 1
+    if unknown in asked.counts._fields:
+        asked = asked.with_counts(**{unknown: [1]})
     limits = tuple(parse_limit(text) for text in slo)
-    question = ask_request(**asked)
+    question = asked.resolve()
     warn_of_question(question, asked)
     problem = Problem(question, unknown, limits, find_price(question.hardware.id, price))
     solution = find_solution(problem)

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.options import (
-    Command,
-    assignment_option,
-    deliver,
-    describe_build,
-    name_option,
-    out_option,
-    output_option,
-    slo_option,
-    warn,
-)
+from simulator.commands.asked import Choices
+from simulator.commands.delivery import deliver, describe_build, warn
+from simulator.commands.options import name_option, out_option, output_option, price_option, slo_option, sweep_options
 from simulator.errors import InputError
 from simulator.report.output import OutputForm
 
@@ -31,41 +23,17 @@ if TYPE_CHECKING:
 
 SCHEMA = "roofcast/sweep/1"
 MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
-COUNT = "N[,N|-N+S|-N*S]"
-
-
-def size_option(*names: str, default: str, text: str) -> Callable[[Command], Command]:
-    """An option that takes a number, a list or a range, read with the space."""
-    return click.option(*names, default=default, show_default=True, metavar=COUNT, help=text)
 
 
 @click.command()
-@name_option("-m", "--model", text="Models: names, YAML, config.json, folders or org/model.")
-@name_option("-H", "--hardware", text="Devices: names or YAML.")
-@name_option("-c", "--calibration", text="Profiles; 'none' for the bound.  [default: the device's own]")
-@name_option("-s", "--stack", text="Software stacks.  [default: the profile's; ideal for a bound]")
-@size_option("--tp", default="1", text="Tensor-parallel devices.")
-@size_option("--pp", default="1", text="Pipeline stages.")
-@size_option("--dp", default="1", text="Copies of the model that share the batch.")
-@size_option("--ep", default="1", text="Devices that the experts are spread over.")
-@size_option("--micro-batches", default="1", text="Parts of the batch in a pipeline.")
-@name_option("--dtype", text="Matrix products: fp16, bf16, fp8, int8...  [default: fp16]")
-@name_option("--weight-dtype", text="Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]")
-@name_option("--kv-dtype", text="KV cache.  [default: --dtype, of 16 bits at least]")
-@size_option("-p", "--prompt-tokens", default="512", text="Tokens of the prompt.")
-@size_option("-n", "--output-tokens", default="128", text="Tokens to generate, the first included.")
-@size_option("-b", "--batch-size", default="1", text="Requests that run together.")
-@assignment_option("--set", "changes", metavar="FIELD=VALUES", text="Architecture fields: 1,2,4 or 1..8*2 or 1..8+1.")
-@assignment_option(
-    "--set-hw", "hardware_changes", metavar="KEY=VALUES", text="Device fields: 1TB/s,2TB/s or 1TB/s..8TB/s*1.2."
-)
+@sweep_options
 @click.option("--where", multiple=True, metavar="COLUMN<NUMBER", help="Keep rows that compare so; repeatable.")
 @slo_option
 @click.option("--pareto", metavar="COLUMN,COLUMN", help="Keep the frontier: least of each, or most of max:COLUMN.")
 @click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN descends.")
 @click.option("--top", type=click.IntRange(1), help="Keep the first rows.")
 @name_option("--columns", text="Further columns: prefill_bound, decode_bound, mfu, mbu, basis, e2e_s_low...")
-@click.option("--price", help="Of one device, e.g. '2.5 USD/h'.  [default: the one that ships]")
+@price_option
 @click.option("--assume-fits", is_flag=True, help="Keep points that do not fit in memory.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work.")
@@ -73,16 +41,20 @@ def size_option(*names: str, default: str, text: str) -> Callable[[Command], Com
 @output_option
 @out_option
 def sweep(
-    model: list[str],
-    hardware: list[str],
-    changes: dict[str, str],
-    hardware_changes: dict[str, str],
-    output: OutputForm,
-    out: Path | None,
+    asked: Choices,
+    where: tuple[str, ...],
+    slo: tuple[str, ...],
+    pareto: str | None,
+    sort: str | None,
+    top: int | None,
+    columns: list[str],
+    price: str | None,
+    assume_fits: bool,
     jobs: int,
     dask: str | None,
     resume: bool,
-    **options: Any,
+    output: OutputForm,
+    out: Path | None,
 ) -> None:
     """Predict a whole grid: every option takes lists and ranges.
 
@@ -97,17 +69,20 @@ def sweep(
       roofcast sweep -m llama-3-8b -H h100-sxm-80gb --set-hw memory.bandwidth=1TB/s..8TB/s*1.2 --dtype bf16
       roofcast sweep -m llama-3-8b -H h100-sxm-80gb -p 128-8192+64 -b 1-64+1 --out grid.parquet --jobs 2
     """
-    from simulator.explore.sweep.space import COUNTS, NAMES, build_space
     from simulator.explore.sweep.sweep import describe_left_out, make_plan, run_plan
     from simulator.explore.sweep.writers import STREAMED, write_sweep
 
-    for name, given in (("-m", model), ("-H", hardware)):
-        if not given:
-            raise InputError(f"sweep needs {name}: one or several names")
-    named = {"model": model, "hardware": hardware} | {name: options.pop(name) or None for name in NAMES[2:]}
-    named["dtype"] = named["dtype"] or "fp16"
-    space = build_space(named, hardware_changes, changes, {name: options.pop(name) for name in COUNTS})
-    plan = make_plan(space, **options)
+    plan = make_plan(
+        asked.make_space(),
+        where=where,
+        slo=slo,
+        pareto=pareto,
+        sort=sort,
+        top=top,
+        columns=columns,
+        price=price,
+        assume_fits=assume_fits,
+    )
     form = "" if out is None else out.suffix.lower()
     if out is not None and form in STREAMED:
         if output not in ("table", form[1:]):

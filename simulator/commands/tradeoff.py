@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import click
 
-from simulator.commands.options import FILE, deliver, out_option, output_option, warn, warn_of_bound
-from simulator.commands.setting import make_setting, setting_options
+from simulator.commands.delivery import deliver, warn, warn_of_bound
+from simulator.commands.options import FILE, WRITTEN, out_option, output_option
+from simulator.commands.setting import AskedSetting, setting_options
 from simulator.errors import InputError
 from simulator.report.output import OutputForm
 
@@ -34,7 +35,7 @@ AGAINST = ("idealized_runtime", "cost", "energy", "flops", "parameters")
 @click.option(
     "--min-models", type=click.IntRange(2), default=5, show_default=True, help="Scenarios that --min-tau judges."
 )
-@click.option("--plot", type=FILE, help="Draw accuracy against cost: a .svg or .png file.")
+@click.option("--plot", type=WRITTEN, help="Draw accuracy against cost: a .svg or .png file.")
 @setting_options("a100-sxm-80gb")
 @output_option
 @out_option
@@ -45,13 +46,13 @@ def tradeoff(
     compare: str | None,
     runtimes: Path | None,
     scenarios: tuple[str, ...],
-    by: Any,
+    by: Literal["rows", "scenarios", "models", "agreement"],
     min_tau: float | None,
     min_models: int,
     plot: Path | None,
     output: OutputForm,
     out: Path | None,
-    **options: Any,
+    setting: AskedSetting,
 ) -> None:
     """Set what models can do against what they cost: Pareto frontier, ranks, and how far two rankings agree.
 
@@ -71,13 +72,13 @@ def tradeoff(
     if runtimes is not None and against != "idealized_runtime":
         raise InputError("--runtimes are runtimes: they go with --against idealized_runtime")
     scores = read_scores(table, metric)
-    found, missing = find_tradeoff(scores.rows, scenarios, against, compare, make_setting(**options), runtimes)
+    found, missing = find_tradeoff(scores.rows, scenarios, against, compare, setting.resolve(), runtimes)
     text = report_tradeoff(found, by, output, ENOUGH if min_tau is None else min_tau, min_models)
     deliver(text, out, {} if plot is None else {plot: draw_tradeoff(found, metric, plot)})
     if scores.left_out:
         warn(f"{scores.left_out} rows of {table} have no model or no {metric} and are left out")
     if missing:
         warn(f"{runtimes} has no runtime of {', '.join(missing)}: left out")
-    warn_of_bound(found.basis["basis"], options["calibration"], options["hardware"])
+    warn_of_bound(found.basis["basis"], setting.calibration, setting.hardware)
     if min_tau is not None:
         check_agreement(found.points, min_tau, min_models)

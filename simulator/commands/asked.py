@@ -1,0 +1,186 @@
+"""What the options of the one table ask: of one model on one device, or every combination of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from simulator.errors import InputError
+
+if TYPE_CHECKING:
+    from simulator.explore.compare import Comparison
+    from simulator.explore.sweep.space import Space
+    from simulator.inputs.deployment import Deployment
+    from simulator.inputs.hardware import Hardware
+    from simulator.inputs.workload import Workload
+    from simulator.prediction import Question
+    from simulator.timing.efficiency import Profile
+
+
+class Counts(NamedTuple):
+    """Token counts and batch sizes, one or several of each."""
+
+    prompt_tokens: list[int]
+    output_tokens: list[int]
+    batch_size: list[int]
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Counts:
+        """The counts among the values of options, one or a list."""
+        values = (given[name] for name in cls._fields)
+        return cls(*(value if isinstance(value, list) else [value] for value in values))
+
+    @property
+    def workload(self) -> Workload:
+        """Every combination, as arrays that broadcast; plain numbers where there is one of each."""
+        import numpy as np
+
+        from simulator.inputs.workload import Workload
+
+        single = all(len(values) == 1 for values in self)
+        return Workload(*([values[0] for values in self] if single else np.ix_(*self)))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One model on one device: names as they were given, None where nothing was, and the requests."""
+
+    model: str
+    hardware: str
+    calibration: str | None
+    stack: str | None
+    deployment: Deployment
+    counts: Counts
+    changes: Mapping[str, str]
+    hardware_changes: Mapping[str, str]
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Asked:
+        """Make it of the values of options by name.
+
+        Raises:
+            InputError: a format that does not exist.
+        """
+        from simulator.inputs.deployment import Deployment
+
+        return cls(
+            given["model"],
+            given["hardware"],
+            given["calibration"],
+            given["stack"],
+            Deployment(**{field.name: given[field.name] for field in fields(Deployment)}),
+            Counts.read(given),
+            given["changes"],
+            given["hardware_changes"],
+        )
+
+    def with_counts(self, **counts: list[int]) -> Asked:
+        """The same of other counts."""
+        return replace(self, counts=self.counts._replace(**counts))
+
+    def resolve(self) -> Question:
+        """The question.
+
+        Raises:
+            InputError: a name, file, layout, change or count that is wrong.
+        """
+        from simulator.inputs.what_if import read_scalar
+        from simulator.prediction import resolve
+
+        return resolve(
+            self.model,
+            *find_place(self.hardware, self.hardware_changes, self.calibration, self.stack),
+            self.stack,
+            self.deployment,
+            self.counts.workload,
+            {field: read_scalar(text) for field, text in self.changes.items()},
+        )
+
+
+def find_place(
+    hardware: str, changes: Mapping[str, str], calibration: str | None, stack: str | None
+) -> tuple[str | Hardware, str | Profile | None]:
+    """The device with its changes, and the profile: the device's own, as it was, unless another is named.
+
+    Raises:
+        InputError: a name, file or change that is wrong.
+    """
+    from simulator.inputs.what_if import change_hardware
+    from simulator.prediction import choose_profile
+
+    changed = change_hardware(hardware, changes) if changes else hardware
+    return changed, choose_profile(hardware, stack, calibration)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Several models on several devices; of a list that was not given, one None. ``layout`` is by field of
+    ``Deployment``."""
+
+    models: list[str]
+    devices: list[str]
+    calibrations: Sequence[str | None]
+    stacks: Sequence[str | None]
+    layout: Mapping[str, Sequence[int | str | None]]
+    counts: Counts
+    changes: Mapping[str, str]
+    hardware_changes: Mapping[str, str]
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Choices:
+        """Make it of the values of options by name.
+
+        Raises:
+            InputError: no model or no device.
+        """
+        from simulator.inputs.deployment import Deployment
+
+        if not given["model"] or not given["hardware"]:
+            raise InputError("name a model and a device: -m NAME -H NAME, each as often as you like")
+        return cls(
+            given["model"],
+            given["hardware"],
+            given["calibration"] or [None],
+            given["stack"] or [None],
+            {field.name: given[field.name] or [None] for field in fields(Deployment)},
+            Counts.read(given),
+            given["changes"],
+            given["hardware_changes"],
+        )
+
+    def compare(self, baseline: int = 1) -> Comparison:
+        """Answer every combination that is possible.
+
+        Raises:
+            InputError: as ``explore.compare.compare``, or a format that does not exist.
+            ImpossibleError: no combination is possible.
+        """
+        from simulator.explore import compare as explore
+        from simulator.inputs.deployment import Deployment
+        from simulator.inputs.library import load_model
+        from simulator.inputs.what_if import read_scalar
+        from simulator.inputs.workload import Workload
+
+        layouts = (dict(zip(self.layout, values, strict=True)) for values in product(*self.layout.values()))
+        return explore.compare(
+            [load_model(name) for name in self.models],
+            explore.list_places(self.devices, self.stacks, self.calibrations, self.hardware_changes),
+            [Deployment(**layout) for layout in layouts],  # type: ignore[arg-type]  # fields by their own names
+            [Workload(*counts) for counts in product(*self.counts)],
+            {field: read_scalar(text) for field, text in self.changes.items()},
+            baseline,
+        )
+
+    def make_space(self) -> Space:
+        """The axes of a sweep over every combination.
+
+        Raises:
+            InputError: a value that cannot be read.
+        """
+        from simulator.explore.sweep.space import build_space
+
+        places = {"model": self.models, "hardware": self.devices, "stack": self.stacks}
+        names = {**places, "calibration": self.calibrations, **self.layout}
+        return build_space(names, self.hardware_changes, self.changes, self.counts._asdict())
