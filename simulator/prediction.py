@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -265,29 +265,6 @@ def predict(
     deployment = Deployment(tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
     workload = Workload(prompt_tokens, output_tokens, batch_size)
     return answer(resolve(model, hardware, calibration, stack, deployment, workload, changes or {}))
-
-
-def predict_grid(
-    model: str | Path | Architecture | ModelSpec,
-    hardware: str | Path | Hardware,
-    calibration: str | Path | Profile | None = None,
-    *,
-    prompt_tokens: Sequence[int],
-    output_tokens: Sequence[int],
-    batch_size: Sequence[int],
-    **layout: Any,
-) -> Prediction:
-    """Predict every combination of the token counts and batch sizes; plain numbers where there is one of each.
-
-    Raises:
-        InputError: as ``predict``.
-    """
-    counts = (prompt_tokens, output_tokens, batch_size)
-    single = all(len(values) == 1 for values in counts)
-    axes = [values[0] for values in counts] if single else np.ix_(*counts)
-    return predict(
-        model, hardware, calibration, prompt_tokens=axes[0], output_tokens=axes[1], batch_size=axes[2], **layout
-    )
 
 
 def resolve(

@@ -13,7 +13,7 @@ from calibration.fit.selection import Selection, select_rows
 from simulator.errors import InputError
 from simulator.explore.matching import match_measurement
 from simulator.inputs.measurements import METRICS, Measurement, read_table, write_table
-from simulator.prediction import predict, predict_grid
+from simulator.prediction import predict
 
 COLUMNS = (
     "source,model,hardware,stack,tp,pp,weight_dtype,activation_dtype,kv_dtype,batch_size,prompt_tokens,output_tokens,"
@@ -240,7 +240,7 @@ def test_a_prediction_without_a_measurement_says_so(tmp_path: Path, changes: dic
 
 def test_only_a_single_request_has_a_measurement(tmp_path: Path) -> None:
     write_table(tmp_path / "table.csv", [ROW])
-    several = predict_grid("gptj-6b", "a100-sxm-80gb", prompt_tokens=[1, 512], output_tokens=[32], batch_size=[1])
+    several = predict("gptj-6b", "a100-sxm-80gb", prompt_tokens=[1, 512], output_tokens=32)
     with pytest.raises(InputError, match="single request"):
         match_measurement(tmp_path / "table.csv", several)
 

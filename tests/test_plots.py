@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -26,7 +27,7 @@ from simulator.explore.latency_points import find_points
 from simulator.explore.sensitivity import find_sensitivity
 from simulator.inputs.measurements import read_table
 from simulator.metrics.rates import find_price
-from simulator.prediction import Prediction, predict_grid
+from simulator.prediction import Prediction
 from simulator.report.plots import latency, pareto, roofline, tornado, waterfall
 from simulator.report.plots.text import draw_bar
 from simulator.timing.efficiency import load_profile
@@ -71,7 +72,8 @@ def ask(**asked: Any) -> Prediction:
 def ask_over(axis: str, values: list[int], **asked: Any) -> Prediction:
     """A prediction over one axis."""
     counts = {"prompt_tokens": [512], "output_tokens": [16], "batch_size": [1]} | {axis: values}
-    return predict_grid("ai21-j1-large", "a100-sxm-80gb", **counts, **asked)
+    axes = dict(zip(counts, np.ix_(*counts.values()), strict=True))
+    return simulator.predict("ai21-j1-large", "a100-sxm-80gb", **axes, **asked)
 
 
 def find_residuals() -> residual_plot.Residuals:

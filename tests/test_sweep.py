@@ -590,7 +590,7 @@ def test_the_command_answers_in_every_form(tmp_path: Path) -> None:
     out = tmp_path / "a.csv"
     assert invoke(*arguments, "--out", str(out)).stdout == ""
     assert out.read_text().rstrip() == result.stdout.rstrip()
-    none = invoke(*arguments, "--where", "e2e_s<0", "--out", str(out))
+    none = invoke(*arguments, "--where", "e2e_s<0", "--out", str(out), "--force")
     assert "no point meets the conditions" in none.stderr
     assert out.read_text().count("\n") == 1
 

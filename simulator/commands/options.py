@@ -168,12 +168,13 @@ def gather(name: str, options: Mapping[str, Decorator], make: Callable[[Mapping[
     def add(command: Verb) -> Verb:
         @wraps(command)
         def run(**given: Any) -> Any:
-            made = make({key: given.pop(key) for key in options})
-            return command(**given, **{name: made})
+            answer = make({key: given.pop(key) for key in options})
+            return command(**given, **{name: answer})
 
+        made: Verb = run
         for option in reversed([*options.values()]):
-            run = option(run)
-        return run
+            made = option(made)
+        return made
 
     return add
 

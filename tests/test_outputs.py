@@ -1,0 +1,103 @@
+"""What commands write: whole, never over what they read, and over what is there only where they are told to."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli import app
+from simulator.commands.options import Written
+
+ROOT = Path(__file__).resolve().parents[1]
+ROWS = str(ROOT / "calibration" / "tables" / "narayanan-2023-a100-30-rows.csv")
+ASKED = ("-m", "gptj-6b", "-H", "a100-sxm-80gb")
+FIT = ("--hardware", "a100-sxm-80gb", "--stack", "megatron-lm-2022")
+WRITERS = {  # a command for each way of writing, but for the file
+    "predict": ("predict", *ASKED, "--out"),
+    "plot": ("plot", "waterfall", *ASKED, "-O"),
+    "sweep": ("sweep", *ASKED, "-b", "1,2", "--out"),
+    "fit": ("calibrate", "fit", ROWS, *FIT, "--out"),
+    "show": ("calibrate", "show", "a100-sxm-80gb--megatron-lm-2022", "--plot"),
+}
+ENDINGS = {"plot": ".svg", "sweep": ".csv", "fit": ".yaml", "show": ".svg"}
+
+
+def run(*arguments: str) -> str | None:
+    """Run a command; what it refused, or None."""
+    done = CliRunner().invoke(app, arguments)
+    return None if done.exception is None else str(done.exception)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_that_is_there_stays_unless_forced(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out{ENDINGS.get(name, '.txt')}"
+    path.write_text("older")
+    assert run(*WRITERS[name], str(path)) == f"{path}: is there already; --force writes over it"
+    assert path.read_text() == "older"
+    assert run(*WRITERS[name], str(path), "--force") is None
+    assert path.read_text() != "older"
+
+
+def test_nothing_is_written_over_what_is_read_even_where_forced(tmp_path: Path) -> None:
+    model = tmp_path / "own.yaml"
+    model.write_text((ROOT / "simulator" / "inputs" / "architectures" / "gptj-6b.yaml").read_text())
+    link = tmp_path / "link.yaml"
+    link.symlink_to(model)
+    before = model.read_text()
+    for target in (model, link):
+        refused = run("predict", "-m", str(model), "-H", "a100-sxm-80gb", "--out", str(target), "--force")
+        assert refused == f"{target}: is read by this command; write elsewhere"
+    refused = run("compare", "-m", f"gptj-6b,{model}", "-H", "a100-sxm-80gb", "--out", str(model), "--force")
+    assert refused is not None
+    assert model.read_text() == before
+
+
+def test_two_answers_do_not_go_to_one_file(tmp_path: Path) -> None:
+    scores, path = str(ROOT / "docs" / "examples" / "scores.csv"), str(tmp_path / "x.svg")
+    assert run("tradeoff", scores, "--plot", path, "--out", path) == f"{path}: two answers are to be written to it"
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_sweep_goes_on_over_its_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    assert run(*WRITERS["sweep"], str(path)) is None
+    assert run(*WRITERS["sweep"], str(path), "--resume") is None
+
+
+def list_leaves(command: click.Command) -> list[click.Command]:
+    """Every command that is no group."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        parts = [command.get_command(context, name) for name in command.list_commands(context)]
+        return [leaf for part in parts if part is not None for leaf in list_leaves(part)]
+    return [command]
+
+
+def test_every_command_that_writes_can_be_forced() -> None:
+    writers = [one for one in list_leaves(app) if any(isinstance(part.type, Written) for part in one.params)]
+    assert len(writers) > 20
+    assert all("force" in [part.name for part in one.params] for one in writers)
+
+
+def test_layouts_and_requests_are_asked_for_by_the_names_of_their_fields() -> None:
+    from dataclasses import fields
+
+    from simulator.commands.options import LAYOUT, REQUEST
+    from simulator.inputs.deployment import Deployment
+    from simulator.inputs.workload import Workload
+
+    assert [row.name for row in LAYOUT] == [field.name for field in fields(Deployment)]
+    assert [row.name for row in REQUEST] == [field.name for field in fields(Workload)]
+    for row in LAYOUT:
+        assert row.default == getattr(Deployment(), row.name)
+
+
+def test_one_question_is_the_same_in_its_three_forms() -> None:
+    asked = (*ASKED, "--tp", "2", "-p", "64", "-n", "8", "-b", "4", "-o", "json")
+    times = []
+    for verb, key in (("predict", "predictions"), ("compare", "rows"), ("sweep", "rows")):
+        done = CliRunner().invoke(app, [verb, *asked])
+        times.append(json.loads(done.stdout)[key][0]["e2e_s"])
+    assert times[1:] == pytest.approx([times[0]] * 2, rel=1e-12)
