@@ -47,7 +47,9 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[calibrate]'
+	$(BIN)/python -m pip install --quiet --editable '.[calibrate,formulas,telemetry]'
+	@# An environment may forbid Python to keep the bytecode of what it runs.
+	$(BIN)/python -m compileall -q cli.py calibration simulator hardware_specs
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core

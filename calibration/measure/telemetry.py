@@ -174,13 +174,17 @@ class Device:
 
 @contextmanager
 def open_device(index: int, say: Callable[[str], object]) -> Iterator[Device | None]:
-    """Open a device for the length of a block; None where there is no driver or no device at all.
+    """Open a device for the length of a block; None where there is no NVML, no driver or no device at all.
 
     Raises:
         InputError: no device of that index, or NVML cannot start.
     """
-    import pynvml  # here, so that nobody loads it who only reads records
-
+    try:
+        import pynvml  # here, so that nobody loads it who only reads records
+    except ImportError:
+        say_once(say, "no telemetry: pip install 'roofcast[telemetry]'")
+        yield None
+        return
     if not start_nvml(pynvml):
         say_once(say, "no telemetry: no NVIDIA driver")
         yield None

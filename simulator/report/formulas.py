@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from simulator.costs.formulas import COLUMNS, SYMBOLS, Formula, derive_formulas, read_values
@@ -18,8 +19,10 @@ def report_formulas(model: str | None, stack: str, notation: str, given: Mapping
     """Every operator's costs, with numbers put in for the symbols that are given.
 
     Raises:
-        InputError: an unknown name, or a value that is not a whole number.
+        InputError: an unknown name, a value that is not a whole number, or SymPy is not installed.
     """
+    if find_spec("sympy") is None:
+        raise InputError("formulas need SymPy: pip install 'roofcast[formulas]'")
     numbers = {name: read_number(name, text) for name, text in given.items() if name != "model"}
     valued = load_model(given["model"]) if "model" in given else None
     software = load_stack(stack)
