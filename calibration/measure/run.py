@@ -19,10 +19,11 @@ from calibration.measure.benchmarks.bench import Bench, Sample, Suite
 from calibration.measure.benchmarks.suite import LIMITS_S, Plan, describe_case, make_measure, plan_suite, run_suite
 from calibration.measure.device import describe_accelerator, describe_cpu, make_bench, open_device, take_best
 from calibration.measure.hardware_file import write_hardware
+from calibration.measure.sheet import find_sheet
 from calibration.measure.telemetry import Record, watch
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import HARDWARE_FOLDER, list_ids, load_hardware
+from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import HELD_OUT, OWN_SOURCE, Measurement, read_table, write_table
 from simulator.inputs.stack import Stack
 
@@ -120,7 +121,7 @@ def describe_hardware(bench: Bench, dtypes: list[str], named: str | None, paths:
     if bench.device.type == "cpu":
         write_hardware(paths.hardware, describe_cpu(dtypes, bench))
         return load_hardware(paths.hardware)
-    return find_shipped(bench)
+    return find_sheet(describe_accelerator(bench.device))
 
 
 def look_again(session: Session) -> Session:
@@ -129,26 +130,6 @@ def look_again(session: Session) -> Session:
     second = take_best(hardware, describe_cpu(list(hardware.compute.matrix_peak), session.bench))
     write_hardware(session.paths.hardware, second)
     return replace(session, hardware=second)
-
-
-def find_shipped(bench: Bench) -> Hardware:
-    """The shipped data sheet of a CUDA device, by its multiprocessors and memory.
-
-    Raises:
-        InputError: none, or more than one.
-    """
-    seen = describe_accelerator(bench.device)
-    shipped = [load_hardware(name) for name in list_ids(HARDWARE_FOLDER)]
-    # The driver keeps a little of the memory for itself.
-    fitting = [
-        one
-        for one in shipped
-        if one.compute.units == seen.units and 0.9 < seen.memory_bytes / one.memory.capacity < 1.05
-    ]
-    if len(fitting) != 1:
-        found = ", ".join(one.id for one in fitting) or "none"
-        raise InputError(f"data sheets of {seen.name} with {seen.units} multiprocessors: {found}; name one with -H")
-    return fitting[0]
 
 
 def measure(session: Session, rows: list[Measurement], budget_s: float, say: Say, tick: Callable[[int], None]) -> int:
@@ -229,8 +210,11 @@ def list_plan(device: str, suite: Suite, seed: int, hardware: str | None, stack:
     """
     bench = open_bench(device, suite, stack)
     dtypes = DTYPES[bench.device.type]
-    if hardware is not None:
-        dtypes = [dtype for dtype in dtypes if dtype in load_hardware(hardware).compute.matrix_peak]
+    sheet = None if hardware is None else load_hardware(hardware)
+    if sheet is None and bench.device.type == "cuda":
+        sheet = find_sheet(describe_accelerator(bench.device))
+    if sheet is not None:
+        dtypes = [dtype for dtype in dtypes if dtype in sheet.compute.matrix_peak]
     plan = plan_suite(suite, bench, dtypes, seed)
     lines = [describe_case(case) for case in plan.cases] + plan.left_out
     return "\n".join([*lines, f"{len(plan.cases)} cases"])

@@ -1,0 +1,50 @@
+"""The data sheet of the device in front: the one whose driver prints its name, or none."""
+
+from __future__ import annotations
+
+from calibration.measure.device import Accelerator
+from simulator.errors import InputError, nearest
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import HARDWARE_FOLDER, list_ids, load_hardware
+
+# Of the memory that the sheet states: torch keeps back what its context takes, and drivers differ a little.
+MEMORY_SHARE = (0.9, 1.1)
+
+
+def find_sheet(seen: Accelerator) -> Hardware:
+    """Return the shipped sheet with the name that torch prints; multiprocessors, memory and capability confirm it.
+
+    Raises:
+        InputError: no sheet has the name, or the one that has it is of another device (a part of it, as under MIG).
+    """
+    sheets = [load_hardware(name) for name in list_ids(HARDWARE_FOLDER)]
+    named = [one for one in sheets if seen.name in (one.reported_as or ())]
+    if not named:
+        owners = {printed: one.id for one in sheets for printed in one.reported_as or ()}
+        near = nearest(seen.name, owners)
+        like = "one of hardware_specs" if near is None else owners[near]
+        raise InputError(
+            f"no data sheet is of {describe(seen)}; write one like {like} with reported_as: [{seen.name}], "
+            "or name a sheet with -H"
+        )
+    fitting = [one for one in named if is_confirmed(one, seen)]
+    if len(fitting) != 1:
+        others = ", ".join(f"{one.id} has {one.compute.units}, {one.memory.capacity / 1e9:.1f} GB" for one in named)
+        raise InputError(f"this is {describe(seen)}, but {others}: a part of it, or another card; name a sheet with -H")
+    return fitting[0]
+
+
+def is_confirmed(sheet: Hardware, seen: Accelerator) -> bool:
+    """Whether a device has a sheet's multiprocessors, about its memory and, where CUDA tells, its capability."""
+    low, high = MEMORY_SHARE
+    capability = ".".join(map(str, seen.capability))
+    return (
+        sheet.compute.units == seen.units
+        and low < seen.memory_bytes / sheet.memory.capacity < high
+        and (sheet.vendor != "NVIDIA" or sheet.compute.capability in (None, capability))
+    )
+
+
+def describe(seen: Accelerator) -> str:
+    """What torch says of a device, in words."""
+    return f"{seen.name!r} with {seen.units} multiprocessors and {seen.memory_bytes / 1e9:.1f} GB"
