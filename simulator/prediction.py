@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from simulator.costs.footprint import Footprint, measure_footprint
+from simulator.costs.request import RequestPasses, Work, build_request
 from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
@@ -24,8 +25,8 @@ from simulator.metrics.utilisation import find_mbu, find_mfu
 from simulator.numbers import Number
 from simulator.timing.device import describe_device
 from simulator.timing.efficiency import Factors, Profile, find_profile, load_profile
-from simulator.timing.request import RequestTime, Times, Work, combine_times, count_parts, find_throughput, time_request
-from simulator.timing.step import Machine, find_bound
+from simulator.timing.passes import Machine, find_bound
+from simulator.timing.request import RequestTime, Times, combine_times, find_throughput, time_request
 from simulator.timing.uncertainty import Intervals, find_intervals
 
 DEFAULT_STACK = "ideal"
@@ -69,9 +70,14 @@ class Question:
         measured = (self.profile.hardware, self.profile.stack)
         return "calibrated" if measured == (self.hardware.id, self.work.stack.id) else "transfer"
 
+    @cached_property
+    def passes(self) -> RequestPasses:
+        """The forward passes of the request."""
+        return build_request(self.work)
+
     def times(self, factors: Factors | None) -> RequestTime:
         """Time the request with other factors than the profile's."""
-        return time_request(self.work, self.machine._replace(factors=factors))
+        return time_request(self.passes, self.machine._replace(factors=factors))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,8 +177,8 @@ class Prediction:
     def mbu(self) -> Number:
         """Model bandwidth utilisation of decode; NaN where there is one output token."""
         work, machine = self.question.work, self.question.machine
-        parts = count_parts(work.deployment, work.workload.batch_size)
-        return find_mbu(self.request.decode_step, self.tpot_s, machine.device, work.deployment.pp, parts)
+        passes = self.question.passes
+        return find_mbu(passes.decode, self.tpot_s, machine.device, work.deployment.pp, passes.micro_batches)
 
     @property
     def basis(self) -> str:
@@ -314,15 +320,11 @@ def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, p
     return Machine(
         describe_device(hardware, deployment, stack),
         find_bandwidth(hardware, d.tp),
-        find_bandwidth(hardware, d.ep if d.expert_copies > 1 else 1),
+        find_bandwidth(hardware, d.ep if d.expert_replicas > 1 else 1),
         find_bandwidth(hardware, d.tp * d.pp if d.pp > 1 else 1),
         find_direct_bytes(hardware, stack, d.tp),
         d.tp,
         d.ep,
-        stack.is_eager(decoding=False),
-        stack.is_eager(decoding=True),
-        stack.encodes_text,
-        stack.allocates_cache,
         None if profile is None else profile.values,
     )
 
@@ -367,4 +369,4 @@ def resolve_profile(
 
 def answer(question: Question) -> Prediction:
     """Time a resolved question."""
-    return Prediction(question, time_request(question.work, question.machine))
+    return Prediction(question, time_request(question.passes, question.machine))

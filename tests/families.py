@@ -3,16 +3,32 @@
 Written out here and not taken from the shipped files, so that the two are independent.
 """
 
+from collections import Counter
 from typing import Any
 
 from hypothesis import strategies as st
 
-from simulator.inputs.architecture import Architecture
+from simulator.inputs.architecture import Architecture, LayerGroup
 from simulator.prediction import Prediction
 
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
 LLAMA_LIKE: dict[str, Any] = {"gated_mlp": True, "norm_bias": False}
 DEEPSEEK_HEADS = {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
+
+
+def make_groups(layers: int, full: int | None = None, dense: int | None = None) -> tuple[LayerGroup, ...]:
+    """Groups of layers of which the first ``full`` see all tokens and the first ``dense`` have no experts."""
+    kinds: Counter[tuple[str | None, str | None]] = Counter()
+    for layer in range(layers):
+        mixer = None if full is None else "attention" if layer < full else "window_attention"
+        kinds[mixer, None if dense is None else "dense" if layer < dense else "experts"] += 1
+    return tuple(LayerGroup(count, *kind) for kind, count in kinds.items())
+
+
+def count_layers(a: Architecture, kind: str) -> int:
+    """Layers whose mixer or feed-forward part is of a kind."""
+    return sum(group.count for group in a.groups if kind in (group.mixer, group.feed_forward))
+
 
 # Dubey et al. 2024 (arXiv 2407.21783), table 3.
 LLAMA = Architecture(4096, 32, 32, 14336, 128256, 131072, num_key_value_heads=8, **LLAMA_LIKE)
@@ -24,7 +40,7 @@ GEMMA = Architecture(
     num_key_value_heads=1,
     head_dim=256,
     sliding_window=512,
-    num_full_attention_layers=4,
+    layers=make_groups(26, full=4),
     tie_word_embeddings=True,
     **LLAMA_LIKE,
 )
@@ -56,7 +72,7 @@ DEEPSEEK_LITE = Architecture(
     num_experts_per_tok=6,
     moe_intermediate_size=1408,
     shared_expert_intermediate_size=2816,
-    num_dense_layers=1,
+    layers=make_groups(27, dense=1),
     **LLAMA_LIKE,
 )
 # DeepSeek-AI 2024 (arXiv 2412.19437), section 4.2.
@@ -68,7 +84,7 @@ DEEPSEEK = Architecture(
     num_experts_per_tok=8,
     moe_intermediate_size=2048,
     shared_expert_intermediate_size=2048,
-    num_dense_layers=3,
+    layers=make_groups(61, dense=3),
     **LLAMA_LIKE,
 )
 FAMILIES = {
@@ -96,7 +112,7 @@ def small_models(draw: st.DrawFn, *structures: str) -> Architecture:
         names = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
         fields = {name: draw(widths) for name in names} | {"q_lora_rank": draw(st.none() | widths)}
     if "window" in structures:
-        fields |= {"sliding_window": draw(widths), "num_full_attention_layers": draw(st.integers(0, layers))}
+        fields |= {"sliding_window": draw(widths)}
     if "experts" in structures:
         experts = draw(st.integers(1, 12))
         fields |= {
@@ -105,8 +121,9 @@ def small_models(draw: st.DrawFn, *structures: str) -> Architecture:
             "moe_intermediate_size": draw(widths),
             "shared_expert_intermediate_size": draw(st.none() | widths),
             "shared_expert_gate": draw(st.booleans()),
-            "num_dense_layers": draw(st.integers(0, layers)),
         }
+    full = draw(st.integers(0, layers)) if "window" in structures else None
+    dense = draw(st.integers(0, layers)) if "experts" in structures else None
     return Architecture(
         hidden_size=draw(widths),
         num_hidden_layers=layers,
@@ -115,6 +132,7 @@ def small_models(draw: st.DrawFn, *structures: str) -> Architecture:
         vocab_size=draw(st.integers(1, 100)),
         max_position_embeddings=1000,
         gated_mlp=draw(st.booleans()),
+        layers=make_groups(layers, full, dense),
         **fields,
     )
 

@@ -7,21 +7,34 @@ from typing import Any
 
 import pytest
 import torch
-from families import DEEPSEEK, DEEPSEEK_LITE, FAMILIES, GEMMA, LLAMA, MISTRAL, PROFILE, any_model, small_models, times
+from families import (
+    DEEPSEEK,
+    DEEPSEEK_LITE,
+    FAMILIES,
+    GEMMA,
+    LLAMA,
+    MISTRAL,
+    PROFILE,
+    any_model,
+    count_layers,
+    make_groups,
+    small_models,
+    times,
+)
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from simulator import predict
-from simulator.costs.attention import Tokens
+from simulator.costs.batch import Batch, decode_batch, prefill_batch
 from simulator.costs.footprint import measure_footprint
-from simulator.costs.model import build_step, count_model_flops, decode_tokens, list_all, prefill_tokens, sum_cost
 from simulator.costs.operators import attention
+from simulator.costs.parameters import count_parameters
+from simulator.costs.passes import build_pass, count_model_flops, list_all, sum_cost
 from simulator.inputs.architecture import Architecture, check_architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_stack
-from simulator.inputs.parameters import count_parameters
 
 ONE = Deployment()
 IDEAL = load_stack("ideal")
@@ -32,8 +45,8 @@ sum_kv_bytes = partial(sum_cost, cost="kv_bytes")
 counts = st.integers(1, 60)
 
 
-def step_of(a: Architecture, tokens: Tokens, d: Deployment = ONE) -> Any:
-    return build_step(a, d, IDEAL, tokens)
+def step_of(a: Architecture, tokens: Batch, d: Deployment = ONE) -> Any:
+    return build_pass(a, d, IDEAL, tokens)
 
 
 def count_cache(a: Architecture, context: int, d: Deployment = ONE, batch: int = 1) -> float:
@@ -48,7 +61,7 @@ def test_half_of_the_kv_heads_are_half_of_the_kv_bytes(a: Architecture, context:
     twice = replace(a, num_attention_heads=2 * a.num_attention_heads, num_key_value_heads=2 * a.kv_heads)
     half = replace(twice, num_key_value_heads=a.kv_heads)
     assert count_cache(twice, context, batch=batch) == 2 * count_cache(half, context, batch=batch)
-    for tokens in (prefill_tokens(context, batch), decode_tokens(context, batch)):
+    for tokens in (prefill_batch(context, batch), decode_batch(context, batch)):
         assert sum_kv_bytes(step_of(twice, tokens)) == 2 * sum_kv_bytes(step_of(half, tokens))
 
 
@@ -68,15 +81,15 @@ def test_kv_heads_fewer_than_devices_are_on_several_of_them(tp: int, kv_heads: i
     one_head = 2 * 128 * 2 * 32 * 1000  # keys and values of 128 numbers of two bytes, in 32 layers, for 1000 tokens
     assert count_cache(a, 1000) == kv_heads * one_head
     assert count_cache(a, 1000, d) == copies * kv_heads * one_head
-    read = sum_kv_bytes(build_step(a, d, IDEAL, decode_tokens(999, 1)))  # of one device: 999 are read, one is written
+    read = sum_kv_bytes(build_pass(a, d, IDEAL, decode_batch(999, 1)))  # of one device: 999 are read, one is written
     assert read == max(kv_heads / tp, 1) * one_head
-    (qkv,) = (op for _, op in list_all(step_of(a, decode_tokens(1, 1), d)) if op.name == "qkv projection")
+    (qkv,) = (op for _, op in list_all(step_of(a, decode_batch(1, 1), d)) if op.name == "qkv projection")
     assert qkv.n == 128 * (32 / tp + 2 * max(kv_heads / tp, 1))
 
 
 @given(any_model, counts, st.integers(1, 9))
 def test_one_device_sends_nothing(a: Architecture, p: int, batch: int) -> None:
-    for tokens in (prefill_tokens(p, batch), decode_tokens(p, batch)):
+    for tokens in (prefill_batch(p, batch), decode_batch(p, batch)):
         assert not any(operator.message_bytes for _, operator in list_all(step_of(a, tokens)))
 
 
@@ -114,7 +127,8 @@ def test_a_window_reads_the_tokens_that_some_query_sees(new: int, old: int, wind
 
 @given(small_models("window"), counts)
 def test_each_layer_keeps_the_tokens_that_it_may_see(a: Architecture, context: int) -> None:
-    layers = [context] * a.full_layers + [min(context, a.sliding_window)] * (a.num_hidden_layers - a.full_layers)
+    full, windowed = (count_layers(a, kind) for kind in ("attention", "window_attention"))
+    layers = [context] * full + [min(context, a.sliding_window)] * windowed
     assert count_cache(a, context) == sum(layers) * 2 * a.kv_heads * a.head_size * 2
 
 
@@ -138,7 +152,7 @@ def test_a_window_as_long_as_the_context_is_none(
 def test_layers_that_alternate_lie_between_those_that_see_all_and_those_that_do_not(calibration: str) -> None:
     question = {"hardware": "a100-sxm-80gb", "calibration": calibration, "prompt_tokens": 16000, "stack": "ideal"}
     full = [26, 20, 4, 0]
-    answers = [predict(replace(GEMMA, num_full_attention_layers=layers), **question) for layers in full]
+    answers = [predict(replace(GEMMA, layers=make_groups(26, full=layers)), **question) for layers in full]
     for slower, faster in pairwise(answers):
         assert all(f < s for f, s in zip(times(faster), times(slower), strict=True))
         assert faster.kv_cache_bytes < slower.kv_cache_bytes
@@ -159,8 +173,8 @@ def test_the_cache_of_mistral_stops_growing_at_its_window() -> None:
 @given(any_model.filter(lambda a: not a.is_latent), counts, st.integers(1, 3))
 def test_reading_a_prompt_is_the_work_of_writing_it_token_by_token(a: Architecture, p: int, batch: int) -> None:
     """Of experts the expected work, a share of which may be rounded."""
-    at_once = sum_flops(build_step(a, ONE, ALL_LOGITS, prefill_tokens(p, batch)))
-    parts = [sum_flops(build_step(a, ONE, ALL_LOGITS, decode_tokens(c, batch))) for c in range(1, p + 1)]
+    at_once = sum_flops(build_pass(a, ONE, ALL_LOGITS, prefill_batch(p, batch)))
+    parts = [sum_flops(build_pass(a, ONE, ALL_LOGITS, decode_batch(c, batch))) for c in range(1, p + 1)]
     assert at_once == pytest.approx(sum(parts), rel=1e-12 if a.num_experts else 0)
 
 
@@ -168,17 +182,17 @@ def test_reading_a_prompt_is_the_work_of_writing_it_token_by_token(a: Architectu
 def test_what_a_model_asks_for_over_a_prompt_is_what_it_asks_for_over_its_tokens(
     a: Architecture, p: int, batch: int, pp: int
 ) -> None:
-    def count_body(tokens: Tokens) -> float:
+    def count_body(tokens: Batch) -> float:
         return count_model_flops(a, Deployment(pp=pp), tokens) - 2 * batch * a.hidden_size * a.vocab_size
 
-    parts = [count_body(decode_tokens(c, batch)) for c in range(1, p + 1)]
-    assert count_body(prefill_tokens(p, batch)) == pytest.approx(sum(parts), rel=1e-11)
+    parts = [count_body(decode_batch(c, batch)) for c in range(1, p + 1)]
+    assert count_body(prefill_batch(p, batch)) == pytest.approx(sum(parts), rel=1e-11)
 
 
 @given(small_models("window"), counts, st.integers(1, 3))
 def test_a_masked_window_costs_unfused_attention_all_scores(a: Architecture, p: int, batch: int) -> None:
-    whole = replace(a, sliding_window=None, num_full_attention_layers=None)
-    costs = [sum_flops(build_step(model, ONE, UNFUSED, prefill_tokens(p, batch))) for model in (a, whole)]
+    whole = replace(a, sliding_window=None, layers=None)
+    costs = [sum_flops(build_pass(model, ONE, UNFUSED, prefill_batch(p, batch))) for model in (a, whole)]
     assert costs[0] == costs[1]
 
 
@@ -235,10 +249,10 @@ def run_latent(a: Architecture, batch: int, new: int, cached: int | None, tp: in
     return counter.get_total_flops(), sum(parameter.numel() for parameter in block.parameters())
 
 
-def count_block_flops(a: Architecture, tokens: Tokens, d: Deployment = ONE) -> float:
+def count_block_flops(a: Architecture, tokens: Batch, d: Deployment = ONE) -> float:
     """FLOPs of the attention block of one layer: all but the feed-forward block and the head."""
-    step = build_step(a, d, IDEAL, tokens)
-    operators = [op for groups in (step.layers, step.attention) for _, ops in groups for op in ops]
+    step = build_pass(a, d, IDEAL, tokens)
+    operators = [op for groups in (step.linear.layers, step.mixing) for _, ops in groups for op in ops]
     return sum(op.flops for op in operators if not op.name.startswith(("ffn", "experts", "shared", "router")))
 
 
@@ -252,8 +266,8 @@ def check_latent(a: Architecture, p: int, cached: int, batch: int, tp: int = 1) 
     prompt, numbers = run_latent(a, batch, p, None, tp)
     new, _ = run_latent(a, batch, 1, cached, tp)
     d = Deployment(tp=tp)
-    assert count_block_flops(a, prefill_tokens(p, batch), d) == prompt - mask(a, p, batch, tp)
-    assert count_block_flops(a, decode_tokens(cached + 1, batch), d) == new
+    assert count_block_flops(a, prefill_batch(p, batch), d) == prompt - mask(a, p, batch, tp)
+    assert count_block_flops(a, decode_batch(cached + 1, batch), d) == new
     if tp == 1:
         bare = replace(a, kv_lora_rank=None, num_key_value_heads=1, head_dim=1)  # 1 + 1 + 1 + 1 numbers a head and h
         others = count_parameters(bare) - a.num_hidden_layers * a.hidden_size * (2 * a.num_attention_heads + 2)
@@ -275,7 +289,7 @@ def test_deepseek_does_the_work_that_pytorch_counts(a: Architecture, tp: int) ->
 def test_latent_attention_keeps_576_numbers_a_token_and_layer_on_each_device(tp: int) -> None:
     """DeepSeek-V2, table 1: (d_c + d_h^R) l elements, equal to 2.25 groups of keys and values."""
     assert count_cache(DEEPSEEK, 1000, Deployment(tp=tp)) == tp * 576 * 61 * 1000 * 2
-    step = build_step(DEEPSEEK, Deployment(tp=tp), IDEAL, decode_tokens(999, 2))
+    step = build_pass(DEEPSEEK, Deployment(tp=tp), IDEAL, decode_batch(999, 2))
     assert sum_kv_bytes(step) == 576 * 61 * 1000 * 2 * 2
     grouped = replace(LLAMA, num_hidden_layers=61, num_key_value_heads=9, num_attention_heads=36, head_dim=128)
     assert count_cache(DEEPSEEK, 100) == count_cache(grouped, 100) / 4
@@ -283,9 +297,7 @@ def test_latent_attention_keeps_576_numbers_a_token_and_layer_on_each_device(tp:
 
 @given(small_models("latent"), counts, st.integers(1, 3))
 def test_absorbing_reads_the_matrices_that_unpacking_reads(a: Architecture, context: int, batch: int) -> None:
-    totals = [
-        sum_cost(step_of(a, tokens(context, batch)), "weight_bytes") for tokens in (prefill_tokens, decode_tokens)
-    ]
+    totals = [sum_cost(step_of(a, tokens(context, batch)), "weight_bytes") for tokens in (prefill_batch, decode_batch)]
     assert totals[0] == totals[1]
 
 
@@ -296,7 +308,7 @@ def test_a_decode_pass_reads_the_compressed_cache_that_is_kept(name: str) -> Non
     if load_stack(name).builds_as is None:
         kept = 27 * 576 * 2 * 1001
         assert answer.kv_cache_bytes == kept
-        assert sum_kv_bytes(answer.request.decode_step) == pytest.approx(kept, rel=2 / 1001)
+        assert sum_kv_bytes(answer.question.passes.decode) == pytest.approx(kept, rel=2 / 1001)
 
 
 @pytest.mark.parametrize("batch", [1, 8, 64])
@@ -330,7 +342,8 @@ def test_no_kind_of_attention_goes_beyond_the_device(name: str, tp: int, p: int,
         ({"kv_lora_rank": 512}, "kv_lora_rank is given, but not qk_nope_head_dim, qk_rope_head_dim, v_head_dim"),
         ({"v_head_dim": 128}, "v_head_dim is given, but not kv_lora_rank"),
         ({"sliding_window": 0}, "sliding_window is 0; it must be at least 1"),
-        ({"sliding_window": 9, "num_full_attention_layers": 33}, "num_full_attention_layers is past num_hidden_layers"),
+        ({"sliding_window": 9, "layers": make_groups(33, full=1)}, "layers add up to 33, and num_hidden_layers is 32"),
+        ({"layers": make_groups(32, full=1)}, "layers of window_attention, but no sliding_window"),
         ({"num_key_value_heads": 5}, "num_attention_heads 32 is not a multiple of num_key_value_heads 5"),
     ],
 )

@@ -9,10 +9,10 @@ from calibration.measure import device, stopwatch
 from calibration.measure.benchmarks import attention, decoder, elementwise, gemm, memory, suite
 from calibration.measure.benchmarks.bench import Bench, Case, Sample, Timing
 from calibration.measure.benchmarks.torch_model import count_pool
+from simulator.costs.parameters import count_parameters
 from simulator.errors import InputError
 from simulator.inputs.hardware import Compute, Hardware, Memory
 from simulator.inputs.library import load_model
-from simulator.inputs.parameters import count_parameters
 
 CPU = torch.device("cpu")
 DTYPES = ["fp32", "bf16"]

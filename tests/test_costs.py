@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.footprint import count_weights, measure_footprint
-from simulator.costs.layers import padded_vocabulary
-from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens, sum_cost
+from simulator.costs.kernels import padded_vocabulary
+from simulator.costs.parameters import count_parameters
+from simulator.costs.passes import Pass, build_pass, list_all, sum_cost
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_model, load_stack
-from simulator.inputs.parameters import count_parameters
 from simulator.inputs.stack import Stack
 
 sum_flops = partial(sum_cost, cost="flops")
@@ -172,9 +173,9 @@ def test_a_profiled_model_has_the_parameters_and_the_work_that_pytorch_counts(na
     rows = padded_vocabulary(a, d, MEGATRON)
     assert count_parameters(a) == count_numbers(build_oracle(a, a.vocab_size))
     assert count_weights(a, d, MEGATRON) == count_numbers(build_oracle(a, rows))
-    for tokens, new, cached in ((prefill_tokens(65, 3), 65, 0), (decode_tokens(778, 3), 1, 777)):
+    for tokens, new, cached in ((prefill_batch(65, 3), 65, 0), (decode_batch(778, 3), 1, 777)):
         flops, _ = run_oracle(a, rows, batch=3, new=new, cached=cached, tp=tp)
-        assert sum_flops(build_step(a, d, MEGATRON, tokens)) == flops
+        assert sum_flops(build_pass(a, d, MEGATRON, tokens)) == flops
 
 
 @given(architectures(), counts, counts, st.integers(1, 3))
@@ -185,8 +186,8 @@ def test_any_decoder_has_the_parameters_and_the_work_that_pytorch_counts(
     rows = padded_vocabulary(a, ONE, UNFUSED)
     prefill, _ = run_oracle(a, rows, batch, p, 0)
     decode, _ = run_oracle(a, rows, batch, 1, cached)
-    assert sum_flops(build_step(a, ONE, UNFUSED, prefill_tokens(p, batch))) == prefill
-    assert sum_flops(build_step(a, ONE, UNFUSED, decode_tokens(cached + 1, batch))) == decode
+    assert sum_flops(build_pass(a, ONE, UNFUSED, prefill_batch(p, batch))) == prefill
+    assert sum_flops(build_pass(a, ONE, UNFUSED, decode_batch(cached + 1, batch))) == decode
 
 
 @given(architectures(), counts, st.integers(1, 3))
@@ -195,21 +196,21 @@ def test_flash_attention_skips_the_masked_scores_and_the_head_reads_the_last_pos
 ) -> None:
     flops, square = run_oracle(a, a.vocab_size, batch, p, 0, read=slice(-1, None))
     masked = square * (p - 1) // (2 * p)  # p (p - 1) / 2 of p p scores
-    assert sum_flops(build_step(a, ONE, IDEAL, prefill_tokens(p, batch))) == flops - masked
+    assert sum_flops(build_pass(a, ONE, IDEAL, prefill_batch(p, batch))) == flops - masked
 
 
 @given(architectures(), counts, st.integers(1, 3))
 def test_reading_a_prompt_is_the_work_of_writing_it_word_by_word(a: Architecture, p: int, batch: int) -> None:
     stack = replace(IDEAL, logits="all")
-    at_once = sum_flops(build_step(a, ONE, stack, prefill_tokens(p, batch)))
-    assert at_once == sum(sum_flops(build_step(a, ONE, stack, decode_tokens(c, batch))) for c in range(1, p + 1))
+    at_once = sum_flops(build_pass(a, ONE, stack, prefill_batch(p, batch)))
+    assert at_once == sum(sum_flops(build_pass(a, ONE, stack, decode_batch(c, batch))) for c in range(1, p + 1))
 
 
 @pytest.mark.parametrize("name", ["gptj-6b", "openai-davinci", "bloom", "ai21-j1-large"])
 def test_eight_devices_share_the_work_of_one_and_the_rows_that_pad_the_vocabulary(name: str) -> None:
     a, eight, p = profiled(name), Deployment(tp=8), 96
     added = padded_vocabulary(a, eight, MEGATRON) - padded_vocabulary(a, ONE, MEGATRON)
-    alone, shared = (sum_flops(build_step(a, d, MEGATRON, prefill_tokens(p, 1))) for d in (ONE, eight))
+    alone, shared = (sum_flops(build_pass(a, d, MEGATRON, prefill_batch(p, 1))) for d in (ONE, eight))
     assert 8 * shared == alone + 2 * p * added * a.hidden_size
 
 
@@ -217,7 +218,7 @@ def test_eight_devices_share_the_work_of_one_and_the_rows_that_pad_the_vocabular
 def test_a_decode_pass_reads_every_matrix_once(a: Architecture, context: int) -> None:
     oracle = build_oracle(a, a.vocab_size)
     matrices = {id(m.weight): m.weight.numel() for m in oracle.modules() if isinstance(m, nn.Linear)}
-    step = build_step(a, ONE, IDEAL, decode_tokens(context, 1))
+    step = build_pass(a, ONE, IDEAL, decode_batch(context, 1))
     assert sum(count * operator.weight_bytes for count, operator in list_all(step)) == 2 * sum(matrices.values())
 
 
@@ -247,7 +248,7 @@ def test_a_token_of_opt_13b_fills_800_kib_of_cache_and_each_pass_adds_one() -> N
     opt = Architecture(5120, 40, 40, 20480, 50272, 2048)
     assert measure_footprint(opt, ONE, IDEAL, 1, 1, 1).kv_cache_bytes == 800 * 1024
     assert measure_footprint(opt, ONE, IDEAL, 100, 29, 2).kv_cache_bytes == 800 * 1024 * 128 * 2
-    moved = sum(n * op.kv_bytes for n, op in list_all(build_step(opt, ONE, IDEAL, decode_tokens(128, 2))))
+    moved = sum(n * op.kv_bytes for n, op in list_all(build_pass(opt, ONE, IDEAL, decode_batch(128, 2))))
     assert moved == 800 * 1024 * (128 + 1) * 2  # all are read, one is written
 
 
@@ -262,23 +263,23 @@ def test_logits_of_every_position_need_room() -> None:
 class TestInvariants:
     @given(a=architectures(), p=counts, b=st.integers(1, 9), n=st.integers(2, 9))
     def test_flops_are_linear_in_the_batch(self, stack: Stack, a: Architecture, p: int, b: int, n: int) -> None:
-        for tokens in (prefill_tokens, decode_tokens):
-            few, many = (sum_flops(build_step(a, ONE, stack, tokens(p, size))) for size in (b, n * b))
+        for tokens in (prefill_batch, decode_batch):
+            few, many = (sum_flops(build_pass(a, ONE, stack, tokens(p, size))) for size in (b, n * b))
             assert many == n * few
 
     @given(a=architectures(), p=counts, b=st.integers(1, 9))
     def test_twice_the_layers_cost_twice_as_much(self, stack: Stack, a: Architecture, p: int, b: int) -> None:
         double = replace(a, num_hidden_layers=2 * a.num_hidden_layers)
-        thin, deep = (build_step(model, ONE, stack, prefill_tokens(p, b)) for model in (a, double))
-        assert thin.head == deep.head
+        thin, deep = (build_pass(model, ONE, stack, prefill_batch(p, b)) for model in (a, double))
+        assert thin.linear.head == deep.linear.head
         for total in (sum_flops, partial(sum_cost, cost="bytes_moved")):
-            assert total(deep) - total(thin) == total(thin) - total(thin._replace(layers=[], attention=[]))
+            assert total(deep) - total(thin) == total(thin) - total(Pass(replace(thin.linear, layers=[]), []))
 
     @given(a=architectures(), p=counts, b=st.integers(1, 9))
     def test_one_device_sends_no_message_and_two_do(self, stack: Stack, a: Architecture, p: int, b: int) -> None:
-        alone = list_all(build_step(a, ONE, stack, prefill_tokens(p, b)))
+        alone = list_all(build_pass(a, ONE, stack, prefill_batch(p, b)))
         assert not any(operator.message_bytes for _, operator in alone)
-        shared = list_all(build_step(a, Deployment(tp=2), stack, prefill_tokens(p, b)))
+        shared = list_all(build_pass(a, Deployment(tp=2), stack, prefill_batch(p, b)))
         sums = {operator.message_bytes for _, operator in shared if operator.kind == "all_reduce"}
         assert sums == {p * b * a.hidden_size * 2}
         gathered = [operator.message_bytes for _, operator in shared if operator.kind == "all_gather"]
@@ -286,8 +287,8 @@ class TestInvariants:
 
     @given(a=architectures(), fewer=counts, added=counts)
     def test_more_tokens_are_more_work(self, stack: Stack, a: Architecture, fewer: int, added: int) -> None:
-        for phase in (prefill_tokens, decode_tokens):
-            short, long = (build_step(a, ONE, stack, phase(n, 2)) for n in (fewer, fewer + added))
+        for phase in (prefill_batch, decode_batch):
+            short, long = (build_pass(a, ONE, stack, phase(n, 2)) for n in (fewer, fewer + added))
             assert 0 < sum_flops(short) < sum_flops(long)
             # A softmax over the whole square has a leaner kernel for some lengths.
             rest = [[n * op.bytes_moved for n, op in list_all(s) if op.name != "softmax"] for s in (short, long)]
@@ -300,6 +301,6 @@ class TestInvariants:
         wide = replace(a, num_key_value_heads=times * a.kv_heads, num_attention_heads=times * a.num_attention_heads)
         narrow, wider = (measure_footprint(model, ONE, stack, p, o, b).kv_cache_bytes for model in (a, wide))
         assert wider == times * narrow
-        steps = [build_step(model, ONE, stack, decode_tokens(p, b)) for model in (a, wide)]
+        steps = [build_pass(model, ONE, stack, decode_batch(p, b)) for model in (a, wide)]
         reads = [sum(count * operator.kv_bytes for count, operator in list_all(step)) for step in steps]
         assert reads[1] == times * reads[0]

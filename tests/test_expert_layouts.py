@@ -5,16 +5,16 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from families import DEEPSEEK_LITE, EXPERTS, LLAMA, MIXTRAL, PROFILE, QWEN_MOE
+from families import DEEPSEEK_LITE, EXPERTS, LLAMA, MIXTRAL, PROFILE, QWEN_MOE, count_layers
 from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator import InputError, predict
-from simulator.costs.attention import Tokens
-from simulator.costs.feed_forward import count_touched_experts
+from simulator.costs.batch import Batch, decode_batch, prefill_batch
+from simulator.costs.feed_forwards.experts import count_activated_experts
 from simulator.costs.footprint import measure_footprint
-from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens
 from simulator.costs.operators import grouped, linear
+from simulator.costs.passes import build_pass, list_all
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
@@ -28,9 +28,9 @@ models = st.sampled_from(list(EXPERTS.values()))
 tokens = st.integers(1, 5000)
 
 
-def sum_experts(a: Architecture, d: Deployment, at: Tokens, cost: str) -> float:
+def sum_experts(a: Architecture, d: Deployment, at: Batch, cost: str) -> float:
     """A cost of the products of the experts of a pass, without the shared ones, on one device."""
-    step = build_step(a, d, IDEAL, at)
+    step = build_pass(a, d, IDEAL, at)
     return sum(n * getattr(op, cost) for n, op in list_all(step) if op.name in ("experts in", "experts out"))
 
 
@@ -39,7 +39,7 @@ def sum_experts(a: Architecture, d: Deployment, at: Tokens, cost: str) -> float:
 
 @given(models, tokens, st.sampled_from([1, 2, 4]))
 def test_experts_of_one_copy_are_as_many_bytes_whole_or_in_slices(a: Architecture, m: int, ep: int) -> None:
-    at = decode_tokens(100, m)
+    at = decode_batch(100, m)
     sliced, spread = (sum_experts(a, Deployment(tp=4, ep=e), at, "weight_bytes") for e in (1, ep))
     assert spread == pytest.approx(sliced, rel=1e-12)
 
@@ -51,14 +51,14 @@ def test_twice_the_devices_of_one_copy_hold_half_each(a: Architecture, ep: int, 
         for n in (ep, 2 * ep)
     )
     assert many.weights_bytes == pytest.approx(few.weights_bytes, rel=1e-12)
-    experts = [sum_experts(a, Deployment(tp=n, ep=n), decode_tokens(9, batch), "weight_bytes") for n in (ep, 2 * ep)]
+    experts = [sum_experts(a, Deployment(tp=n, ep=n), decode_batch(9, batch), "weight_bytes") for n in (ep, 2 * ep)]
     assert experts[0] == pytest.approx(2 * experts[1], rel=1e-12)
 
 
 @given(models, st.sampled_from([(1, 2), (1, 4), (2, 2), (2, 4)]))
 def test_copies_that_share_experts_keep_them_once(a: Architecture, sizes: tuple[int, int]) -> None:
     tp, dp = sizes
-    layers = a.num_hidden_layers - a.num_dense_layers
+    layers = count_layers(a, "experts")
     experts = layers * a.num_experts * 3 * a.hidden_size * a.moe_intermediate_size * 2
     apart, together = (measure_footprint(a, Deployment(tp=tp, dp=dp, ep=ep), IDEAL, 1, 1, dp) for ep in (1, tp * dp))
     assert apart.weights_bytes - together.weights_bytes == pytest.approx((dp - 1) * experts, rel=1e-12)
@@ -70,10 +70,10 @@ def test_copies_that_share_experts_keep_them_once(a: Architecture, sizes: tuple[
 def test_copies_that_share_experts_touch_what_all_their_tokens_touch(a: Architecture, m: int) -> None:
     d = Deployment(dp=4, ep=4)
     per_expert = 3 * a.hidden_size * a.moe_intermediate_size * 2
-    layers = a.num_hidden_layers - a.num_dense_layers
-    read = 4 * sum_experts(a, d, decode_tokens(100, m), "weight_bytes")
-    assert read == pytest.approx(layers * count_touched_experts(a, 4.0 * m) * per_expert, rel=1e-12)
-    apart = 4 * sum_experts(a, Deployment(dp=4), decode_tokens(100, m), "weight_bytes")
+    layers = count_layers(a, "experts")
+    read = 4 * sum_experts(a, d, decode_batch(100, m), "weight_bytes")
+    assert read == pytest.approx(layers * count_activated_experts(a, 4.0 * m) * per_expert, rel=1e-12)
+    apart = 4 * sum_experts(a, Deployment(dp=4), decode_batch(100, m), "weight_bytes")
     assert read <= apart * (1 + 1e-12)
 
 
@@ -91,9 +91,9 @@ def test_tokens_travel_only_to_experts_of_other_copies(name: str, layout: dict[s
         with pytest.raises(InputError, match=f"ep {d.ep} does not divide num_experts"):
             predict(a, H100, "none", **layout)
         return
-    operators = [(n, op) for n, op in list_all(build_step(a, d, IDEAL, prefill_tokens(m, 1))) if op.message_bytes]
+    operators = [(n, op) for n, op in list_all(build_pass(a, d, IDEAL, prefill_batch(m, 1))) if op.message_bytes]
     exchanges = [(n, op) for n, op in operators if op.kind == "all_to_all"]
-    layers = a.num_hidden_layers - a.num_dense_layers
+    layers = count_layers(a, "experts")
     if d.ep <= d.tp:
         assert not exchanges
         assert sum(n for n, op in operators) == (0 if d.tp == 1 else 2 * a.num_hidden_layers)
@@ -109,7 +109,7 @@ def test_tokens_travel_only_to_experts_of_other_copies(name: str, layout: dict[s
 
 def test_narrow_inputs_travel_narrow_and_results_come_back_wide() -> None:
     d = Deployment(dp=8, ep=8, dtype="fp8")
-    operators = {op.name: op for _, op in list_all(build_step(MIXTRAL, d, IDEAL, prefill_tokens(10, 1)))}
+    operators = {op.name: op for _, op in list_all(build_pass(MIXTRAL, d, IDEAL, prefill_batch(10, 1)))}
     assert operators["dispatch"].message_bytes == 10 * 2 * 4096
     assert operators["combine"].message_bytes == 10 * 2 * 4096 * 2
 

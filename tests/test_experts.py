@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from families import DEEPSEEK, DEEPSEEK_LITE, EXPERTS, LLAMA, MIXTRAL, QWEN_MOE, small_models
+from families import DEEPSEEK, DEEPSEEK_LITE, EXPERTS, LLAMA, MIXTRAL, QWEN_MOE, count_layers, small_models
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from simulator import InputError
-from simulator.costs.attention import Tokens
-from simulator.costs.feed_forward import count_touched_experts
-from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens
+from simulator.costs.batch import Batch, decode_batch, prefill_batch
+from simulator.costs.feed_forwards.experts import count_activated_experts
 from simulator.costs.operators import Operator
-from simulator.inputs.architecture import Architecture, check_architecture
+from simulator.costs.parameters import count_active_parameters, count_parameters
+from simulator.costs.passes import build_pass, list_all
+from simulator.inputs.architecture import Architecture, LayerGroup, check_architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_stack
-from simulator.inputs.parameters import count_active_parameters, count_parameters
 
 IDEAL = load_stack("ideal")
 H100 = "h100-sxm-80gb"
@@ -31,12 +31,12 @@ models = st.sampled_from(list(EXPERTS.values()))
 tokens = st.integers(1, 5000)
 
 
-def list_expert_operators(a: Architecture, d: Deployment, at: Tokens) -> list[tuple[Any, Operator]]:
+def list_expert_operators(a: Architecture, d: Deployment, at: Batch) -> list[tuple[Any, Operator]]:
     """The products of the experts of a pass, without the shared ones, on one device."""
-    return [(n, op) for n, op in list_all(build_step(a, d, IDEAL, at)) if op.name in ("experts in", "experts out")]
+    return [(n, op) for n, op in list_all(build_pass(a, d, IDEAL, at)) if op.name in ("experts in", "experts out")]
 
 
-def sum_experts(a: Architecture, d: Deployment, at: Tokens, cost: str) -> float:
+def sum_experts(a: Architecture, d: Deployment, at: Batch, cost: str) -> float:
     return sum(n * getattr(op, cost) for n, op in list_expert_operators(a, d, at))
 
 
@@ -45,7 +45,7 @@ def sum_experts(a: Architecture, d: Deployment, at: Tokens, cost: str) -> float:
 
 @given(models, tokens)
 def test_more_tokens_touch_more_experts_each_fewer_new_ones(a: Architecture, m: int) -> None:
-    before, now, after = (count_touched_experts(a, float(m + i)) for i in (0, 1, 2))
+    before, now, after = (count_activated_experts(a, float(m + i)) for i in (0, 1, 2))
     assert a.num_experts_per_tok * (1 - 1e-12) <= before <= now <= after <= a.num_experts
     assert after - now <= (now - before) * (1 + 1e-9) + 1e-12 * a.num_experts
     assert before <= m * a.num_experts_per_tok * (1 + 1e-12)
@@ -53,8 +53,8 @@ def test_more_tokens_touch_more_experts_each_fewer_new_ones(a: Architecture, m: 
 
 @given(models)
 def test_one_token_touches_the_experts_it_chooses_and_very_many_touch_all(a: Architecture) -> None:
-    assert count_touched_experts(a, 1.0) == pytest.approx(a.num_experts_per_tok, rel=1e-12)
-    assert count_touched_experts(a, 1e6) == a.num_experts
+    assert count_activated_experts(a, 1.0) == pytest.approx(a.num_experts_per_tok, rel=1e-12)
+    assert count_activated_experts(a, 1e6) == a.num_experts
 
 
 @pytest.mark.parametrize("m", [1, 2, 5, 16, 40, 200])
@@ -68,16 +68,16 @@ def test_experts_touched_are_those_of_random_choices_on_average(a: Architecture,
     seen = hit.sum(axis=1)
     error = seen.std() / np.sqrt(draws)
     assert (
-        abs(seen.mean() - count_touched_experts(a, float(m))) <= 4.5 * error + 3 / draws
+        abs(seen.mean() - count_activated_experts(a, float(m))) <= 4.5 * error + 3 / draws
     )  # a few of what is too rare to be seen
 
 
 @given(models, tokens)
 def test_a_pass_reads_the_experts_that_its_tokens_touch(a: Architecture, m: int) -> None:
     one = 3 * a.hidden_size * a.moe_intermediate_size * 2  # a gated block in two bytes
-    layers = a.num_hidden_layers - a.num_dense_layers
-    read = sum_experts(a, Deployment(), decode_tokens(100, m), "weight_bytes")
-    assert read == pytest.approx(layers * count_touched_experts(a, float(m)) * one, rel=1e-12)
+    layers = count_layers(a, "experts")
+    read = sum_experts(a, Deployment(), decode_batch(100, m), "weight_bytes")
+    assert read == pytest.approx(layers * count_activated_experts(a, float(m)) * one, rel=1e-12)
 
 
 # What they compute
@@ -93,9 +93,9 @@ def test_every_token_is_worked_on_by_as_many_experts_as_it_chose(
 ) -> None:
     """Two FLOPs for each number of each of three matrices; what one device does, on all."""
     d = Deployment(**layout)
-    layers = a.num_hidden_layers - a.num_dense_layers
+    layers = count_layers(a, "experts")
     asked = layers * m * d.dp * a.num_experts_per_tok * 6 * a.hidden_size * a.moe_intermediate_size
-    assert d.devices * sum_experts(a, d, prefill_tokens(m, 1), "flops") == pytest.approx(asked, rel=1e-12)
+    assert d.devices * sum_experts(a, d, prefill_batch(m, 1), "flops") == pytest.approx(asked, rel=1e-12)
 
 
 class Mixture(nn.Module):
@@ -150,14 +150,15 @@ def count_numbers(module: nn.Module) -> int:
 def check_mixture(a: Architecture, rounds: int) -> None:
     m = rounds * a.num_experts  # so that every expert gets as many tokens
     block, flops = run_mixture(a, m)
-    operators = [op for _, op in list_all(build_step(a, Deployment(), IDEAL, prefill_tokens(m, 1)))]
+    operators = [op for _, op in list_all(build_pass(a, Deployment(), IDEAL, prefill_batch(m, 1)))]
     mixture = [op for op in operators if op.name.startswith(("router", "experts", "shared expert"))]
     assert sum(op.flops for op in mixture) == pytest.approx(flops, rel=1e-12)
     # A layer more, and the block's numbers more with the rest of the layer, which a dense model of no width has.
-    layers = a.num_hidden_layers - a.num_dense_layers
-    dense = replace(a, num_experts=None, num_experts_per_tok=None, moe_intermediate_size=None, intermediate_size=0)
+    layers = count_layers(a, "experts")
+    nothing = dict.fromkeys(("num_experts", "num_experts_per_tok", "moe_intermediate_size", "layers"))
+    dense = replace(a, **nothing, intermediate_size=0)
     bare = count_parameters(dense) - layers * a.hidden_size * a.mlp_bias
-    if not a.num_dense_layers:
+    if not count_layers(a, "dense"):
         assert count_parameters(a) == bare + layers * count_numbers(block)
         single, _ = run_mixture(a, 1)
         idle = set(single.experts) - single.met
@@ -169,7 +170,7 @@ def check_mixture(a: Architecture, rounds: int) -> None:
 def test_a_mixture_has_the_numbers_and_the_work_that_pytorch_counts(
     a: Architecture, rounds: int, mlp_bias: bool, router_bias: bool
 ) -> None:
-    assume(a.num_dense_layers < a.num_hidden_layers)
+    assume(count_layers(a, "experts") > 0)
     check_mixture(replace(a, mlp_bias=mlp_bias, router_bias=router_bias), rounds)
 
 
@@ -202,11 +203,11 @@ def test_a_mixture_has_its_published_size(a: Architecture, total: float, active:
 def test_as_many_experts_as_are_chosen_are_one_wide_dense_block(a: Architecture, m: int) -> None:
     """All that a router does then is cost its product."""
     k = a.num_experts_per_tok
-    both = replace(a, num_experts=k, shared_expert_intermediate_size=None, shared_expert_gate=False, num_dense_layers=0)
+    both = replace(a, num_experts=k, shared_expert_intermediate_size=None, shared_expert_gate=False, layers=None)
     nothing = dict.fromkeys(("num_experts", "num_experts_per_tok", "moe_intermediate_size"))
     dense = replace(both, **nothing, intermediate_size=k * a.moe_intermediate_size)
-    at = prefill_tokens(m, 1)
-    operators = [op for _, op in list_all(build_step(dense, Deployment(), IDEAL, at))]
+    at = prefill_batch(m, 1)
+    operators = [op for _, op in list_all(build_pass(dense, Deployment(), IDEAL, at))]
     ffn = [op for op in operators if op.name.startswith("ffn")]
     for cost in ("flops", "weight_bytes"):
         whole = a.num_hidden_layers * sum(getattr(op, cost) for op in ffn)
@@ -218,7 +219,7 @@ def test_as_many_experts_as_are_chosen_are_one_wide_dense_block(a: Architecture,
     [
         ({"num_experts": 8}, "num_experts is given, but not num_experts_per_tok, moe_intermediate_size"),
         ({"moe_intermediate_size": 8}, "moe_intermediate_size is given, but not num_experts"),
-        ({"num_dense_layers": 33}, "num_dense_layers is past num_hidden_layers 32"),
+        ({"layers": (LayerGroup(33),)}, "layers add up to 33, and num_hidden_layers is 32"),
     ],
 )
 def test_a_part_of_a_mixture_is_refused(changes: dict[str, Any], text: str) -> None:

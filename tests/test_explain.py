@@ -19,7 +19,7 @@ from simulator.errors import ImpossibleError
 from simulator.explore.explain import DEVICE_STEPS, HOST_STEPS, Explanation, LayerKinds, count_passes, explain
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_stack
 from simulator.prediction import Prediction, predict
-from simulator.timing.step import sum_times
+from simulator.timing.passes import sum_times
 
 ROOT = Path(__file__).resolve().parents[1]
 DAVINCI = ("explain", "-m", "openai-davinci", "-H", "a100-sxm-80gb", "--tp", "8", "-p", "512", "-n", "32")

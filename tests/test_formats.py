@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator import InputError, predict
+from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.footprint import measure_footprint
-from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens, sum_cost
+from simulator.costs.passes import build_pass, list_all, sum_cost
 from simulator.inputs import gguf_types
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import ALIASES, FORMATS, element_bytes, find_format
@@ -204,8 +205,8 @@ def test_arithmetic_that_a_device_does_not_have_is_refused_with_what_it_has(
 @given(any_model, formats, st.integers(1, 99))
 def test_weights_alone_in_another_format_change_their_bytes_and_nothing_else(a: Any, name: str, m: int) -> None:
     plain, narrow = Deployment(), Deployment(weight_dtype=name)
-    for tokens in (prefill_tokens(m, 1), decode_tokens(m, 1)):
-        steps = [build_step(a, d, WHOLE, tokens) for d in (plain, narrow)]
+    for tokens in (prefill_batch(m, 1), decode_batch(m, 1)):
+        steps = [build_pass(a, d, WHOLE, tokens) for d in (plain, narrow)]
         for cost in ("flops", "activation_bytes", "kv_bytes", "message_bytes"):
             assert sum_cost(steps[0], cost) == sum_cost(steps[1], cost)
         routers = sum(n * op.weight_bytes for n, op in list_all(steps[0]) if op.name == "router")
@@ -247,8 +248,8 @@ def test_a_head_with_wide_weights_computes_wide(dtype: str, quantizes_head: bool
 @given(any_model, st.sampled_from(["int8", "awq", "q4_k_s"]), st.integers(1, 99))
 def test_only_a_stack_that_narrows_the_head_narrows_the_head(a: Any, name: str, m: int) -> None:
     for stack, size in ((IDEAL, 2), (WHOLE, element_bytes(name))):
-        step = build_step(a, Deployment(weight_dtype=name), stack, decode_tokens(m, 1))
-        (head,) = (op for op in step.head if op.name == "lm head")
+        step = build_pass(a, Deployment(weight_dtype=name), stack, decode_batch(m, 1))
+        (head,) = (op for op in step.linear.head if op.name == "lm head")
         assert head.weight_bytes == a.vocab_size * a.hidden_size * size
 
 
@@ -257,7 +258,7 @@ def test_a_cache_of_one_byte_is_half_as_large(a: Any, kv_dtype: str, p: int, bat
     plain, half = Deployment(), Deployment(kv_dtype=kv_dtype)
     sizes = [measure_footprint(a, d, IDEAL, p, 3, batch).kv_cache_bytes for d in (plain, half)]
     assert sizes[0] == 2 * sizes[1]
-    moved = [sum_cost(build_step(a, d, IDEAL, decode_tokens(p, batch)), "kv_bytes") for d in (plain, half)]
+    moved = [sum_cost(build_pass(a, d, IDEAL, decode_batch(p, batch)), "kv_bytes") for d in (plain, half)]
     assert moved[0] == 2 * moved[1]
 
 

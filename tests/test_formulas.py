@@ -9,6 +9,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.formulas import (
     ARCHITECTURE_SYMBOLS,
     COLUMNS,
@@ -18,7 +19,7 @@ from simulator.costs.formulas import (
     find_symbol,
     read_values,
 )
-from simulator.costs.model import Step, build_step, decode_tokens, list_all, prefill_tokens
+from simulator.costs.passes import Pass, build_pass, list_all
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture, replace_fields
 from simulator.inputs.deployment import Deployment
@@ -60,16 +61,16 @@ def derive(name: str, stack: str) -> list[Formula]:
     return derive_formulas(find_model(name, stack), load_stack(stack), {})
 
 
-def count(name: str, stack: str, values: Mapping[str, int], dtypes: tuple[str, str, str]) -> dict[str, Step]:
+def count(name: str, stack: str, values: Mapping[str, int], dtypes: tuple[str, str, str]) -> dict[str, Pass]:
     """The same pass in plain numbers."""
     a = replace_fields(find_model(name, stack), {SYMBOLS[s][0]: values[s] for s in ARCHITECTURE_SYMBOLS}, "test")
     weight, activation, kv = dtypes
     d = Deployment(values["t"], dtype=activation, weight_dtype=weight, kv_dtype=kv)
-    tokens = {"prefill": prefill_tokens(values["p"], values["b"]), "decode": decode_tokens(values["c"], values["b"])}
-    return {phase: build_step(a, d, load_stack(stack), tokens[phase]) for phase in tokens}
+    tokens = {"prefill": prefill_batch(values["p"], values["b"]), "decode": decode_batch(values["c"], values["b"])}
+    return {phase: build_pass(a, d, load_stack(stack), tokens[phase]) for phase in tokens}
 
 
-def list_rows(step: Step) -> list[list[Any]]:
+def list_rows(step: Pass) -> list[list[Any]]:
     """Name, repetitions and costs of every operator of a pass, and of the whole."""
     rows = [[op.name, n, *(getattr(op, column) for column in COLUMNS)] for n, op in list_all(step)]
     return [*rows, ["total", 1, *(sum(row[1] * row[i] for row in rows) for i in range(2, 2 + len(COLUMNS)))]]

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from families import count_layers
 
 from cli import app
 from simulator import InputError
+from simulator.costs.parameters import count_active_parameters, count_parameters
 from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
 from simulator.inputs.huggingface.layouts import LAYOUTS
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_model
-from simulator.inputs.parameters import count_active_parameters, count_parameters
 
 Config = dict[str, Any]
 
@@ -146,7 +147,7 @@ def test_parameters_and_windows_are_those_of_the_model_that_transformers_builds(
         assert count_active_parameters(a) == pytest.approx(sum(sizes.values()) - idle, rel=1e-9)
     types = getattr(built, "layer_types", None)
     if types is not None:
-        assert a.full_layers == types.count("full_attention")
+        assert count_layers(a, "attention") == types.count("full_attention")
 
 
 # Layers without a window and without experts, and billions of parameters that a token meets, as published.
@@ -175,7 +176,10 @@ KNOWN: dict[str, tuple[int | None, int, int, float | None]] = {
 def test_a_known_model_has_its_windows_dense_layers_and_active_parameters(name: str) -> None:
     window, full, dense, active = KNOWN[name]
     a = load_model(name).architecture
-    assert (a.sliding_window, a.full_layers, a.num_dense_layers) == (window, full, dense)
+    assert a.sliding_window == window
+    assert sum(group.count for group in a.groups if group.mixer != "window_attention") == full
+    experts = sum(group.count for group in a.groups if group.feed_forward == "experts")
+    assert experts == (0 if a.num_experts is None else a.num_hidden_layers - dense)
     if active is not None:
         assert count_active_parameters(a) == pytest.approx(active * 1e9, rel=0.03)
 
@@ -278,7 +282,7 @@ def test_an_unknown_type_of_the_llama_layout_works_with_a_note(tmp_path: Path) -
 def test_an_unknown_type_may_have_windows(tmp_path: Path) -> None:
     types = ["sliding_attention", "full_attention"] * 2
     a = read(tmp_path, SMALL | {"model_type": "new", "sliding_window": 64, "layer_types": types}).architecture
-    assert (a.sliding_window, a.full_layers) == (64, 2)
+    assert (a.sliding_window, count_layers(a, "attention")) == (64, 2)
     off = SMALL | {"model_type": "new", "sliding_window": 64, "use_sliding_window": False}
     assert read(tmp_path, off).architecture.sliding_window is None
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import simulator
 from simulator.commands.ideal import ideal
-from simulator.costs.model import count_model_flops, decode_tokens, prefill_tokens
+from simulator.costs.batch import decode_batch, prefill_batch
+from simulator.costs.passes import count_model_flops
 from simulator.errors import ImpossibleError, InputError
 from simulator.explore.layout import choose_layout, divides, find_device_bytes
 from simulator.inputs.deployment import Deployment
@@ -121,8 +122,8 @@ def test_flops_are_those_of_a_loop_over_the_tokens() -> None:
     decode = sum(2 * (weights + vocabulary * width) + scores * (prompt + done) for done in range(1, output))
     assert float(np.sum(count_flops(answer))) == pytest.approx(prefill + decode, rel=2e-3)
     d = answer.question.work.deployment
-    passes = [count_model_flops(a, d, decode_tokens(prompt + done, 1)) for done in range(1, output)]
-    whole = count_model_flops(a, d, prefill_tokens(prompt, 1)) + sum(passes)
+    passes = [count_model_flops(a, d, decode_batch(prompt + done, 1)) for done in range(1, output)]
+    whole = count_model_flops(a, d, prefill_batch(prompt, 1)) + sum(passes)
     assert float(np.sum(count_flops(answer))) == pytest.approx(float(whole), rel=1e-12)
 
 

@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from simulator import InputError, Prediction, predict
-from simulator.costs.model import build_step, list_all, prefill_tokens
+from simulator.costs.batch import prefill_batch
+from simulator.costs.passes import build_pass, list_all
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware, Link, Links
@@ -210,13 +211,13 @@ def test_parts_are_of_whole_requests() -> None:
 @given(questions())
 def test_one_part_in_one_stage_is_no_pipeline(question: dict[str, Any]) -> None:
     assume("pp" not in question and question.get("dp", 1) == 1)
-    names = {operator.name for _, operator in list_all(predict(**question).request.decode_step)}
+    names = {operator.name for _, operator in list_all(predict(**question).question.passes.decode)}
     assert "stage send" not in names
 
 
 @pytest.mark.parametrize("pp", [2, 4, 8])
 def test_each_stage_hands_the_hidden_state_to_the_next(pp: int) -> None:
-    step = build_step(LLAMA, Deployment(pp=pp), IDEAL, prefill_tokens(100, 3))
+    step = build_pass(LLAMA, Deployment(pp=pp), IDEAL, prefill_batch(100, 3))
     sends = [(n, op.message_bytes) for n, op in list_all(step) if op.kind == "send"]
     assert sends == [(1, 300 * 4096 * 2)] * (pp - 1)
 

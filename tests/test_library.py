@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator import InputError, predict
+from simulator.costs.parameters import count_parameters
 from simulator.inputs import library
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_model, load_stack
-from simulator.inputs.parameters import count_parameters
 from simulator.inputs.ranges import parse_counts
 from simulator.inputs.what_if import change_architecture, change_hardware, read_scalar
 from simulator.timing.efficiency import list_settings, load_profile

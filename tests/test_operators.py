@@ -8,14 +8,16 @@ import samples
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from simulator.costs.model import list_all
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from calibration.fit.cases import build_cases, predict_rows
 from calibration.fit.operators import EDGES, build_operator, classify_size, find_class
 from calibration.fit.priors import PRIORS
-from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens
+from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.operators import Operator
+from simulator.costs.passes import build_pass, list_all
 from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_model, load_stack
@@ -30,7 +32,7 @@ from simulator.inputs.operator_text import (
 )
 from simulator.prediction import describe_machine
 from simulator.timing.efficiency import Factors
-from simulator.timing.step import time_operator
+from simulator.timing.passes import time_operator
 
 A100 = load_hardware("a100-sxm-80gb")
 TENSORRT = load_stack("tensorrt-llm-1.0")
@@ -218,8 +220,8 @@ def test_size_classes_are_of_tokens_bytes_and_heads_that_share_keys(text: str, s
 
 def find_in_model(name: str, kind: str, deployment: Deployment, decoding: bool) -> Operator:
     """An operator of GPT-J as the simulator builds it, for four sequences over 96 tokens."""
-    tokens = decode_tokens(96, 4) if decoding else prefill_tokens(96, 4)
-    step = build_step(load_model("gptj-6b").architecture, deployment, TENSORRT, tokens)
+    tokens = decode_batch(96, 4) if decoding else prefill_batch(96, 4)
+    step = build_pass(load_model("gptj-6b").architecture, deployment, TENSORRT, tokens)
     (found,) = [operator for _, operator in list_all(step) if (operator.name, operator.kind) == (name, kind)]
     return found
 

@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from simulator import Prediction, predict
-from simulator.costs.attention import Tokens
+from simulator.costs.batch import Batch, decode_batch
 from simulator.costs.footprint import measure_footprint
-from simulator.costs.model import build_step, decode_tokens, list_all, sum_cost
+from simulator.costs.passes import build_pass, list_all, sum_cost
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
@@ -129,14 +129,14 @@ def test_a_prompt_of_one_token_then_has_no_prefill(name: str, calibration: str) 
 # Caches that are copied
 
 
-def sum_attention(a: Architecture, stack: Any, tokens: Tokens, cost: str) -> float:
-    step = build_step(a, Deployment(), stack, tokens)
-    return sum(n * getattr(op, cost) for n, ops in step.attention for op in ops)
+def sum_attention(a: Architecture, stack: Any, tokens: Batch, cost: str) -> float:
+    step = build_pass(a, Deployment(), stack, tokens)
+    return sum(n * getattr(op, cost) for n, ops in step.mixing for op in ops)
 
 
 @given(small_models() | small_models("window"), st.integers(1, 99), st.integers(1, 4), st.sampled_from([0.5, 1.0, 2.0]))
 def test_a_rebuilt_cache_moves_as_often_as_the_stack_says(a: Architecture, c: int, b: int, passes: float) -> None:
-    stack, tokens = replace(IDEAL, cache_passes=passes), decode_tokens(c, b)
+    stack, tokens = replace(IDEAL, cache_passes=passes), decode_batch(c, b)
     moved = [sum_attention(a, s, tokens, "bytes_moved") for s in (IDEAL, stack)]
     assert moved[1] - moved[0] == passes * measure_footprint(a, Deployment(), IDEAL, c, 1, b).kv_cache_bytes
     assert sum_attention(a, stack, tokens, "flops") == sum_attention(a, IDEAL, tokens, "flops")
@@ -144,7 +144,7 @@ def test_a_rebuilt_cache_moves_as_often_as_the_stack_says(a: Architecture, c: in
 
 @given(small_models() | small_models("window"), st.integers(1, 99), st.integers(1, 4))
 def test_keys_that_are_repeated_are_read_as_if_every_head_had_its_own(a: Architecture, c: int, b: int) -> None:
-    tokens, own = decode_tokens(c, b), replace(a, num_key_value_heads=a.num_attention_heads)
+    tokens, own = decode_batch(c, b), replace(a, num_key_value_heads=a.num_attention_heads)
     stack = replace(IDEAL, repeats_kv_heads=True)
     assert sum_attention(a, stack, tokens, "kv_bytes") == sum_attention(own, IDEAL, tokens, "kv_bytes")
     copied = sum_attention(a, stack, tokens, "bytes_moved") - sum_attention(own, IDEAL, tokens, "bytes_moved")
@@ -167,8 +167,8 @@ def test_copies_are_made_in_decode_alone_and_take_time(name: str, calibration: s
 @pytest.mark.parametrize("tp", [1, 2, 8])
 def test_a_head_that_is_not_shared_costs_each_device_all_of_it(tp: int) -> None:
     for shared in (True, False):
-        step = build_step(LLAMA, Deployment(tp=tp), replace(IDEAL, shards_head=shared), decode_tokens(9, 3))
-        (head,) = (op for op in step.head if op.name == "lm head")
+        step = build_pass(LLAMA, Deployment(tp=tp), replace(IDEAL, shards_head=shared), decode_batch(9, 3))
+        (head,) = (op for op in step.linear.head if op.name == "lm head")
         assert head.flops == 2 * 3 * 128256 * 4096 / (tp if shared else 1)
         assert head.weight_bytes == 2 * 128256 * 4096 / (tp if shared else 1)
 
@@ -187,7 +187,7 @@ def test_a_long_context_that_is_not_split_keeps_few_units_busy() -> None:
 def test_sum_cost_counts_all_groups() -> None:
     """Full and windowed layers of one pass, apart and together."""
     a = FAMILIES["gemma"]
-    step = build_step(a, Deployment(), IDEAL, decode_tokens(5000, 1))
+    step = build_pass(a, Deployment(), IDEAL, decode_batch(5000, 1))
     layers = {op.name: n for n, op in list_all(step) if "attention" in op.name}
     assert layers == {"attention": 4, "window attention": 22}
     kept = 2 * 256 * 2 * (4 * 5000 + 22 * 512)

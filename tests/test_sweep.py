@@ -214,7 +214,7 @@ def test_a_window_and_latent_attention_with_their_fields() -> None:
         (
             "vllm-0.10",
             "deepseek-v2-lite",
-            {"shared_expert_intermediate_size": [1408, 2816], "num_dense_layers": [1, 2]},
+            {"shared_expert_intermediate_size": [1408, 2816], "num_experts": [32, 64]},
         ),
         ("gpt-fast", "gpt-oss-20b", {"sliding_window": [128, 1000], "hidden_size": [2880, 2900]}),
     ],

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from simulator import Prediction, predict
-from simulator.costs.model import decode_tokens
+from simulator.costs.batch import decode_batch
 from simulator.costs.operators import Operator, attention, linear
+from simulator.costs.passes import build_pass
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_hardware, load_model, load_stack
@@ -19,8 +20,7 @@ from simulator.timing.collectives import bound_collective, time_collective
 from simulator.timing.device import Device, describe_device
 from simulator.timing.efficiency import FACTORS, Factors, load_profile
 from simulator.timing.matrix import MISALIGNED_TILES, time_linear, time_menu
-from simulator.timing.request import time_decode_pass
-from simulator.timing.step import time_fixed
+from simulator.timing.passes import time_pass
 from simulator.timing.stream import time_stream
 
 A100 = load_hardware("a100-sxm-80gb")
@@ -188,8 +188,8 @@ def sum_passes(answer: Prediction) -> float:
     """The decode passes one by one."""
     (a, d, stack, request), machine = answer.question.work, answer.question.machine
     p, o, b = int(request.prompt_tokens), int(request.output_tokens), request.batch_size
-    fixed = time_fixed(a, d, stack, decode_tokens(1.0, b), machine)
-    return sum(time_decode_pass(answer.question.work, machine, fixed, float(p + i), b) for i in range(1, o))
+    passes = (build_pass(a, d, stack, decode_batch(float(p + i), b)) for i in range(1, o))
+    return sum(time_pass(work, machine).seconds for work in passes)
 
 
 @given(questions(), st.sampled_from(["a100-sxm-80gb", "h100-sxm-80gb", "v100-sxm-32gb"]))

@@ -16,12 +16,13 @@ from calibration.measure.benchmarks.torch_model import (
     fill_randomly,
     pick_likeliest,
 )
-from simulator.costs.model import build_step, decode_tokens, list_all, prefill_tokens, sum_cost
+from simulator.costs.batch import decode_batch, prefill_batch
+from simulator.costs.parameters import count_parameters
+from simulator.costs.passes import build_pass, list_all, sum_cost
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_stack
-from simulator.inputs.parameters import count_parameters
 
 SMALL = {
     "hidden_size": 48,
@@ -128,12 +129,12 @@ def test_the_simulator_counts_the_flops_of_the_torch_model(architecture: Archite
     with FlopCounterMode(display=False) as counter:
         decoder.find_logits(torch.zeros(batch, tokens, dtype=torch.int64, device="meta"), start)
     a = architecture
-    asked = prefill_tokens(tokens, batch) if start == 0 else decode_tokens(start + 1, batch)
+    asked = prefill_batch(tokens, batch) if start == 0 else decode_batch(start + 1, batch)
     # torch counts the masked half of the scores of a prompt too
     masked = 4 * batch * a.query_width * tokens * (tokens - 1) / 2 * a.num_hidden_layers
     # and the simulator leaves out the product that widens a factored embedding
     widening = 0 if a.embedding_size is None else 2 * batch * tokens * a.embedding_size * a.hidden_size
-    counted = sum_cost(build_step(a, Deployment(), load_stack("ideal"), asked), "flops")
+    counted = sum_cost(build_pass(a, Deployment(), load_stack("ideal"), asked), "flops")
     assert counter.get_total_flops() == counted + masked + widening
 
 
@@ -171,7 +172,7 @@ def test_the_stack_file_lists_the_kernels_that_the_torch_model_launches(architec
     decoder, tokens = Decoder(architecture, "fp32", "cpu", 2, 32), draw_tokens(2, 20)
     with torch.no_grad(), KernelCounter() as counter:
         pick_likeliest(decoder.find_logits(tokens, 0))
-    step = build_step(architecture, Deployment(), load_stack("pytorch-eager"), prefill_tokens(20, 2))
+    step = build_pass(architecture, Deployment(), load_stack("pytorch-eager"), prefill_batch(20, 2))
     assert len(counter.launched) == sum(count * operator.launches for count, operator in list_all(step))
 
 

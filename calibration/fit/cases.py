@@ -20,8 +20,8 @@ from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
 from simulator.prediction import Question, answer, describe_machine, resolve
 from simulator.timing.efficiency import Factors, Profile, perturb_factors
+from simulator.timing.passes import Machine, time_operator
 from simulator.timing.request import Times, combine_times, find_throughput
-from simulator.timing.step import Machine, time_operator
 from simulator.timing.uncertainty import find_width
 
 Array = NDArray[np.float64]

@@ -60,7 +60,7 @@ def warn_of_question(question: Question, asked: Asked) -> None:
 
 def describe_build(model: ModelSpec, stack: Stack) -> str | None:
     """How much smaller or larger than it is a stack builds a model; None where it does not."""
-    from simulator.inputs.parameters import count_parameters
+    from simulator.costs.parameters import count_parameters
 
     named, built = map(count_parameters, (model.architecture, stack.build(model.architecture, model.id)))
     if abs(built / named - 1) <= SAME_SIZE:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from simulator.costs.attention import local_kv_heads
-from simulator.costs.layers import count_expert_width, head_weight_bytes, padded_vocabulary
+from simulator.costs.kernels import count_expert_width, padded_vocabulary
+from simulator.costs.layers import list_layers
+from simulator.costs.parameters import count_embedding_parameters, count_parameters, count_spread_parameters
+from simulator.costs.passes import head_weight_bytes
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
-from simulator.inputs.parameters import count_embedding_parameters, count_mlp, count_parameters
 from simulator.inputs.stack import Stack
 from simulator.numbers import Number, ceil, maximum, minimum
 
@@ -28,7 +29,7 @@ def measure_footprint(
 
     Activations: the largest of the hidden state with the FFN's inner one, the attention scores of one layer where they
     are written to memory, and the logits where they are kept for every position. Weights over all devices count every
-    copy of the model, on one device its share of one.
+    replica of the model, on one device its share of one.
     """
     batch = ceil(batch_size / d.dp)
     weights = count_weight_bytes(a, d, stack)
@@ -56,26 +57,18 @@ def count_weight_bytes(a: Architecture, d: Deployment, stack: Stack) -> Number:
     head = (count_embedding_parameters(a) + count_padding(a, d, stack)) * head_weight_bytes(d, stack)
     layers = (count_parameters(a) - count_embedding_parameters(a)) * d.weight_bytes
     shared = d.tp * d.pp
-    if a.num_experts is None:
-        return share_head(head, a, d, stack) + layers / shared
-    experts = a.expert_layers * a.experts * count_mlp(a, a.expert_width) * d.weight_bytes
-    return share_head(head, a, d, stack) + (layers - experts) / shared + experts / (shared * d.expert_copies)
+    spread = count_spread_parameters(a) * d.weight_bytes
+    return share_head(head, d, stack) + (layers - spread) / shared + spread / (shared * d.expert_replicas)
 
 
-def share_head(head: Number, a: Architecture, d: Deployment, stack: Stack) -> Number:
+def share_head(head: Number, d: Deployment, stack: Stack) -> Number:
     """Bytes of tables and head on one device: an even share, or all of them where each device has the whole head."""
     return head / d.pp / (d.tp if stack.shards_head else 1)
 
 
 def count_kv_numbers(a: Architecture, d: Deployment, context: Number) -> Number:
     """Numbers that a request of so many tokens keeps on each device of a layer's group, over all layers."""
-    if a.is_latent:
-        return a.num_hidden_layers * a.latent_width * context
-    kept = 2 * local_kv_heads(a, d) * a.head_size
-    if a.sliding_window is None:
-        return a.num_hidden_layers * kept * context
-    windowed = a.num_hidden_layers - a.full_layers
-    return kept * (a.full_layers * context + windowed * minimum(context, a.sliding_window))
+    return sum(layer.count * layer.mixer.count_cache(layer, d, context) for layer in list_layers(a))
 
 
 def count_kv_bytes(a: Architecture, d: Deployment, context: Number) -> Number:

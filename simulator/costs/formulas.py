@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simulator.costs.model import Step, build_step, decode_tokens, list_all, prefill_tokens, sum_cost
+from simulator.costs.batch import decode_batch, prefill_batch
+from simulator.costs.passes import Pass, build_pass, list_all, sum_cost
 from simulator.errors import InputError, suggest
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
@@ -86,23 +87,23 @@ def derive_formulas(architecture: Architecture, stack: Stack, values: Mapping[st
     tp = 1 if values.get("t") == 1 else symbols["t"]
     deployment = SymbolicDeployment(tp=tp, sizes=(symbols["w"], symbols["x"], symbols["y"]))
     passes = {
-        "prefill": prefill_tokens(symbols["p"], symbols["b"]),
-        "decode": decode_tokens(symbols["c"], symbols["b"]),
+        "prefill": prefill_batch(symbols["p"], symbols["b"]),
+        "decode": decode_batch(symbols["c"], symbols["b"]),
     }
     known = {symbols[name]: value for name, value in values.items()}
     formulas = []
-    for phase, tokens in passes.items():
-        step = build_step(model, deployment, stack, tokens)
-        formulas += [put_in(formula, known) for formula in describe_step(phase, step)]
+    for phase, batch in passes.items():
+        work = build_pass(model, deployment, stack, batch)
+        formulas += [put_in(formula, known) for formula in describe_pass(phase, work)]
     return formulas
 
 
-def describe_step(phase: str, step: Step) -> list[Formula]:
+def describe_pass(phase: str, work: Pass) -> list[Formula]:
     """One formula an operator, and their total over the pass."""
     rows = [
-        Formula(phase, op.name, times, {name: getattr(op, name) for name in COLUMNS}) for times, op in list_all(step)
+        Formula(phase, op.name, times, {name: getattr(op, name) for name in COLUMNS}) for times, op in list_all(work)
     ]
-    totals = {name: sum_cost(step, name) for name in COLUMNS}
+    totals = {name: sum_cost(work, name) for name in COLUMNS}
     return [*rows, Formula(phase, "total", 1, totals)]
 
 

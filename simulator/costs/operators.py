@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from simulator.costs.batch import add
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.deployment import Deployment
 from simulator.numbers import Number, maximum, minimum
 
 Kind = Literal[
@@ -48,11 +51,17 @@ class Operator(NamedTuple):
     group: Number = 1
     unseen: Number = 0.0  # tokens of the context before the first that the last query sees
     wide: bool = False  # computes in the wide format whatever the deployment's
+    parts: tuple[Operator, ...] = ()  # of attention in one launch over segments that differ; no sizes of its own then
 
     @property
     def bytes_moved(self) -> Number:
         """Bytes read from and written to the memory of the device."""
         return self.weight_bytes + self.activation_bytes + self.kv_bytes
+
+
+def element_sizes(d: Deployment) -> dict[str, Number]:
+    """Bytes of one weight, one number that enters a product and one that leaves it."""
+    return {"weight_bytes": d.weight_bytes, "activation_bytes": d.activation_bytes, "input_bytes": d.input_bytes}
 
 
 def linear(
@@ -152,3 +161,19 @@ def share_read(operator: Operator) -> Number:
     """Share of the cache's traffic that attention reads; the rest are the new tokens that it writes."""
     read = operator.n + minimum(operator.unseen, operator.m - 1)
     return read / (read + operator.m)
+
+
+def join_parts(parts: list[Operator], launches: int) -> Operator:
+    """Attention over several segments in so many launches, their work added up."""
+    first = parts[0]._replace(launches=launches)
+    if len(parts) == 1:
+        return first
+    sums = {name: add(getattr(part, name) for part in parts) for name in ("flops", "activation_bytes", "kv_bytes")}
+    return first._replace(**sums, parts=tuple(parts))
+
+
+def all_reduce(name: str, a: Architecture, d: Deployment, rows: Number) -> list[Operator]:
+    """The all-reduce after one block of a layer that ``tp`` devices share; none on one device."""
+    if d.tp == 1:
+        return []
+    return [Operator(f"{name} all-reduce", "all_reduce", message_bytes=rows * a.hidden_size * d.activation_bytes)]

@@ -21,15 +21,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from simulator.costs.attention import list_attention_operators
-from simulator.costs.feed_forward import list_experts, list_ffn
-from simulator.costs.model import decode_tokens, prefill_tokens
+from simulator.costs.layers import list_layers
 from simulator.costs.operators import Operator
 from simulator.prediction import Prediction, Question, answer
 from simulator.timing.efficiency import Factors
 from simulator.timing.kernels import is_compute_bound
-from simulator.timing.request import RequestTime, time_request
-from simulator.timing.step import MESSAGES, Machine, PassTime, overlap_host
+from simulator.timing.passes import MESSAGES, Machine, PassTime, overlap_host
+from simulator.timing.request import RequestTime
 
 MATRIX_KINDS = frozenset({"linear", "grouped"})
 RESOURCES = ("compute", "memory", "network", "host")
@@ -171,7 +169,7 @@ def explain(question: Question) -> Explanation:
     """Explain the answer to a question of plain numbers."""
     prediction = answer(question)
     passes = count_passes(question)
-    kinds = LayerKinds(question, prediction.request)
+    kinds = LayerKinds(question)
     parts = list_parts(question, prediction.request, passes, kinds)
     return Explanation(prediction, find_waterfall(question, prediction, passes, kinds), parts)
 
@@ -185,25 +183,25 @@ def name_phases(request: RequestTime) -> dict[str, float]:
 class LayerKinds:
     """Tells what part of a model an operator belongs to, by the lists that the cost laws make."""
 
-    def __init__(self, question: Question, request: RequestTime) -> None:
+    def __init__(self, question: Question) -> None:
         """Collect names of operators in their parts."""
-        a, d, stack, workload = question.work
-        tokens = (prefill_tokens(workload.prompt_tokens, 1.0), decode_tokens(workload.prompt_tokens, 1.0))
-        groups = [group for one in tokens for group in list_attention_operators(a, d, stack, one)]
-        step = request.decode_step
-        self.attention = collect_names(operator for _, operators in groups for operator in operators)
-        self.head = collect_names(step.head)
-        self.embedding = collect_names(step.embedding)
-        self.experts = collect_names([] if a.num_experts is None else list_experts(a, d, 1.0))
-        self.ffn = collect_names(list_ffn("ffn", a, d, 1.0, a.intermediate_size or 1))
+        d, request = question.work.deployment, question.passes
+        mixing = [*request.prefill.mixing, *request.decode.mixing, *(request.first_mixing or ())]
+        parts = [(layer.feed_forward, layer) for layer in list_layers(question.work.architecture)]
+        self.names = {"attention": collect_names(operator for _, operators in mixing for operator in operators)}
+        for feed_forward, layer in parts:
+            found = collect_names(feed_forward.list_products(layer, d, 1.0))
+            self.names[feed_forward.label] = self.names.get(feed_forward.label, frozenset()) | found
+        self.names["head"] = collect_names(request.decode.linear.head)
+        self.names["embedding"] = collect_names(request.decode.linear.embedding)
 
     def find(self, operator: Operator) -> str:
         """Layer kind of an operator."""
         name = operator.name
         if operator.kind in MESSAGES:
             return "collectives"
-        for kind in ("attention", "experts", "ffn", "head", "embedding"):
-            if name in getattr(self, kind):
+        for kind, names in self.names.items():
+            if name in names:
                 return kind
         return "projections" if operator.kind in MATRIX_KINDS else "elementwise kernels"
 
@@ -211,7 +209,7 @@ class LayerKinds:
         """Which steps of the waterfall an operator takes."""
         if operator.kind in MESSAGES:
             return "messages"
-        if operator.name in self.attention:
+        if operator.name in self.names["attention"]:
             return "attention"
         return "matrix" if operator.kind in MATRIX_KINDS else "elementwise"
 
@@ -222,18 +220,11 @@ def collect_names(operators: Iterable[Operator]) -> frozenset[str]:
 
 
 def count_passes(question: Question) -> Passes:
-    """Find how often each pass counts in the time of a request: what a second more in each of them adds."""
-    machine = question.machine._replace(encodes_text=True, eager_prefill=False, eager_decode=False)
-    still = idle_host(Factors(*(1.0 for _ in Factors._fields)))
-
-    def time(factors: Factors) -> RequestTime:
-        return time_request(question.work, machine._replace(factors=factors))
-
-    base, text, each = time(still), time(still._replace(prompt_token_host_s=1.0)), time(still._replace(step_host_s=1.0))
-    prefill = float((text.prefill_s - base.prefill_s) / (text.prefill.serial_s - base.prefill.serial_s))
-    if not question.work.stack.first_token_by_decode:
-        return Passes(prefill, 0.0, float(each.decode_s - base.decode_s))
-    return Passes(prefill, float(each.prefill_s - base.prefill_s) - prefill, float(each.decode_s - base.decode_s))
+    """How often each pass counts in the time of a request."""
+    request = question.passes
+    first = request.filling if request.first_mixing is not None else 0.0
+    counts = (request.filling * request.prefill_passes, first, request.turns * request.decode_passes)
+    return Passes(*map(float, counts))
 
 
 def idle_host(f: Factors) -> Factors:

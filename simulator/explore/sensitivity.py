@@ -25,8 +25,8 @@ from simulator.explore.dual import Dual, seed_duals, slopes_of, value_of
 from simulator.metrics.rates import Price, cost_request
 from simulator.prediction import Prediction, Question, answer, describe_machine
 from simulator.timing.efficiency import FACTORS, Factors
+from simulator.timing.passes import Machine
 from simulator.timing.request import Times, combine_times, time_request
-from simulator.timing.step import Machine
 from simulator.timing.uncertainty import NORMAL_90, TRANSFER_STANDARD_ERROR
 
 METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
@@ -208,7 +208,7 @@ def describe_with(question: Question, numbers: dict[str, Any]) -> Machine:
 
 def derive_metrics(question: Question, inputs: dict[str, float], numbers: dict[str, Any]) -> dict[str, Any]:
     """The metrics at numbers of any kind in place of the inputs; None of a metric that is not defined."""
-    request = time_request(question.work, describe_with(question, {name: numbers[name] for name in inputs}))
+    request = time_request(question.passes, describe_with(question, {name: numbers[name] for name in inputs}))
     times = combine_times(request, question.work.workload)
     found = {name: getattr(times, name) for name in Times._fields}
     if math.isnan(value_of(times.tpot_s)):

@@ -24,6 +24,28 @@ class Source:
 
 
 @spec_dataclass
+class LayerGroup:
+    """Layers that are alike: how many, the kinds of their two parts, and the sizes in which they differ from the model.
+
+    ``sizes`` overrides fields of the architecture, and holds those that only the kind of mixer knows.
+    """
+
+    count: int
+    mixer: str | None = None  # None: the kind that the model's fields make
+    feed_forward: str | None = None  # likewise
+    sizes: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a group of no layers."""
+        if isinstance(self.count, int) and self.count < 1:
+            raise ValueError(f"count is {self.count}; it must be at least 1")
+
+    def __hash__(self) -> int:
+        """Of the kinds and the count, since sizes have none."""
+        return hash((self.count, self.mixer, self.feed_forward))
+
+
+@spec_dataclass
 class Architecture:
     """Dimensions and structure of one model, as published.
 
@@ -55,23 +77,21 @@ class Architecture:
     attention_sinks: bool = False  # one learned score a head that takes part in the softmax
     mlp_bias: bool = False
     lm_head_bias: bool = False
-    # Attention of a layer over the last tokens alone, and the layers that see all of them all the same.
-    sliding_window: int | None = None
-    num_full_attention_layers: int | None = None  # None: none where there is a window
+    sliding_window: int | None = None  # tokens that window attention sees, the query's own included
     # Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1): kv_lora_rank makes it so.
     q_lora_rank: int | None = None
     kv_lora_rank: int | None = None
     qk_nope_head_dim: int | None = None
     qk_rope_head_dim: int | None = None
     v_head_dim: int | None = None
-    # Mixture of experts: num_experts makes it so, in all layers but the dense ones.
+    # Mixture of experts: num_experts makes it so.
     num_experts: int | None = None
     num_experts_per_tok: int | None = None
     moe_intermediate_size: int | None = None
     shared_expert_intermediate_size: int | None = None  # of all shared experts together
     shared_expert_gate: bool = False
     router_bias: bool = False
-    num_dense_layers: int = 0
+    layers: tuple[LayerGroup, ...] | None = None  # None: all are alike, of the kinds that the fields above make
 
     @property
     def is_latent(self) -> bool:
@@ -133,11 +153,27 @@ class Architecture:
         return self.latent_rank + self.rotated_size
 
     @property
-    def full_layers(self) -> Any:
-        """Layers whose attention sees all tokens."""
-        if self.sliding_window is None:
-            return self.num_hidden_layers
-        return self.num_full_attention_layers or 0
+    def groups(self) -> tuple[LayerGroup, ...]:
+        """The layers: groups of equal ones, each with the kinds of its mixer and its feed-forward part."""
+        own = LayerGroup(self.num_hidden_layers, self.own_mixer, self.own_feed_forward)
+        if self.layers is None:
+            return (own,)
+        return tuple(
+            replace(group, mixer=group.mixer or own.mixer, feed_forward=group.feed_forward or own.feed_forward)
+            for group in self.layers
+        )
+
+    @property
+    def own_mixer(self) -> str:
+        """Kind of mixer that the fields make."""
+        if self.is_latent:
+            return "latent_attention"
+        return "attention" if self.sliding_window is None else "window_attention"
+
+    @property
+    def own_feed_forward(self) -> str:
+        """Kind of feed-forward part that the fields make."""
+        return "dense" if self.num_experts is None else "experts"
 
     @property
     def experts(self) -> Any:
@@ -145,7 +181,7 @@ class Architecture:
         return self.num_experts
 
     @property
-    def chosen_experts(self) -> Any:
+    def activated_experts(self) -> Any:
         """Experts that one token is sent to."""
         return self.num_experts_per_tok
 
@@ -153,11 +189,6 @@ class Architecture:
     def expert_width(self) -> Any:
         """Inner width of one expert."""
         return self.moe_intermediate_size
-
-    @property
-    def expert_layers(self) -> Any:
-        """Layers with a mixture of experts."""
-        return 0 if self.num_experts is None else self.num_hidden_layers - self.num_dense_layers
 
     @property
     def embedding_width(self) -> Any:
@@ -181,7 +212,7 @@ SMALLEST: dict[str, Any] = {
 }
 
 
-MAY_BE_ZERO = {"num_dense_layers", "num_full_attention_layers", "position_offset", "final_norms"}
+MAY_BE_ZERO = {"position_offset", "final_norms"}
 
 
 @spec_dataclass
@@ -202,6 +233,7 @@ class ModelSpec:
             raise ValueError(f"published_parameters is {self.published_parameters}; it must be above 0")
 
 
+FIELD_NAMES = frozenset(field.name for field in fields(Architecture))
 LATENT_FIELDS = ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
 EXPERT_FIELDS = ("num_experts_per_tok", "moe_intermediate_size")
 
@@ -233,11 +265,33 @@ def check_architecture(architecture: Architecture, where: str) -> None:
     check_together(a, where, "num_experts", EXPERT_FIELDS)
     if a.num_experts is not None and a.num_experts_per_tok is not None and a.num_experts_per_tok > a.num_experts:
         raise InputError(f"{where}: num_experts_per_tok {a.num_experts_per_tok} is past num_experts {a.num_experts}")
-    if a.num_full_attention_layers is not None and a.sliding_window is None:
-        raise InputError(f"{where}: num_full_attention_layers is given, but not sliding_window")
-    for name in ("num_dense_layers", "num_full_attention_layers"):
-        if (getattr(a, name) or 0) > a.num_hidden_layers:
-            raise InputError(f"{where}: {name} is past num_hidden_layers {a.num_hidden_layers}")
+    check_layers(a, where)
+
+
+def check_layers(architecture: Architecture, where: str) -> None:
+    """Refuse groups of layers that do not add up, or whose kind lacks its sizes.
+
+    Raises:
+        InputError: with the first reason found.
+    """
+    a = architecture
+    if a.layers is None:
+        return
+    total = sum(group.count for group in a.layers)
+    if total != a.num_hidden_layers:
+        raise InputError(f"{where}: layers add up to {total}, and num_hidden_layers is {a.num_hidden_layers}")
+    for group in a.groups:
+        own = specialise(a, group)
+        if group.mixer == "window_attention" and own.sliding_window is None:
+            raise InputError(f"{where}: layers of window_attention, but no sliding_window")
+        if group.feed_forward == "experts" and own.num_experts is None:
+            raise InputError(f"{where}: layers of experts, but no num_experts")
+
+
+def specialise(architecture: Architecture, group: LayerGroup) -> Architecture:
+    """The architecture as a group of layers has it: with the sizes that the group changes."""
+    changes = {name: size for name, size in (group.sizes or {}).items() if name in FIELD_NAMES}
+    return replace(architecture, **changes) if changes else architecture
 
 
 def check_together(architecture: Architecture, where: str, main: str, others: tuple[str, ...]) -> None:

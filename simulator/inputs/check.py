@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from simulator.costs.parameters import count_parameters
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, find_by_name, find_file, load_hardware, load_model
-from simulator.inputs.parameters import count_parameters
 from simulator.specfile import read_spec
 
 PUBLISHED_TOLERANCE = 0.01

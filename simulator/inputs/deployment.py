@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import InputError
-from simulator.inputs.architecture import Architecture
+from simulator.inputs.architecture import Architecture, LayerGroup, specialise
 from simulator.inputs.formats import CACHE_SIZES, FORMATS, SIZES, WIDE, find_format
 from simulator.inputs.hardware import Hardware
 
@@ -56,14 +56,14 @@ class Deployment:
         return self.tp * self.pp * self.dp
 
     @property
-    def expert_copies(self) -> int:
+    def expert_replicas(self) -> int:
         """Copies of the model that share one set of experts."""
         return max(self.ep // self.tp, 1)
 
     @property
     def expert_tp(self) -> Any:
         """Devices that share the matrices of one expert."""
-        return self.tp / self.ep if self.expert_copies == 1 else 1
+        return self.tp / self.ep if self.expert_replicas == 1 else 1
 
     @property
     def wide_dtype(self) -> str:
@@ -102,19 +102,30 @@ def check_deployment(deployment: Deployment, architecture: Architecture, hardwar
     for name, value in sizes.items():
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number of at least 1")
+    for group in a.groups:
+        check_tensor_parallel(d, specialise(a, group), group)
+    if a.num_hidden_layers % d.pp:
+        raise InputError(f"pp {d.pp} does not divide num_hidden_layers {a.num_hidden_layers}")
+    check_experts(d, a)
+    if d.devices > 1:
+        check_links(d, hardware)
+
+
+def check_tensor_parallel(deployment: Deployment, architecture: Architecture, group: LayerGroup) -> None:
+    """Refuse devices that cannot share a group of layers evenly; ``architecture`` is as the group has it.
+
+    Raises:
+        InputError: with the first reason found.
+    """
+    d, a = deployment, architecture
     split: dict[str, Any] = {"num_attention_heads": a.num_attention_heads}
-    if a.num_experts is None or a.num_dense_layers:
+    if group.feed_forward == "dense":
         split["intermediate_size"] = a.intermediate_size
     for name, size in split.items():
         if size % d.tp:
             raise InputError(f"tp {d.tp} does not divide {name} {size}")
     if a.kv_heads % d.tp and d.tp % a.kv_heads:
         raise InputError(f"tp {d.tp} neither divides num_key_value_heads {a.kv_heads} nor is a multiple of it")
-    if a.num_hidden_layers % d.pp:
-        raise InputError(f"pp {d.pp} does not divide num_hidden_layers {a.num_hidden_layers}")
-    check_experts(d, a)
-    if d.devices > 1:
-        check_links(d, hardware)
 
 
 def check_experts(deployment: Deployment, architecture: Architecture) -> None:
@@ -130,8 +141,8 @@ def check_experts(deployment: Deployment, architecture: Architecture) -> None:
         return
     if d.tp % d.ep and d.ep % d.tp:
         raise InputError(f"ep {d.ep} neither divides tp {d.tp} nor is a multiple of it")
-    if d.dp % d.expert_copies:
-        raise InputError(f"ep {d.ep} over tp {d.tp} needs {d.expert_copies} copies of the model, and dp is {d.dp}")
+    if d.dp % d.expert_replicas:
+        raise InputError(f"ep {d.ep} over tp {d.tp} needs {d.expert_replicas} copies of the model, and dp is {d.dp}")
     if a.num_experts % d.ep:
         raise InputError(f"ep {d.ep} does not divide num_experts {a.num_experts}")
     for name in ("moe_intermediate_size", "shared_expert_intermediate_size"):
@@ -146,5 +157,5 @@ def check_links(deployment: Deployment, hardware: Hardware) -> None:
     Raises:
         InputError: no link, or a layer shared by more devices than one node links without a link between nodes.
     """
-    if deployment.tp * deployment.pp > 1 or deployment.expert_copies > 1:
+    if deployment.tp * deployment.pp > 1 or deployment.expert_replicas > 1:
         hardware.find_link(max(deployment.tp, deployment.ep))

@@ -12,7 +12,7 @@ from simulator.specfile import spec_dataclass
 from simulator.units import Bytes
 
 ARCHITECTURE_FIELDS = [field.name for field in fields(Architecture)]
-Tensor = Literal["hidden", "qkv", "qk", "kv", "heads", "ffn", "chosen", "logits"]
+Tensor = Literal["hidden", "qkv", "qk", "kv", "heads", "ffn", "activated", "logits"]
 
 
 def refuse_negative(record: object, names: tuple[str, ...]) -> None:

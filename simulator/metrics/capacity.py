@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from simulator.costs.footprint import Footprint, measure_footprint
+from simulator.costs.request import Work
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
-from simulator.timing.request import Work
 
 MOST = 2**40  # requests or tokens past which nobody asks
 

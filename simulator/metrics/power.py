@@ -8,8 +8,8 @@ from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.numbers import Number
 from simulator.timing.device import Device
+from simulator.timing.passes import PassTime
 from simulator.timing.request import RequestTime
-from simulator.timing.step import PassTime
 
 CAP_EXPONENT = 8.0  # how sharply the governor holds the board at its limit; 8 leaves 92% at a load of exactly 1
 

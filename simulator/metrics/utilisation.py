@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from simulator.costs.model import Step, count_model_flops, prefill_tokens, sum_cost
+from simulator.costs.batch import prefill_batch
+from simulator.costs.passes import Pass, count_model_flops, sum_cost
+from simulator.costs.request import Work
 from simulator.numbers import Number
 from simulator.timing.device import Device
-from simulator.timing.request import Work
 
 
 def find_mfu(work: Work, prefill_s: Number, device: Device) -> Number:
@@ -14,11 +15,11 @@ def find_mfu(work: Work, prefill_s: Number, device: Device) -> Number:
     Chowdhery et al. 2022 (arXiv 2204.02311), section 4.1. With a pipeline one stage works at a time.
     """
     a, d, _, request = work
-    tokens = prefill_tokens(request.prompt_tokens, request.batch_size / d.dp)
-    return count_model_flops(a, d, tokens) / (prefill_s * device.peak_flops_per_s * d.pp)
+    batch = prefill_batch(request.prompt_tokens, request.batch_size / d.dp)
+    return count_model_flops(a, d, batch) / (prefill_s * device.peak_flops_per_s * d.pp)
 
 
-def find_mbu(decode: Step, tpot_s: Number, device: Device, pp: int, parts: Number = 1) -> Number:
+def find_mbu(decode: Pass, tpot_s: Number, device: Device, pp: int, parts: Number = 1) -> Number:
     """Model bandwidth utilisation of decode: weights and KV cache read a pass, over what the memories could deliver.
 
     ``decode`` is the pass of one of ``parts`` micro-batches, which go through ``pp`` stages.

@@ -13,7 +13,7 @@ from simulator.metrics.capacity import find_usable_bytes
 from simulator.prediction import FIELDS, Prediction
 from simulator.report.output import OutputForm, format_rows, format_table
 from simulator.timing.kernels import is_compute_bound
-from simulator.timing.step import MESSAGES, PassTime
+from simulator.timing.passes import MESSAGES, PassTime
 from simulator.units import format_quantity, format_seconds
 
 SCHEMA = "roofcast/prediction/1"

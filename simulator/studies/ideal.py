@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.costs.attention import Tokens
-from simulator.costs.model import count_model_flops, decode_tokens, prefill_tokens
+from simulator.costs.batch import decode_batch, prefill_batch
+from simulator.costs.parameters import count_parameters
+from simulator.costs.passes import count_model_flops
 from simulator.errors import InputError
 from simulator.explore.layout import choose_layout
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.parameters import count_parameters
 from simulator.inputs.queries import Queries
 from simulator.inputs.workload import Workload
 from simulator.metrics.power import find_energy, find_pass_power, find_tdp
@@ -125,8 +125,8 @@ def count_flops(prediction: Prediction) -> Number:
     """
     a, d, _, request = prediction.question.work
     passes = request.output_tokens - 1
-    middle: Tokens = decode_tokens(request.prompt_tokens + (passes + 1) / 2, request.batch_size)
-    prefill = count_model_flops(a, d, prefill_tokens(request.prompt_tokens, request.batch_size))
+    middle = decode_batch(request.prompt_tokens + (passes + 1) / 2, request.batch_size)
+    prefill = count_model_flops(a, d, prefill_batch(request.prompt_tokens, request.batch_size))
     return d.tp * (prefill + passes * count_model_flops(a, d, middle))
 
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.costs.parameters import count_parameters
 from simulator.errors import InputError, suggest
 from simulator.inputs.architecture import ModelSpec
-from simulator.inputs.parameters import count_parameters
 from simulator.inputs.queries import Queries, parse_real
 from simulator.inputs.scores import Score
 from simulator.prediction import Prediction

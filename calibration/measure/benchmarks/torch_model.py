@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from simulator.costs.parameters import count_parameters
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture, check_architecture
-from simulator.inputs.parameters import count_parameters
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # Numbers of the random block that all weights repeat: drawing every weight anew takes longer than measuring the model.

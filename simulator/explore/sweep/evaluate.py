@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.costs.request import Work
 from simulator.errors import InputError
 from simulator.explore.datasheet import replace_numbers
 from simulator.explore.sweep.filters import Table, apply_conditions, join_tables, reduce_table
@@ -27,7 +28,6 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.rates import cost_request
 from simulator.prediction import Prediction, Question, answer, describe_machine, store_weights
-from simulator.timing.request import Work
 
 # Dimensions that the cost laws take as arrays wherever they are given; they branch on all other fields.
 ARRAY_FIELDS = frozenset(

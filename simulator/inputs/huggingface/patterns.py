@@ -22,9 +22,9 @@ class Windows(NamedTuple):
 
 
 class Experts(NamedTuple):
-    """How a model type tells which layers have no experts: one of ``DENSE_RULES``, and the number it starts from."""
+    """How a model type tells which layers have experts: one of ``EXPERT_RULES``, and the number it starts from."""
 
-    rule: str = "none"
+    rule: str = "all"
     default: int = 0
 
 
@@ -32,17 +32,17 @@ class Experts(NamedTuple):
 IS_WINDOWED = {"full_attention": False, "sliding_attention": True, "chunked_attention": True}
 
 
-def count_windowed_layers(config: Config, windows: Windows, layers: int) -> int:
-    """Count the layers that see a window alone.
+def place_windows(config: Config, windows: Windows, layers: int) -> list[bool]:
+    """Say for each layer whether it sees a window alone.
 
     Raises:
         InputError: a list of layer types of another length or with an unknown type.
     """
     if windows.switched and not config.flag("use_sliding_window"):
-        return 0
+        return [False] * layers
     if windows.listed and config.data.get("layer_types"):
-        return sum(list_windowed(config, layers))
-    return sum(WINDOW_RULES[windows.rule](config, layers, windows.period))
+        return list_windowed(config, layers)
+    return WINDOW_RULES[windows.rule](config, layers, windows.period)
 
 
 def list_windowed(config: Config, layers: int) -> list[bool]:
@@ -108,29 +108,31 @@ WINDOW_RULES: dict[str, Callable[[Config, int, int], list[bool]]] = {
 }
 
 
-def count_first(config: Config, layers: int, default: int) -> int:
-    """The first layers, as many as ``first_k_dense_replace`` says."""
-    return min(config.whole("first_k_dense_replace", default=default, least=0) or 0, layers)
+def list_first(config: Config, layers: int, default: int) -> list[bool]:
+    """All layers but the first, as many as ``first_k_dense_replace`` says."""
+    dense = config.whole("first_k_dense_replace", default=default, least=0) or 0
+    return [layer >= dense for layer in range(layers)]
 
 
-def count_sparse(config: Config, layers: int, default: int) -> int:
-    """All layers but each ``decoder_sparse_step``-th, and those that ``mlp_only_layers`` names."""
+def list_sparse(config: Config, layers: int, default: int) -> list[bool]:
+    """Each ``decoder_sparse_step``-th layer, but those that ``mlp_only_layers`` names."""
     step = config.whole("decoder_sparse_step", default=1) or 1
     named = set(config.items("mlp_only_layers", int))
-    return sum(layer in named or (layer + 1) % step != 0 for layer in range(layers))
+    return [layer not in named and (layer + 1) % step == 0 for layer in range(layers)]
 
 
-def count_interleaved(config: Config, layers: int, default: int) -> int:
-    """All layers but those in ``moe_layers``, or where it is absent each ``interleave_moe_layer_step``-th."""
+def list_interleaved(config: Config, layers: int, default: int) -> list[bool]:
+    """The layers in ``moe_layers``, or where it is absent each ``interleave_moe_layer_step``-th."""
     step = config.whole("interleave_moe_layer_step", default=1) or 1
     if config.data.get("moe_layers") is None:
-        return layers - layers // step
-    return sum(layer not in set(config.items("moe_layers", int)) for layer in range(layers))
+        return [(layer + 1) % step == 0 for layer in range(layers)]
+    named = set(config.items("moe_layers", int))
+    return [layer in named for layer in range(layers)]
 
 
-DENSE_RULES: dict[str, Callable[[Config, int, int], int]] = {
-    "none": lambda config, layers, default: 0,
-    "first": count_first,
-    "sparse": count_sparse,
-    "interleaved": count_interleaved,
+EXPERT_RULES: dict[str, Callable[[Config, int, int], list[bool]]] = {
+    "all": lambda config, layers, default: [True] * layers,
+    "first": list_first,
+    "sparse": list_sparse,
+    "interleaved": list_interleaved,
 }

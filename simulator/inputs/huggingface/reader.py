@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulator.inputs.architecture import Architecture, ModelSpec
+from simulator.inputs.architecture import Architecture, LayerGroup, ModelSpec
 from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.families import FAMILIES
 from simulator.inputs.huggingface.layouts import LAYOUTS, SIZES, Layout
 from simulator.inputs.huggingface.llama_like import recognise_llama
-from simulator.inputs.huggingface.patterns import DENSE_RULES, count_windowed_layers
+from simulator.inputs.huggingface.patterns import EXPERT_RULES, place_windows
 from simulator.specfile import read_spec
 
 
@@ -103,7 +104,7 @@ def read_architecture(config: Config, layout: Layout, is_part: bool) -> dict[str
             values |= implied
     if layout.family is not None:
         values |= FAMILIES[layout.family](config, values)
-    return values | place_windows(config, layout, values) | place_experts(config, layout, values)
+    return values | place_layers(config, layout, values)
 
 
 def read_fields(config: Config, layout: Layout, is_part: bool) -> dict[str, Any]:
@@ -134,37 +135,40 @@ def must_state(field: str, layout: Layout) -> bool:
     return field in REQUIRED
 
 
-def place_windows(config: Config, layout: Layout, values: dict[str, Any]) -> dict[str, Any]:
-    """Say how many layers see past the window; without a layer that has one, there is none.
-
-    Raises:
-        InputError: a list of layers that does not fit.
-    """
-    window = values.get("sliding_window")
-    if layout.windows is None or window is None:
-        return {}
-    layers = values["num_hidden_layers"]
-    full = layers - count_windowed_layers(config, layout.windows, layers)
-    if full == layers:
-        return {"sliding_window": None}
-    return {"num_full_attention_layers": full or None}
-
-
-def place_experts(config: Config, layout: Layout, values: dict[str, Any]) -> dict[str, Any]:
-    """Say how many layers have no experts; without a layer that has them, there are none.
+def place_layers(config: Config, layout: Layout, values: dict[str, Any]) -> dict[str, Any]:
+    """Group the layers by what they see and whether they have experts; of one kind alone, no groups are needed.
 
     Raises:
         InputError: a list of layers that does not fit, or experts with no word on how many a token is sent to.
     """
-    if layout.experts is None:
-        return {}
     layers = values["num_hidden_layers"]
-    dense = DENSE_RULES[layout.experts.rule](config, layers, layout.experts.default)
-    if values.get("num_experts") is None or dense == layers:
-        return {field: Architecture.__dataclass_fields__[field].default for field in EXPERT_FIELDS}
-    if values.get("num_experts_per_tok") is None:
+    windowed, expert = [False] * layers, [False] * layers
+    if layout.windows is not None and values.get("sliding_window") is not None:
+        windowed = place_windows(config, layout.windows, layers)
+    if layout.experts is not None and values.get("num_experts") is not None:
+        expert = EXPERT_RULES[layout.experts.rule](config, layers, layout.experts.default)
+    fields: dict[str, Any] = {}
+    if layout.windows is not None and not any(windowed):
+        fields["sliding_window"] = None
+    if layout.experts is not None and not any(expert):
+        fields |= {field: Architecture.__dataclass_fields__[field].default for field in EXPERT_FIELDS}
+    elif layout.experts is not None and values.get("num_experts_per_tok") is None:
         raise config.error("missing key 'num_experts_per_tok'")
-    return {"num_dense_layers": dense}
+    kinds = Counter(zip(windowed, expert, strict=True))
+    return fields if len(kinds) == 1 else fields | {"layers": name_groups(kinds)}
+
+
+def name_groups(kinds: Counter[tuple[bool, bool]]) -> tuple[LayerGroup, ...]:
+    """Groups of layers from how many are windowed, and have experts; a part that all share is not named."""
+    mixed_windows, mixed_experts = (len({kind[place] for kind in kinds}) > 1 for place in (0, 1))
+    return tuple(
+        LayerGroup(
+            count,
+            ("window_attention" if windowed else "attention") if mixed_windows else None,
+            ("experts" if expert else "dense") if mixed_experts else None,
+        )
+        for (windowed, expert), count in kinds.items()
+    )
 
 
 def describe_quantization(config: Config) -> list[str]:

@@ -25,7 +25,7 @@ from simulator.report.plots.style import (
 )
 from simulator.report.plots.text import LETTERS, WIDTH, Canvas, Scale, align, join_lines
 from simulator.report.plots.title import title_request
-from simulator.timing.step import OperatorTime, PassTime
+from simulator.timing.passes import OperatorTime, PassTime
 from simulator.units import format_quantity
 
 COLOURS = {"prefill": VERMILION, "decode": BLUE}

@@ -6,13 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.costs.attention import Tokens
-from simulator.costs.layers import Group
-from simulator.costs.model import Step, build_fixed
 from simulator.costs.operators import Operator
-from simulator.inputs.architecture import Architecture
-from simulator.inputs.deployment import Deployment
-from simulator.inputs.stack import Stack
+from simulator.costs.passes import HostWork, LinearPart, Pass
+from simulator.costs.structure import Group
 from simulator.memo import remember
 from simulator.numbers import Number, smooth_maximum
 from simulator.timing.collectives import bound_collective, time_collective
@@ -40,10 +36,6 @@ class Machine(NamedTuple):
     direct_reduce_bytes: int
     tp: int
     ep: int
-    eager_prefill: bool
-    eager_decode: bool
-    encodes_text: bool
-    allocates_cache: bool
     factors: Factors | None
 
 
@@ -70,15 +62,13 @@ class PassTime(NamedTuple):
     operators: list[OperatorTime]
 
 
-class FixedTime(NamedTuple):
-    """The part of a pass that does not depend on the context: its work, and its times in seconds."""
+class LinearTime(NamedTuple):
+    """The part of a pass that no context changes, seconds."""
 
-    step: Step
     device_s: Number
     host_s: Number
     head_s: Number
     serial_s: Number
-    eager: bool
     operators: list[OperatorTime]
 
 
@@ -117,27 +107,33 @@ def time_operators(operators: list[Operator], count: Number, machine: Machine) -
     return [OperatorTime(operator, count, time_operator(operator, machine)) for operator in operators]
 
 
+def time_pass(work: Pass, machine: Machine) -> PassTime:
+    """Time one forward pass."""
+    return add_mixing(work.linear, work.mixing, machine)
+
+
 @remember
-def time_fixed(a: Architecture, d: Deployment, stack: Stack, tokens: Tokens, machine: Machine) -> FixedTime:
-    """Time the part of a pass over ``tokens`` that does not depend on their context."""
-    step = build_fixed(a, d, stack, tokens)
-    layers = time_groups(step.layers, machine)
-    stage = time_operators(step.embedding + step.stage, 1, machine)
-    head = time_operators(step.head, 1, machine)
+def time_linear_part(part: LinearPart, machine: Machine) -> LinearTime:
+    """Time the part of a pass that no context changes."""
+    layers = time_groups(part.layers, machine)
+    stage = time_operators(part.embedding + part.stage, 1, machine)
+    head = time_operators(part.head, 1, machine)
     device_s = sum_times(layers) + sum_times(stage)
-    head_s = sum_times(head)
+    operators = layers + stage + head
     f = machine.factors
     if f is None:
-        return FixedTime(step, device_s, 0.0, head_s, 0.0, False, layers + stage + head)
-    eager = machine.eager_decode if tokens.decoding else machine.eager_prefill
-    serial_s = f.step_host_s + f.sequence_host_s * tokens.sequences
-    if machine.encodes_text and not tokens.decoding:
-        serial_s = serial_s + f.prompt_token_host_s * tokens.m
-    host_s = 0.0
-    if eager:
-        own_s = f.layer_host_s + (f.layer_setup_s if machine.allocates_cache and not tokens.decoding else 0.0)
-        host_s = step.depth * own_s + time_issuing(step.layers, f)
-    return FixedTime(step, device_s, host_s, head_s, serial_s, eager, layers + stage + head)
+        return LinearTime(device_s, 0.0, sum_times(head), 0.0, operators)
+    host_s, serial_s = time_host(part.host, part.layers, f)
+    return LinearTime(device_s, host_s, sum_times(head), serial_s, operators)
+
+
+def time_host(work: HostWork, layers: list[Group], f: Factors) -> tuple[Number, Number]:
+    """Host seconds beside the device, and those that nothing hides."""
+    serial_s = f.step_host_s + f.sequence_host_s * work.sequences + f.prompt_token_host_s * work.encoded_tokens
+    if not work.eager:
+        return 0.0, serial_s
+    own_s = f.layer_host_s + (f.layer_setup_s if work.allocates else 0.0)
+    return work.depth * own_s + time_issuing(layers, f), serial_s
 
 
 def time_issuing(groups: list[Group], f: Factors) -> Number:
@@ -150,19 +146,19 @@ def time_issuing(groups: list[Group], f: Factors) -> Number:
     return seconds
 
 
-def add_attention(fixed: FixedTime, attention: list[Group], machine: Machine) -> PassTime:
-    """Complete a pass with the attention over one context, and let host and device overlap."""
-    timed = time_groups(attention, machine)
-    device_s = fixed.device_s + sum_times(timed)
-    host_s = fixed.host_s
+def add_mixing(part: LinearPart, mixing: list[Group], machine: Machine) -> PassTime:
+    """Complete a pass with the mixing of tokens, and let host and device overlap."""
+    linear = time_linear_part(part, machine)
+    timed = time_groups(mixing, machine)
+    device_s, host_s = linear.device_s + sum_times(timed), linear.host_s
     f = machine.factors
-    if f is None or not fixed.eager:
+    if f is None or not part.host.eager:
         overlapped = device_s
     else:
-        host_s = host_s + time_issuing(attention, f)
+        host_s = host_s + time_issuing(mixing, f)
         overlapped = overlap_host(host_s, device_s, machine, f)
-    seconds = overlapped + fixed.head_s + fixed.serial_s
-    return PassTime(seconds, host_s, device_s, fixed.head_s, fixed.serial_s, fixed.operators + timed)
+    seconds = overlapped + linear.head_s + linear.serial_s
+    return PassTime(seconds, host_s, device_s, linear.head_s, linear.serial_s, linear.operators + timed)
 
 
 def overlap_host(host_s: Number, device_s: Number, machine: Machine, f: Factors) -> Number:

@@ -1,0 +1,7 @@
+"""Kinds of feed-forward parts by their names in an architecture's ``layers``."""
+
+from simulator.costs.feed_forwards.dense import Dense
+from simulator.costs.feed_forwards.experts import Experts
+from simulator.costs.structure import FeedForward
+
+FEED_FORWARDS: dict[str, FeedForward] = {"dense": Dense(), "experts": Experts()}

@@ -1,0 +1,43 @@
+"""A dense feed-forward block, its columns split over ``tp`` devices (Shoeybi et al. 2019, arXiv 1909.08053)."""
+
+from __future__ import annotations
+
+from simulator.costs.operators import Operator, all_reduce, element_sizes, linear
+from simulator.costs.structure import FeedForward, Layer
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.stack import Stack
+from simulator.numbers import Number
+
+
+class Dense(FeedForward):
+    """One block that every token meets."""
+
+    label = "ffn"
+
+    def count_parameters(self, layer: Layer) -> Number:
+        """Trainable numbers."""
+        return count_mlp(layer.a, layer.a.intermediate_size)
+
+    def list_products(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
+        """Products with weight matrices."""
+        return list_ffn("ffn", layer.a, d, rows, layer.a.intermediate_size)
+
+    def list_exchange(self, layer: Layer, d: Deployment, stack: Stack, rows: Number) -> list[Operator]:
+        """The all-reduce after it."""
+        return all_reduce("ffn", layer.a, d, rows)
+
+
+def count_mlp(a: Architecture, width: Number) -> Number:
+    """Trainable numbers of one block of a width."""
+    return a.mlp_matrices * a.hidden_size * width + ((a.mlp_matrices - 1) * width + a.hidden_size) * a.mlp_bias
+
+
+def list_ffn(name: str, a: Architecture, d: Deployment, rows: Number, width: Number) -> list[Operator]:
+    """The weight matrices of one block of a width that ``tp`` devices share."""
+    h, f = a.hidden_size, width / d.tp
+    sizes = element_sizes(d)
+    return [
+        linear(f"{name} in", rows, (a.mlp_matrices - 1) * f, h, **sizes),
+        linear(f"{name} out", rows, h, f, **sizes),
+    ]

@@ -1,0 +1,61 @@
+"""Kernels that only move numbers, from a stack's lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simulator.costs.operators import Operator
+from simulator.costs.structure import Layer
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.stack import MemoryKernel, SoftmaxPasses, Stack, Tensor
+from simulator.numbers import Number, round_up
+
+FP32_BYTES = 4
+
+
+def list_memory_kernels(
+    kernels: Sequence[MemoryKernel], layer: Layer, d: Deployment, stack: Stack, rows: Number
+) -> list[Operator]:
+    """The kernels of a list that run for a layer, over so many rows."""
+    size = d.activation_bytes
+    return [
+        Operator(
+            kernel.name,
+            "elementwise",
+            activation_bytes=rows * find_width(kernel.over, layer, d, stack) * count_bytes(kernel, size),
+            launches=kernel.launches,
+        )
+        for kernel in kernels
+        if kernel.runs_for(layer.a, d.tp)
+    ]
+
+
+def count_bytes(passes: MemoryKernel | SoftmaxPasses, activation_bytes: Number) -> Number:
+    """Bytes that a kernel moves for each element of its tensor."""
+    four_byte_passes = passes.reads_fp32 + passes.writes_fp32
+    return (passes.reads + passes.writes) * activation_bytes + four_byte_passes * FP32_BYTES
+
+
+def find_width(tensor: Tensor, layer: Layer, d: Deployment, stack: Stack) -> Number:
+    """Numbers of one token in a tensor that kernels move, on one device."""
+    a = layer.a
+    if tensor == "hidden":
+        return a.hidden_size
+    if tensor == "ffn":
+        return (a.intermediate_size if a.num_experts is None else count_expert_width(a)) / d.tp
+    if tensor == "activated":
+        return a.hidden_size * (a.activated_experts or 1)
+    if tensor == "logits":
+        return padded_vocabulary(a, d, stack)
+    return layer.mixer.find_width(tensor, layer, d)
+
+
+def count_expert_width(a: Architecture) -> Number:
+    """Width of all the experts together that one token meets."""
+    return a.activated_experts * a.expert_width + (a.shared_expert_intermediate_size or 0)
+
+
+def padded_vocabulary(a: Architecture, d: Deployment, stack: Stack) -> Number:
+    """Rows of the head after the stack's padding."""
+    return round_up(a.vocab_size, stack.vocab_multiple * d.tp)

@@ -1,0 +1,166 @@
+"""One forward pass of a batch on one device of the layout: which operators, how often, and what the host does.
+
+Tensor parallelism splits heads and FFN columns as in Shoeybi et al. 2019 (arXiv 1909.08053, section 3), with one
+all-reduce after attention and one after the FFN. A pipeline runs its stages one after the other, so the layers of all
+stages count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from simulator.costs.batch import Batch
+from simulator.costs.kernels import list_memory_kernels, padded_vocabulary
+from simulator.costs.layers import list_layers
+from simulator.costs.operators import Operator, all_reduce, linear
+from simulator.costs.structure import Group, Layer, gather
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.stack import Stack
+from simulator.memo import remember
+from simulator.numbers import Number, maximum
+
+
+class HostWork(NamedTuple):
+    """What the host does for one pass.
+
+    ``eager``: it issues the kernels of the ``depth`` layers one by one. ``sequences`` are scheduled and sampled. The
+    text of ``encoded_tokens`` is turned into numbers. ``allocates``: each layer allocates its cache.
+    """
+
+    eager: bool
+    depth: Number
+    sequences: Number
+    encoded_tokens: Number
+    allocates: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LinearPart:
+    """The part of a pass that no context changes: it depends on how many rows and sequences there are.
+
+    ``layers`` are groups of operators with the number of layers that they run in. ``embedding`` runs before the layers,
+    ``stage`` between pipeline stages and ``head`` at the end, once each.
+    """
+
+    embedding: list[Operator]
+    layers: list[Group]
+    stage: list[Operator]
+    head: list[Operator]
+    host: HostWork
+
+
+class Pass(NamedTuple):
+    """Operators of one forward pass: the linear part, and the mixing of tokens in so many layers each."""
+
+    linear: LinearPart
+    mixing: list[Group]
+
+
+def build_pass(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> Pass:
+    """List the work of one forward pass over a batch."""
+    return Pass(build_linear(a, d, stack, forget_contexts(batch)), list_mixing(a, d, stack, batch))
+
+
+def forget_contexts(batch: Batch) -> Batch:
+    """The batch with no context, for what does not depend on it."""
+    return Batch(tuple(segment._replace(context_tokens=0.0) for segment in batch.segments))
+
+
+@remember
+def build_linear(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> LinearPart:
+    """List the work that no context changes; answers are shared, so that times are remembered by them."""
+    rows, layers = batch.rows, list_layers(a)
+    message = rows * a.hidden_size * d.activation_bytes
+    decodes_only = not batch.prompts
+    encoded = sum(segment.rows for segment in batch.prompts) if stack.encodes_text else 0.0
+    allocates = stack.allocates_cache and not decodes_only
+    return LinearPart(
+        list_memory_kernels(stack.embedding_kernels, layers[0], d, stack, rows),
+        list_layer_groups(layers, d, stack, batch),
+        [Operator("stage send", "send", message_bytes=message) for _ in range(d.pp - 1)],
+        list_head_operators(layers[0], d, stack, batch),
+        HostWork(stack.is_eager(decodes_only), a.num_hidden_layers, batch.sequences, encoded, allocates),
+    )
+
+
+def list_layer_groups(layers: tuple[Layer, ...], d: Deployment, stack: Stack, batch: Batch) -> list[Group]:
+    """Everything in the layers but the mixing."""
+    rows = batch.rows
+    groups = list_products(layers, d, batch)
+    for layer in gather(layers, "projections"):
+        others = list_memory_kernels(stack.layer_kernels, layer, d, stack, rows)
+        if not layer.a.parallel_residual:
+            others += all_reduce("attention", layer.a, d, rows)
+        groups.append((layer.count, others))
+    for layer in gather(layers, "feed_forward"):
+        groups.append((layer.count, layer.feed_forward.list_exchange(layer, d, stack, rows)))
+    return groups
+
+
+def list_products(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> list[Group]:
+    """The weight matrices of the layers."""
+    groups: list[Group] = []
+    for layer in gather(layers, "projections"):
+        groups.append((layer.count, layer.mixer.list_projections(layer, d, batch)))
+    for layer in gather(layers, "feed_forward"):
+        groups.append((layer.count, layer.feed_forward.list_products(layer, d, batch.rows)))
+    return groups
+
+
+def list_mixing(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> list[Group]:
+    """The mixing of tokens in all layers, which alone depends on the contexts."""
+    layers = gather(list_layers(a), "mixer")
+    return [(layer.count, layer.mixer.list_operators(layer, d, stack, batch)) for layer in layers]
+
+
+def list_head_operators(layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
+    """What follows the last layer: final kernels, the product with the vocabulary, the logits' gathering."""
+    a = layer.a
+    rows = batch.rows if stack.logits == "all" else batch.logits
+    vocabulary = padded_vocabulary(a, d, stack)
+    size = {"weight_bytes": head_weight_bytes(d, stack), "activation_bytes": d.activation_bytes}
+    if stack.quantizes_head:
+        size["input_bytes"] = d.input_bytes
+    operators = []
+    if a.embedding_size is not None:
+        operators.append(linear("head projection", rows, a.embedding_width, a.hidden_size, **size))
+    sharers = d.tp if stack.shards_head else 1
+    operators.append(linear("lm head", rows, vocabulary / sharers, a.embedding_width, **size))
+    operators = [operator._replace(wide=not stack.quantizes_head) for operator in operators]
+    if d.tp != 1 and stack.gathers_logits:
+        message = rows * vocabulary * d.activation_bytes
+        operators.append(Operator("logits all-gather", "all_gather", message_bytes=message))
+    return operators + list_memory_kernels(stack.head_kernels, layer, d, stack, rows)
+
+
+def head_weight_bytes(d: Deployment, stack: Stack) -> Number:
+    """Bytes of one number of the token table and the head, which most stacks leave as wide as activations."""
+    return d.weight_bytes if stack.quantizes_head else maximum(d.weight_bytes, d.activation_bytes)
+
+
+def list_all(work: Pass) -> list[tuple[Number, Operator]]:
+    """Every operator of the pass with how often it runs."""
+    linear_part = work.linear
+    repeated = [(layers, operator) for layers, operators in linear_part.layers + work.mixing for operator in operators]
+    return repeated + [(1, operator) for operator in linear_part.embedding + linear_part.stage + linear_part.head]
+
+
+def sum_cost(work: Pass, cost: str) -> Number:
+    """Total of one cost (``flops``, ``weight_bytes``, ``bytes_moved``...) of all operators of a pass on one device."""
+    return sum(count * getattr(operator, cost) for count, operator in list_all(work))
+
+
+def count_model_flops(a: Architecture, d: Deployment, batch: Batch) -> Number:
+    """FLOPs on one device that the model asks for, whatever the stack does: causal scores, logits of the last token."""
+    layers = list_layers(a)
+    # Latent attention counts as its paper defines it, with keys and values unpacked.
+    unpacked = Batch(tuple(segment._replace(decodes=False) for segment in batch.segments))
+    matrices = sum(count * op.flops for count, operators in list_products(layers, d, unpacked) for op in operators)
+    mixing = sum(
+        layer.count * layer.mixer.count_flops(layer, d, segment)
+        for layer in gather(layers, "mixer")
+        for segment in batch.segments
+    )
+    return matrices + mixing + 2 * batch.sequences * a.embedding_width * a.vocab_size / d.tp
