@@ -8,7 +8,6 @@ import samples
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from simulator.costs.model import list_all
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
