@@ -4,6 +4,7 @@ Written out here and not taken from the shipped files, so that the two are indep
 """
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -23,6 +24,15 @@ def make_groups(layers: int, full: int | None = None, dense: int | None = None) 
         mixer = None if full is None else "attention" if layer < full else "window_attention"
         kinds[mixer, None if dense is None else "dense" if layer < dense else "experts"] += 1
     return tuple(LayerGroup(count, *kind) for kind, count in kinds.items())
+
+
+def set_layers(a: Architecture, layers: int) -> Architecture:
+    """The model with another number of layers, the last group of which takes the difference."""
+    if a.layers is None:
+        return replace(a, num_hidden_layers=layers)
+    *others, last = a.layers
+    last = replace(last, count=layers - sum(group.count for group in others))
+    return replace(a, num_hidden_layers=layers, layers=(*others, last))
 
 
 def count_layers(a: Architecture, kind: str) -> int:

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from families import DEEPSEEK, FAMILIES, GEMMA, LLAMA, MISTRAL, MIXTRAL, any_model
+from families import DEEPSEEK, FAMILIES, GEMMA, LLAMA, MISTRAL, MIXTRAL, any_model, set_layers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -156,7 +156,7 @@ def test_narrower_formats_never_need_more(stack: Stack, a: Architecture, p: int,
 
 @given(st.sampled_from(sorted(FAMILIES)), counts, st.sampled_from([8, 64]))
 def test_more_devices_never_hold_more_each(name: str, p: int, b: int) -> None:
-    a = replace(FAMILIES[name], num_hidden_layers=28, num_attention_heads=16, num_key_value_heads=8)
+    a = replace(set_layers(FAMILIES[name], 28), num_attention_heads=16, num_key_value_heads=8)
     for key in ("tp", "pp", "dp"):
         each = [measure(a, p=p, b=b, **{key: n}).device_bytes for n in (1, 2, 4)]
         assert each == sorted(each, reverse=True)
@@ -204,9 +204,7 @@ def count_devices(a: Architecture, weight_dtype: str) -> int:
     return choose_layout("a model", a, A100, IDEAL, formats, 1000, 100, 4).devices
 
 
-@pytest.mark.parametrize(
-    "a", [MIXTRAL, replace(DEEPSEEK, num_hidden_layers=60), GEMMA], ids=["mixtral", "deepseek", "gemma"]
-)
+@pytest.mark.parametrize("a", [MIXTRAL, set_layers(DEEPSEEK, 60), GEMMA], ids=["mixtral", "deepseek", "gemma"])
 def test_narrower_weights_need_fewer_devices(a: Architecture) -> None:
     counts = [count_devices(a, name) for name in ("fp32", "fp16", "fp8", "awq")]
     assert counts == sorted(counts, reverse=True)

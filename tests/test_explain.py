@@ -128,9 +128,9 @@ class TestWaterfall:
         for name in ("megatron", "graphs", "chunks", "experts", "latent", "pipeline"):
             prediction, explanation = explain_case(**CASES[name])
             question = prediction.question
-            kinds, passes = LayerKinds(question, prediction.request), count_passes(question)
+            kinds, passes = LayerKinds(question), count_passes(question)
             real, bound = (
-                sum_times([one for one in request.prefill.operators if one.operator.name in kinds.attention])
+                sum_times([one for one in request.prefill.operators if one.operator.name in kinds.names["attention"]])
                 for request in (prediction.request, question.times(None))
             )
             (step,) = [step for step in explanation.waterfall if step.name == "attention"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import DEEPSEEK, DEEPSEEK_LITE, FAMILIES, GEMMA, LLAMA, MISTRAL, MIXTRAL, PROFILE, times
+from families import DEEPSEEK, DEEPSEEK_LITE, FAMILIES, GEMMA, LLAMA, MISTRAL, MIXTRAL, PROFILE, set_layers, times
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -180,7 +180,7 @@ def test_parts_of_a_batch_never_go_faster_than_one_part_alone(question: dict[str
     assert many.request.decode_s == pytest.approx(turns * alone.request.decode_s, rel=1e-12)
 
 
-@pytest.mark.parametrize("a", [LLAMA, MIXTRAL, replace(GEMMA, num_hidden_layers=28)], ids=["llama", "mixtral", "gemma"])
+@pytest.mark.parametrize("a", [LLAMA, MIXTRAL, set_layers(GEMMA, 28)], ids=["llama", "mixtral", "gemma"])
 @pytest.mark.parametrize("calibration", ["none", PROFILE])
 def test_as_many_parts_as_stages_make_decode_faster(a: Architecture, calibration: str) -> None:
     question = {"hardware": A100, "calibration": calibration, "pp": 4, "batch_size": 64, "prompt_tokens": 1000}

@@ -105,6 +105,7 @@ def test_a_stack_may_make_the_first_token_by_a_decode_pass(
 ) -> None:
     a, stack = FAMILIES[name], replace(IDEAL, first_token_by_decode=True)
     assume(a.sliding_window is None or abs(p - a.sliding_window) > 1)  # a pass bends where its window is full
+    assume(calibration == "none" or 1 < p % 16 < 15)  # decode attention takes tokens in blocks, of 16 at least
     answer = ask(a, calibration, stack, prompt_tokens=p, output_tokens=o, batch_size=batch)
     before = ask(a, calibration, prompt_tokens=p - 1, output_tokens=2, batch_size=batch)
     rel = 1e-12 if calibration == "none" else 1e-3  # the integral over one pass is about its middle

@@ -94,6 +94,7 @@ def model_facts(spec: ModelSpec) -> dict[str, Any]:
     facts: dict[str, Any] = {"id": spec.id, "name": spec.name, "aliases": spec.aliases or []}
     facts |= {field.name: getattr(a, field.name) for field in fields(a)}
     facts |= {"num_key_value_heads": a.kv_heads, "head_dim": a.head_size}
+    facts["layers"] = [f"{group.count} x {group.mixer} and {group.feed_forward}" for group in a.groups]
     facts["parameters"] = round(count_parameters(a))
     facts["active_parameters"] = round(count_active_parameters(a))
     facts["published_parameters"] = spec.published_parameters

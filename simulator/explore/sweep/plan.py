@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -213,8 +213,8 @@ def check_fields(architecture: Architecture, axes: tuple[Axis, ...]) -> None:
     Raises:
         InputError: with the first that is wrong.
     """
-    names = [field.name for field in fields(Architecture)]
-    given = {name: getattr(architecture, name) for name in names}
+    given = asdict(architecture)
+    names = list(given)
     for axis in axes:
         if axis.name not in names:
             raise InputError(suggest(f"--set: unknown architecture field '{axis.name}'", axis.name, names))
