@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from simulator.errors import InputError, nearest
@@ -17,11 +18,22 @@ from simulator.names import normal_form
 from simulator.specfile import Spec, build, read_spec, unknown_name
 from simulator.specfile.compiled import read_compiled
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL_FOLDER = ROOT / "simulator" / "inputs" / "architectures"
-STACK_FOLDER = ROOT / "simulator" / "inputs" / "stacks"
-HARDWARE_FOLDER = ROOT / "hardware_specs"
-PROFILE_FOLDER = ROOT / "calibration" / "profiles"
+
+def find_package_folder(package: str) -> Path:
+    """Where a package's data lies, by the import system: wherever the package is installed.
+
+    This is what ``importlib.resources.files`` asks too, but its own imports take longer than a prediction.
+    """
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+MODEL_FOLDER = find_package_folder("simulator.inputs") / "architectures"
+STACK_FOLDER = find_package_folder("simulator.inputs") / "stacks"
+HARDWARE_FOLDER = find_package_folder("hardware_specs")
+PROFILE_FOLDER = find_package_folder("calibration.profiles")  # data of a higher floor: the one exception, and no code
 REPOSITORY = r"[\w.-]+/[\w.-]+"  # a model of a hub: organisation/model
 
 
