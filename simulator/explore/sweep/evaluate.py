@@ -21,7 +21,7 @@ from simulator.errors import InputError
 from simulator.explore.datasheet import replace_numbers
 from simulator.explore.sweep.filters import Table, apply_conditions, join_tables, reduce_table
 from simulator.explore.sweep.plan import INTERVALS, OPTIONAL, OUTCOMES, Block, Plan, Software, name_values
-from simulator.explore.sweep.space import NAMES, Axis, find_dimension
+from simulator.explore.sweep.space import LAYOUT, Axis, find_dimension
 from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
@@ -128,7 +128,7 @@ def find_setting(plan: Plan, group: int) -> Setting:
     places = name_values(plan.space, group)
     values = {axis.name: axis.values[places[axis.name]] for axis in plan.space.names}
     software = plan.software[places["hardware"]][places["stack"]][places["calibration"]]
-    formats = {name: values[name] for name in NAMES[4:]}
+    formats = {name: values[name] for name in LAYOUT}
     return Setting(
         plan.models[places["model"]],
         plan.devices[places["hardware"]],

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 from simulator.errors import InputError, suggest
 from simulator.explore.sweep.filters import Condition, Reduction
-from simulator.explore.sweep.space import Axis, Space, find_dimension, write_hardware_value
+from simulator.explore.sweep.space import (
+    Axis,
+    DeviceName,
+    ProfileName,
+    Space,
+    StackName,
+    find_dimension,
+    write_hardware_value,
+)
 from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
@@ -145,7 +153,7 @@ def list_structures(axes: tuple[Axis, ...]) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in itertools.product(*(axis.values for axis in fixed))]
 
 
-def resolve_devices(devices: tuple[Any, ...], axes: tuple[Axis, ...]) -> tuple[tuple[Hardware | str, ...], ...]:
+def resolve_devices(devices: tuple[DeviceName, ...], axes: tuple[Axis, ...]) -> tuple[tuple[Hardware | str, ...], ...]:
     """Data sheets of all devices with their fields changed, or why one cannot be changed so.
 
     Raises:
@@ -158,7 +166,7 @@ def resolve_devices(devices: tuple[Any, ...], axes: tuple[Axis, ...]) -> tuple[t
     return changed
 
 
-def change_device(hardware: Any, axes: tuple[Axis, ...]) -> tuple[Hardware | str, ...]:
+def change_device(hardware: DeviceName, axes: tuple[Axis, ...]) -> tuple[Hardware | str, ...]:
     """Data sheets of one device with its fields changed, or why not; the numbers are the first of their axes.
 
     Raises:
@@ -180,7 +188,7 @@ def change_device(hardware: Any, axes: tuple[Axis, ...]) -> tuple[Hardware | str
     return tuple(changed)
 
 
-def resolve_software(hardware: Any, stack: Any, calibration: Any) -> Software:
+def resolve_software(hardware: DeviceName, stack: StackName, calibration: ProfileName) -> Software:
     """Profile and stack of one device as ``predict`` takes them, by the device before its fields were changed.
 
     Raises:
@@ -195,7 +203,7 @@ def resolve_software(hardware: Any, stack: Any, calibration: Any) -> Software:
     return Software(profile, chosen)
 
 
-def resolve_price(hardware: Any, axes: tuple[Axis, ...], text: str | None) -> float:
+def resolve_price(hardware: DeviceName, axes: tuple[Axis, ...], text: str | None) -> float:
     """US dollars per second of a device; NaN where no price is known, as of one with changed facts.
 
     Raises:
@@ -235,7 +243,16 @@ def check_names(space: Space) -> None:
                 Deployment(**{axis.name: value})
 
 
-def resolve_plan(space: Space, price: str | None, **rest: Any) -> Plan:
+def resolve_plan(
+    space: Space,
+    price: str | None,
+    *,
+    shown: tuple[str, ...],
+    conditions: tuple[Condition, ...],
+    reduction: Reduction,
+    assume_fits: bool,
+    chunk_points: int = CHUNK_POINTS,
+) -> Plan:
     """Resolve every name of a space; the rest are fields of ``Plan``.
 
     Raises:
@@ -257,7 +274,11 @@ def resolve_plan(space: Space, price: str | None, **rest: Any) -> Plan:
         resolve_devices(devices, space.hardware_fields),
         software,
         tuple(resolve_price(device, space.hardware_fields, price) for device in devices),
-        **rest,
+        shown,
+        conditions,
+        reduction,
+        assume_fits,
+        chunk_points,
     )
 
 

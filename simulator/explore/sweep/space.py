@@ -11,22 +11,30 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.errors import InputError
+from simulator.inputs.architecture import Architecture, ModelSpec
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.hardware import Hardware
 from simulator.inputs.ranges import MOST, parse_counts
+from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import read_scalar
+from simulator.inputs.workload import Workload
+from simulator.timing.efficiency import Profile
 from simulator.units import Dimension, parse_quantity
 
-NAMES = (
-    *("model", "hardware", "stack", "calibration", "tp", "pp", "dp", "ep", "micro_batches"),
-    *("dtype", "weight_dtype", "kv_dtype"),
-)
-SIZES = ("tp", "pp", "dp", "ep", "micro_batches")
-COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
+PLACES = ("model", "hardware", "stack", "calibration")
+LAYOUT = tuple(field.name for field in fields(Deployment))
+NAMES = (*PLACES, *LAYOUT)
+SIZES = tuple(field.name for field in fields(Deployment) if isinstance(field.default, int))
+COUNTS = tuple(field.name for field in fields(Workload))
 FIELD_RANGE = re.compile(r"(?P<first>.+?)\.\.(?P<last>[^*]+?)(?P<sign>[*+])(?P<step>[^*+]+)")
 DASH_RANGE = re.compile(r"\d+-\d+[+*]\d+")
 MOST_WHOLE = 2**53  # up to here a float holds every whole number
@@ -39,6 +47,18 @@ HARDWARE_NUMBERS: tuple[tuple[re.Pattern[str], Dimension | None], ...] = (
     (re.compile(r"memory\.bandwidth|links\.(node|network|host)\.bandwidth"), Dimension.BYTES_PER_SECOND),
     (re.compile(r"power\.tdp"), Dimension.WATTS),
 )
+
+Kind = TypeVar("Kind")
+Several: TypeAlias = Kind | Sequence[Kind]
+ModelName = str | Path | Architecture | ModelSpec
+DeviceName = str | Path | Hardware
+StackName = str | Path | Stack | None
+ProfileName = str | Path | Profile | None
+FormatName = str | None
+Counts = int | str | Sequence[int] | NDArray[Any]  # text as on the command line
+Name = ModelName | DeviceName | StackName | ProfileName
+Scalar = int | float | bool | str | None
+FieldValues = Scalar | Sequence[Scalar] | NDArray[Any]  # text as on the command line
 
 
 class Axis(NamedTuple):
@@ -82,10 +102,10 @@ class Space(NamedTuple):
 
 
 def build_space(
-    names: Mapping[str, Any],
-    hardware_fields: Mapping[str, Any],
-    architecture_fields: Mapping[str, Any],
-    counts: Mapping[str, Any],
+    names: Mapping[str, Several[Name | int] | NDArray[Any]],
+    hardware_fields: Mapping[str, FieldValues],
+    architecture_fields: Mapping[str, FieldValues],
+    counts: Mapping[str, Counts],
 ) -> Space:
     """Make the axes; each value is one value, several, or text as on the command line.
 
@@ -100,19 +120,19 @@ def build_space(
     )
 
 
-def read_name(name: str, given: Any) -> tuple[Any, ...]:
+def read_name(name: str, given: Several[Name | int] | NDArray[Any]) -> tuple[Any, ...]:
     """Values of one of ``NAMES``.
 
     Raises:
         InputError: none, or a size that is no count.
     """
     if name in SIZES:
-        return read_counts(name, given)
+        return read_counts(name, given)  # type: ignore[arg-type]  # sizes are counts
     values = tuple(given) if isinstance(given, list | tuple) else (given,)
     return refuse_empty(name, values)
 
 
-def read_counts(name: str, given: Any) -> tuple[int, ...]:
+def read_counts(name: str, given: Counts) -> tuple[int, ...]:
     """Whole numbers of at least 1.
 
     Raises:
@@ -147,7 +167,7 @@ def find_dimension(key: str) -> tuple[bool, Dimension | None]:
     return False, None
 
 
-def read_hardware_field(key: str, given: Any) -> tuple[Any, ...]:
+def read_hardware_field(key: str, given: FieldValues) -> tuple[Any, ...]:
     """Values of a field of the data sheet: floats in SI units, whole numbers, or text for what is neither.
 
     Raises:
@@ -168,7 +188,7 @@ def read_hardware_field(key: str, given: Any) -> tuple[Any, ...]:
     return refuse_empty(where, tuple(dict.fromkeys(values)))
 
 
-def read_architecture_field(key: str, given: Any) -> tuple[Any, ...]:
+def read_architecture_field(key: str, given: FieldValues) -> tuple[Any, ...]:
     """Values of a field of the architecture.
 
     Raises:
@@ -192,7 +212,7 @@ def is_whole(part: Any) -> bool:
     return isinstance(part, str) and (part.isdecimal() or ".." in part or bool(DASH_RANGE.fullmatch(part)))
 
 
-def split_parts(given: Any, where: str) -> list[Any]:
+def split_parts(given: FieldValues, where: str) -> list[Any]:
     """Items of a list, of text separated by commas, or the one value that was given.
 
     Raises:

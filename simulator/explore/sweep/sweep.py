@@ -24,8 +24,19 @@ from simulator.explore.sweep.filters import (
     read_limit,
     reduce_table,
 )
-from simulator.explore.sweep.plan import INTERVALS, OPTIONAL, OUTCOMES, Plan, resolve_plan
-from simulator.explore.sweep.space import Space, build_space
+from simulator.explore.sweep.plan import CHUNK_POINTS, INTERVALS, OPTIONAL, OUTCOMES, Plan, resolve_plan
+from simulator.explore.sweep.space import (
+    Counts,
+    DeviceName,
+    FieldValues,
+    FormatName,
+    ModelName,
+    ProfileName,
+    Several,
+    Space,
+    StackName,
+    build_space,
+)
 from simulator.explore.sweep.workers import run_chunks
 
 Progress = Callable[[int, int], None]  # points done and in all
@@ -54,24 +65,24 @@ class Sweep:
 
 
 def sweep(
-    model: Any,
-    hardware: Any,
-    calibration: Any = None,
+    model: Several[ModelName],
+    hardware: Several[DeviceName],
+    calibration: Several[ProfileName] = None,
     *,
-    stack: Any = None,
-    tp: Any = 1,
-    pp: Any = 1,
-    dp: Any = 1,
-    ep: Any = 1,
-    micro_batches: Any = 1,
-    dtype: Any = "fp16",
-    weight_dtype: Any = None,
-    kv_dtype: Any = None,
-    prompt_tokens: Any = 512,
-    output_tokens: Any = 128,
-    batch_size: Any = 1,
-    changes: Mapping[str, Any] | None = None,
-    hardware_changes: Mapping[str, Any] | None = None,
+    stack: Several[StackName] = None,
+    tp: Counts = 1,
+    pp: Counts = 1,
+    dp: Counts = 1,
+    ep: Counts = 1,
+    micro_batches: Counts = 1,
+    dtype: Several[str] = "fp16",
+    weight_dtype: Several[FormatName] = None,
+    kv_dtype: Several[FormatName] = None,
+    prompt_tokens: Counts = 512,
+    output_tokens: Counts = 128,
+    batch_size: Counts = 1,
+    changes: Mapping[str, FieldValues] | None = None,
+    hardware_changes: Mapping[str, FieldValues] | None = None,
     where: str | Sequence[str] = (),
     slo: str | Sequence[str] = (),
     pareto: str | None = None,
@@ -153,7 +164,7 @@ def make_plan(
     columns: Sequence[str] = (),
     price: str | None = None,
     assume_fits: bool = False,
-    **rest: Any,
+    chunk_points: int = CHUNK_POINTS,
 ) -> Plan:
     """Resolve a space and what is to be kept of it; see ``sweep``.
 
@@ -179,7 +190,7 @@ def make_plan(
             top,
         ),
         assume_fits=assume_fits,
-        **rest,
+        chunk_points=chunk_points,
     )
     reduce_table(apply_conditions(make_empty(plan), plan.conditions), plan.reduction)  # text compared with a number
     check_limits(plan, [limit.column for limit in limits])
