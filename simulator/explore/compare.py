@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import ImpossibleError, InputError
+from simulator.explore.layout import describe_layout
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
@@ -187,13 +188,6 @@ def predict_all(
         else:
             predictions.append(answer(question))
     return predictions, impossible
-
-
-def describe_layout(deployment: Deployment) -> str:
-    """The sizes of a layout that are more than one: ``tp 4, pp 2``."""
-    names = {"tp": "tp", "pp": "pp", "dp": "dp", "ep": "ep", "micro_batches": "micro-batches"}
-    sizes = [f"{name} {getattr(deployment, field)}" for field, name in names.items() if getattr(deployment, field) > 1]
-    return ", ".join(sizes) or "tp 1"
 
 
 def find_ratios(one: Answer, base: Answer) -> dict[str, Ratio]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -102,3 +102,17 @@ def find_device_bytes(
     """Bytes that one device holds for the longest of the requests."""
     footprint = measure_footprint(architecture, deployment, stack, prompt_tokens, output_tokens, batch_size)
     return float(np.max(footprint.device_bytes))
+
+
+def describe_deployment(deployment: Deployment) -> dict[str, Any]:
+    """Layout and formats by name, none left to a default."""
+    d = deployment
+    given = {field.name: getattr(d, field.name) for field in fields(d)}
+    return given | {"weight_dtype": d.weight_dtype or d.dtype, "kv_dtype": d.kv_dtype or d.wide_dtype}
+
+
+def describe_layout(deployment: Deployment) -> str:
+    """The sizes of a layout that are more than one: ``tp 4, pp 2``."""
+    given = describe_deployment(deployment)
+    sizes = [f"{name.replace('_', '-')} {size}" for name, size in given.items() if isinstance(size, int) and size > 1]
+    return ", ".join(sizes) or "tp 1"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import InputError
+from simulator.explore.layout import describe_deployment
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, find_id, list_ids, load_stack
 from simulator.inputs.measurements import Measurement, read_table
@@ -72,13 +73,6 @@ def describe_asked(prediction: Prediction, but: str = "") -> dict[str, Any]:
         **describe_deployment(question.work.deployment),
         **{name: int(np.ravel(getattr(workload, name))[0]) for name in COUNTS if name != but},
     }
-
-
-def describe_deployment(deployment: Deployment) -> dict[str, Any]:
-    """Layout and formats, none left to a default."""
-    d = deployment
-    formats = {"dtype": d.dtype, "weight_dtype": d.weight_dtype or d.dtype, "kv_dtype": d.kv_dtype or d.wide_dtype}
-    return {name: getattr(d, name) for name in ("tp", "pp", "dp", "ep", "micro_batches")} | formats
 
 
 def count(row: Measurement, name: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from simulator.explore.compare import Comparison, Ratio, describe_layout
+from simulator.explore.compare import Comparison, Ratio
+from simulator.explore.layout import describe_layout
 from simulator.metrics.rates import Price, describe_price, find_price
 from simulator.prediction import TIME_FIELDS, Prediction
 from simulator.report.output import OutputForm, format_csv, format_json, format_markdown, format_table
@@ -15,7 +16,6 @@ from simulator.units import format_quantity, format_seconds
 
 SCHEMA = "roofcast/comparison/1"
 RATIOS = (*TIME_FIELDS, "output_tokens_per_s", "cost_usd")
-LAYOUT = ("dp", "ep", "micro_batches")
 # What people see, by the field it comes from. Settings that are the same in all rows go to the title.
 SETTINGS = {
     "stack": "stack",
@@ -58,7 +58,7 @@ def list_comparison(comparison: Comparison, prices: list[Price | None]) -> list[
     for index, (prediction, cost) in enumerate(zip(comparison.predictions, costs, strict=True)):
         deployment = prediction.question.work.deployment
         (fields,) = list_rows(prediction)
-        row = {"row": index + 1} | fields | {name: getattr(deployment, name) for name in LAYOUT}
+        row = {"row": index + 1} | fields
         row |= {"layout": describe_layout(deployment), "cost_usd": cost}
         ratios = complete_ratios(comparison, index, costs)
         for name in RATIOS:

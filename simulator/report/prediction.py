@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import ImpossibleError
+from simulator.explore.layout import describe_deployment
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.what_if import describe
 from simulator.metrics.capacity import find_usable_bytes
@@ -63,14 +64,7 @@ def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
         "hardware": question.hardware.id,
         "stack": question.work.stack.id,
         "calibration": None if question.profile is None else question.profile.id,
-        "tp": deployment.tp,
-        "pp": deployment.pp,
-        "dp": deployment.dp,
-        "ep": deployment.ep,
-        "micro_batches": deployment.micro_batches,
-        "dtype": deployment.dtype,
-        "weight_dtype": deployment.weight_dtype or deployment.dtype,
-        "kv_dtype": deployment.kv_dtype or deployment.wide_dtype,
+        **describe_deployment(deployment),
         "prompt_tokens": workload.prompt_tokens,
         "output_tokens": workload.output_tokens,
         "batch_size": workload.batch_size,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator.errors import ImpossibleError, InputError
-from simulator.explore.compare import describe_layout
+from simulator.explore.layout import describe_layout
 from simulator.metrics.pareto import find_frontier
 from simulator.metrics.rates import find_price
 from simulator.prediction import Prediction
