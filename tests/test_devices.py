@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from simulator import InputError, predict
+from simulator.explore.check import check_hardware
 from simulator.inputs import library
-from simulator.inputs.check import check_hardware
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import find_by_name, list_ids, load_hardware
 from simulator.names import find_nearest, measure_likeness, normal_form

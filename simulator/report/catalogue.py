@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from simulator.errors import InputError
-from simulator.inputs.check import check_hardware, check_model
+from simulator.explore.check import check_hardware, check_model
 from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, find_file, list_ids, load_hardware, load_model
 from simulator.inputs.search import MEMORY_UNITS, PARAMETER_UNITS, Entry, answers_to
 from simulator.report.output import OutputForm, format_json, format_rows

@@ -8,8 +8,8 @@ from typing import Any
 
 from simulator.costs.footprint import count_kv_numbers
 from simulator.costs.parameters import count_active_parameters, count_parameters
+from simulator.explore.check import find_deviation
 from simulator.inputs.architecture import ModelSpec, Source
-from simulator.inputs.check import find_deviation
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import element_bytes
 from simulator.inputs.hardware import Hardware
