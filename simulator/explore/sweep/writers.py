@@ -6,11 +6,9 @@ interrupted sweep goes on from those that are there. On the way there they take 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -22,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import ImpossibleError, InputError
+from simulator.explore.sweep.csv_text import write_header, write_rows
 from simulator.explore.sweep.evaluate import ChunkAnswer
 from simulator.explore.sweep.external_sort import sort_tables
 from simulator.explore.sweep.filters import Table, find_rows, join_tables, reduce_table
@@ -216,22 +215,13 @@ def reduce_all(tables: Iterable[Table], plan: Plan) -> Table:
 def write_csv(path: Path, tables: Iterable[Table]) -> int:
     """Write tables one below the other as CSV, numbers in full precision and what is none as nothing."""
     rows = 0
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with path.open("wb") as file:
         for place, table in enumerate(tables):
             if place == 0:
-                writer.writerow(table)
-            writer.writerows(zip(*(list_cells(column) for column in table.values()), strict=True))
+                file.write(write_header(table))
+            file.writelines(write_rows(table))
             rows += find_rows(table)
     return rows
-
-
-def list_cells(column: NDArray[Any]) -> list[Any]:
-    """Values of a column for CSV."""
-    cells: list[Any] = column.tolist()
-    if column.dtype.kind == "f" and np.isnan(column).any():
-        return [None if math.isnan(cell) else cell for cell in cells]
-    return cells
 
 
 def write_parquet(path: Path, tables: Iterable[Table]) -> int:
