@@ -13,16 +13,19 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-network check bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.core ## one prediction beside its measurement, without torch
 	$(BIN)/roofcast $(DEMO)
 
 test: $(VENV)/.dev ## the tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-network: $(VENV)/.dev ## the tests that install another program, HELM's metric, from a package index
+	$(BIN)/python -m pytest -m network
 
 check: $(VENV)/.dev ## ruff, the floors of the house, mypy
 	$(BIN)/ruff check .

@@ -77,6 +77,7 @@ def helm_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.network
 def test_helms_own_metric_reads_the_export_as_we_do(helm_packages: Path) -> None:
     fits, _ = export_runtimes(["gptj-6b", "my/model=ai21-j1-large"], A100, (1, 256, 512, 1920), (1, 8, 64))
     fits["an/api"] = RuntimeFit({1: 0.02, 512: 0.1}, 0.02, overhead_s=0.25)
@@ -95,6 +96,7 @@ def test_helms_own_metric_reads_the_export_as_we_do(helm_packages: Path) -> None
         assert times == pytest.approx([estimate_as_helm(fits[name], *sizes) for sizes in REQUESTS])
 
 
+@pytest.mark.network
 def test_helms_own_metric_reads_the_published_file_as_we_do(helm_packages: Path, data_folder: Path) -> None:
     path = data_folder / "helm" / "inference_idealized_runtimes.json"
     done = subprocess.run(

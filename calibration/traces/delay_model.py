@@ -9,24 +9,34 @@ the times down. For one exponential this is the asymmetric Laplace law, whose li
 (Koenker and Machado 1999, doi:10.1080/01621459.1999.10473882) with the quantile estimated.
 
 Where a density jumps at its end, the best fit is biased and the bootstrap fails, but the flat-prior posterior gives
-intervals that cover (Chernozhukov and Hong 2004, doi:10.1111/j.1468-0262.2004.00540.x). ``ensemble`` draws from it.
+intervals that cover (Chernozhukov and Hong 2004, doi:10.1111/j.1468-0262.2004.00540.x). emcee draws from it
+(Foreman-Mackey et al. 2013, doi:10.1086/670067).
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from calibration.traces.ensemble import GROUPS, IMPOSSIBLE, Array, Ensemble, find_r_hat
+from simulator.errors import InputError
 
+Array = NDArray[np.float64]
 NoiseLaw = Literal["additive", "proportional"]
 NOISE_PARAMETERS = 4
 LEAST_LOG_EARLY = -7.0  # least scale below zero, of that above: a thousandth
 MOST_LOG_LONG = 7.0  # longest exponential, of the shorter
 LEAST_TIME_SHARE = 1e-9  # of the fastest request: what no time may fall below
-CONVERGED = 1.02  # R-hat up to which draws count as converged
-MOST_ROUNDS = 3  # of draws, each twice as long as the one before, until they converge
+# Autocorrelation times that the kept steps must span. With 48 walkers the mean of all draws is then off by some 3% of a
+# standard deviation, and the ends of an interval by some 2% of its width.
+CONVERGED = 20
+MOST_ROUNDS = 4  # of draws, each twice as long as the one before, until they converge
+LEAST_WALKERS = 48
+# Shares of moves: by the difference of two walkers, scaled; by the whole difference, from one mode to the next; along
+# the line through another walker, which brings back one that was left behind.
+DIFFERENCES, WHOLE_DIFFERENCES, STRETCHES = 0.7, 0.1, 0.2
 LOW_QUANTILE = 0.2  # of the requests, that the start of the draws is fitted to
 START_ROUNDS = 200
 
@@ -36,7 +46,7 @@ class Draws(NamedTuple):
 
     coefficients: Array  # of the design's columns, seconds
     noise: Array  # (draws, 4), see ``unpack_noise``
-    r_hat: float  # how much wider all walkers spread than each of them, at its worst over the coefficients
+    autocorrelation_times: float  # that the kept steps span, of the coefficient with the longest
 
 
 def unpack_noise(noise: Array) -> tuple[Array, Array, Array, Array]:
@@ -61,21 +71,83 @@ def log_density(measured: Array, times: Array, noise: Array, law: NoiseLaw) -> A
 
 
 def log_posterior(parameters: Array, design: Array, measured: Array, law: NoiseLaw, scale: float) -> Array:
-    """Log density of each request for each row of parameters: coefficients, then noise. Their sum is the log posterior.
+    """Log posterior of each row of parameters: coefficients, then noise.
 
-    The prior is flat in both, in scales in their logarithm; what it does not allow is ``IMPOSSIBLE``.
+    The prior is flat in both, in scales in their logarithm; what it does not allow is minus infinity.
     """
     columns = design.shape[1]
     coefficients, noise = parameters[:, :columns], parameters[:, columns:]
     times, least = coefficients @ design.T, LEAST_TIME_SHARE * float(measured.min())
     log_short, log_early, log_long, share = noise.T
-    allowed = coefficients[:, -1] > 0
+    allowed = (coefficients[:, -1] > 0) & (times > least).all(axis=1)
     allowed &= (log_early > LEAST_LOG_EARLY) & (log_early < 0) & (log_long > 0) & (log_long < MOST_LOG_LONG)
     allowed &= (share > 0) & (share < 1) & (np.abs(log_short - np.log(scale)) < 14)
-    result = np.full(times.shape, IMPOSSIBLE)
-    found = log_density(measured, np.maximum(times[allowed], least), noise[allowed], law)
-    result[allowed] = np.where(times[allowed] > least, found, IMPOSSIBLE)
+    result = np.full(len(parameters), -np.inf)
+    result[allowed] = log_density(measured, times[allowed], noise[allowed], law).sum(axis=1)
     return result
+
+
+def draw(
+    log_of: Callable[[Array], Array], cloud: Array, seed: int, burn_in: int, kept: int, rounds: int, watched: int
+) -> tuple[Array, float]:
+    """Draw from a density with emcee.
+
+    By differential evolution (ter Braak 2006, doi:10.1007/s11222-006-8769-1) and stretches (Goodman and Weare 2010,
+    doi:10.2140/camcos.2010.5.65).
+
+    emcee's snooker move is left out: in release 3.1.6 its acceptance is wrong (github.com/dfm/emcee/pull/531).
+
+    Args:
+        log_of: log density of each row of an array.
+        cloud: the walkers' start, one a row, at least twice as many as columns.
+        seed: of the moves.
+        burn_in: steps that are thrown away.
+        kept: steps after those.
+        rounds: at most; each begins where the last one ended, with twice as many steps, until the draws converge.
+        watched: the first columns, which must converge.
+
+    Returns:
+        The draws, two of each autocorrelation time and walker or more, and how many such times the kept steps span.
+
+    Raises:
+        InputError: emcee is not installed.
+    """
+    emcee = load_emcee()
+    evolve, stretch = emcee.moves.DEMove, emcee.moves.StretchMove
+    moves = [(evolve(), DIFFERENCES), (evolve(gamma0=1.0), WHOLE_DIFFERENCES), (stretch(), STRETCHES)]
+    sampler = emcee.EnsembleSampler(*cloud.shape, log_of, moves=moves, vectorize=True)
+    state: Any = emcee.State(cloud, random_state=np.random.RandomState(seed).get_state())
+    for number in range(rounds):
+        state = sampler.run_mcmc(state, burn_in * 2**number, store=False, skip_initial_state_check=True)
+        sampler.reset()
+        state = sampler.run_mcmc(state, kept * 2**number)
+        with np.errstate(invalid="ignore"):  # of a walker that has not moved, which forgets nothing
+            times = np.nan_to_num(sampler.get_autocorr_time(tol=0), nan=kept * 2**number)
+        longest = float(times[:watched].max())
+        if kept * 2**number >= CONVERGED * longest:
+            break
+    return sampler.get_chain(thin=max(1, int(longest / 2)), flat=True), kept * 2**number / longest
+
+
+def load_emcee() -> Any:
+    """emcee, which only denoising needs.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import emcee
+    except ImportError:
+        raise InputError("denoising needs emcee: pip install 'roofcast[denoise]'") from None
+    return emcee
+
+
+def place_walkers(log_of: Callable[[Array], Array], cloud: Array, generator: np.random.Generator) -> Array:
+    """Let walkers outside of what is allowed join ones inside."""
+    while not (inside := np.isfinite(log_of(cloud))).all():
+        taken = cloud[generator.choice(np.flatnonzero(inside), size=np.count_nonzero(~inside))]
+        cloud[~inside] = taken * (1 + 1e-4 * generator.normal(size=taken.shape))
+    return cloud
 
 
 def find_start(design: Array, measured: Array) -> Array:
@@ -99,14 +171,14 @@ def draw_posterior(
     measured: Array,
     law: NoiseLaw,
     seed: int,
-    burn_in: int = 600,
-    kept: int = 600,
+    burn_in: int = 500,
+    kept: int = 1000,
     rounds: int = 1,
 ) -> Draws:
     """Draw times and noise together.
 
-    The ensemble moves in the times at the mean output size of each prompt size, which the time per output token does
-    not turn; given that and the noise, each of these depends on the requests of its own size alone.
+    The walkers move in the times at the mean output size of each prompt size, which the time per output token does not
+    turn.
 
     Args:
         design: one row a request; times are ``design @ coefficients``, and the last column's coefficient is positive.
@@ -114,8 +186,11 @@ def draw_posterior(
         law: how the delay acts.
         seed: of the draws.
         burn_in: steps that are thrown away.
-        kept: steps after those, of every second of which all walkers are kept.
-        rounds: at most; each begins where the last one ended, with twice as many steps, until the draws converge.
+        kept: steps after those.
+        rounds: see ``draw``.
+
+    Raises:
+        InputError: emcee is not installed.
     """
     weights, tokens = design[:, :-1], design[:, -1]
     levels = weights.shape[1]
@@ -125,43 +200,47 @@ def draw_posterior(
     scale = 1.0 if law == "proportional" else float(np.median(measured))
 
     def to_parameters(cloud: Array) -> Array:
-        return np.hstack([cloud[..., :levels] - cloud[..., levels : levels + 1] * centre, cloud[..., levels:]])
+        return np.hstack([cloud[:, :levels] - cloud[:, levels : levels + 1] * centre, cloud[:, levels:]])
 
-    walkers = 2 * GROUPS * (min(levels, 4) + NOISE_PARAMETERS + 2)
+    def log_of(cloud: Array) -> Array:
+        return log_posterior(to_parameters(cloud), design, measured, law, scale)
+
+    walkers = count_walkers(levels + 1 + NOISE_PARAMETERS)
     spread = 0.02 * lowered + 1e-3 * float(np.median(measured)) / design.shape[1]
     start = np.abs(lowered + spread * generator.normal(size=(walkers, len(lowered))))
     start[:, :-1] += start[:, -1:] * centre
-    scatter = np.array([0.2, 0.2, 0.2, 0.02]) * generator.normal(size=(walkers, NOISE_PARAMETERS))
-    alone = bool(np.all((weights == 0) | (weights == 1)))
-    ensemble = Ensemble(
-        lambda cloud: log_posterior(to_parameters(cloud), design, measured, law, scale),
-        np.hstack([start, noise + scatter]),
-        generator,
-        weights if alone else None,
-    )
-    for number in range(rounds):
-        chains = ensemble.run(burn_in * 2**number, kept * 2**number)
-        r_hat = find_r_hat(chains[..., : levels + 1])
-        if r_hat <= CONVERGED:
-            break
-    sample = to_parameters(chains.reshape(-1, chains.shape[-1]))
-    return Draws(sample[:, : levels + 1], sample[:, levels + 1 :], r_hat)
+    cloud = place_walkers(log_of, np.hstack([start, scatter_noise(noise, walkers, generator)]), generator)
+    drawn, times = draw(log_of, cloud, seed, burn_in, kept, rounds, levels + 1)
+    sample = to_parameters(drawn)
+    return Draws(sample[:, : levels + 1], sample[:, levels + 1 :], times)
 
 
-def draw_noise(times: Array, measured: Array, law: NoiseLaw, seed: int, burn_in: int = 200, kept: int = 200) -> Array:
-    """Draw the noise alone around times that are given; one row a draw."""
+def draw_noise(times: Array, measured: Array, law: NoiseLaw, seed: int, burn_in: int = 100, kept: int = 100) -> Array:
+    """Draw the noise alone around times that are given; one row a draw.
+
+    Raises:
+        InputError: emcee is not installed.
+    """
     scale = 1.0 if law == "proportional" else float(np.median(measured))
     _, noise = start_noise(times[:, None], measured, np.ones(1), law)
     generator = np.random.default_rng(seed)
-    cloud = noise + np.array([0.2, 0.2, 0.2, 0.02]) * generator.normal(
-        size=(2 * GROUPS * (NOISE_PARAMETERS + 2), NOISE_PARAMETERS)
-    )
 
-    def law_of(parameters: Array) -> Array:
-        scaled = np.hstack([np.ones((len(parameters), 1)), parameters])
+    def log_of(cloud: Array) -> Array:
+        scaled = np.hstack([np.ones((len(cloud), 1)), cloud])
         return log_posterior(scaled, times[:, None], measured, law, scale)
 
-    return Ensemble(law_of, cloud, generator).run(burn_in, kept).reshape(-1, NOISE_PARAMETERS)
+    scattered = scatter_noise(noise, count_walkers(NOISE_PARAMETERS), generator)
+    return draw(log_of, place_walkers(log_of, scattered, generator), seed, burn_in, kept, 1, NOISE_PARAMETERS)[0]
+
+
+def count_walkers(coordinates: int) -> int:
+    """An even number; a half of the walkers must span the space, with some to spare."""
+    return max(LEAST_WALKERS, 2 * coordinates + 4)
+
+
+def scatter_noise(noise: Array, walkers: int, generator: np.random.Generator) -> Array:
+    """A cloud of walkers around one noise."""
+    return noise + np.array([0.2, 0.2, 0.2, 0.02]) * generator.normal(size=(walkers, NOISE_PARAMETERS))
 
 
 def start_noise(design: Array, measured: Array, start: Array, law: NoiseLaw) -> tuple[Array, Array]:

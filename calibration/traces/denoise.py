@@ -20,13 +20,14 @@ from calibration.traces.delay_model import (
     LEAST_TIME_SHARE,
     MOST_ROUNDS,
     NOISE_PARAMETERS,
+    Array,
     Draws,
     NoiseLaw,
     draw_noise,
     draw_posterior,
+    load_emcee,
     log_density,
 )
-from calibration.traces.ensemble import Array
 from simulator.errors import InputError
 from simulator.inputs.traces import Trace, drop_repeated, group_traces
 from simulator.studies.helm_runtimes import Runtime, fit_runtimes
@@ -41,8 +42,8 @@ SHOWN_SIZES = 5  # prompt sizes that are reported where all lie on a line
 MOST_DRAWS = 1000  # that a held-out density is averaged over
 PER_TOKEN = "output token"  # name of its time
 INTERVAL = (0.05, 0.95)
-STEPS = (300, 600)  # of the walkers: thrown away, and kept
-HELD_OUT_STEPS = (150, 100)
+STEPS = (500, 1000)  # of the walkers: thrown away, and kept
+HELD_OUT_STEPS = (200, 100)
 CONSTANT = 1e-6  # spread of the times, over their mean, up to which they are all the same
 FLAT = 0.1  # low end of the time per output token over its median, below which it is not told from zero
 
@@ -79,7 +80,7 @@ class Denoised:
     gain: float | None
     gain_error: float | None
     raw_over_denoised: float
-    r_hat: float
+    autocorrelation_times: float
 
     @property
     def winner(self) -> str:
@@ -137,10 +138,11 @@ def denoise(
         What was fitted, and what is wrong with the requests of those models that were not.
 
     Raises:
-        InputError: there are no requests.
+        InputError: there are no requests, or emcee is not installed.
     """
     if not traces:
         raise InputError("no requests to fit")
+    load_emcee()
     found, problems = [], []
     for group in group_traces(traces).values():
         try:
@@ -196,7 +198,7 @@ def denoise_group(group: list[Trace], prompt_law: PromptLaw | None, seed: int) -
         gain,
         gain_error,
         float(problem.measured.mean() / (problem.design @ fitted).mean()),
-        draws.r_hat,
+        draws.autocorrelation_times,
     )
 
 

@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from calibration.traces.delay_model import NoiseLaw
-from calibration.traces.ensemble import Array
+from calibration.traces.delay_model import Array, NoiseLaw
 from simulator.inputs.traces import Trace
 
 Delay = Literal["exponential", "lomax-1.5", "lomax-2.5", "gamma-0.5", "lognormal-1.5", "lognormal-1.0"]

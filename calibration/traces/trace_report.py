@@ -79,9 +79,10 @@ def list_notes(one: Denoised) -> list[str]:
         notes.append(f"{one.label}: {one.repeated} rows stand in the file again, trial and time included: left out")
     if one.paper is None:
         notes.append(f"{one.label}: the paper's fit cannot be done: {one.paper_problem}")
-    if one.r_hat > CONVERGED:
+    if one.autocorrelation_times < CONVERGED:
         notes.append(
-            f"{one.label}: the draws have not converged (R-hat {one.r_hat:.2f}): the ends of the intervals are rough"
+            f"{one.label}: the draws have not converged (they span {one.autocorrelation_times:.0f} autocorrelation "
+            f"times of at least {CONVERGED}): the ends of the intervals are rough"
         )
     return notes
 
@@ -103,7 +104,7 @@ def list_fits(found: Sequence[Denoised]) -> list[dict[str, Any]]:
             "gain_error": one.gain_error,
             "winner": one.winner,
             "raw_over_denoised": one.raw_over_denoised,
-            "r_hat": one.r_hat,
+            "autocorrelation_times": one.autocorrelation_times,
         }
         for one in found
     ]
