@@ -141,9 +141,13 @@ def square_root(value: Number) -> Number:
 
 
 def power(base: Number, exponent: Number) -> Number:
-    """``base ** exponent`` by NumPy where they are numbers, so that a float and an array give the same bits."""
+    """``base ** exponent``.
+
+    A float and an array agree to rounding and not to the bit: NumPy raises contiguous arrays by vector instructions of
+    its own and strided ones by the C library.
+    """
     if isinstance(base, PLAIN) and isinstance(exponent, PLAIN):
-        return float(np.power(base, exponent, dtype=np.float64))
+        return float(base**exponent)
     if is_symbolic(base, exponent):
         return base**exponent
     number: Any = base if isinstance(base, NDArrayOperatorsMixin) else np.float64(base)

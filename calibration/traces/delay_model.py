@@ -32,11 +32,13 @@ LEAST_TIME_SHARE = 1e-9  # of the fastest request: what no time may fall below
 # Autocorrelation times that the kept steps must span. With 48 walkers the mean of all draws is then off by some 3% of a
 # standard deviation, and the ends of an interval by some 2% of its width.
 CONVERGED = 20
-MOST_ROUNDS = 4  # of draws, each twice as long as the one before, until they converge
+MOST_ROUNDS = 3  # of draws, each twice as long as the one before, until they converge
 LEAST_WALKERS = 48
 # Shares of moves: by the difference of two walkers, scaled; by the whole difference, from one mode to the next; along
 # the line through another walker, which brings back one that was left behind.
 DIFFERENCES, WHOLE_DIFFERENCES, STRETCHES = 0.7, 0.1, 0.2
+OWN_PARTS, REST = 1.0, 2.0  # as many of each as of all these together, and two, where the density falls into parts
+IMPOSSIBLE = -1e300  # log of a density of zero; infinity times zero would be no number
 LOW_QUANTILE = 0.2  # of the requests, that the start of the draws is fitted to
 START_ROUNDS = 200
 
@@ -46,7 +48,7 @@ class Draws(NamedTuple):
 
     coefficients: Array  # of the design's columns, seconds
     noise: Array  # (draws, 4), see ``unpack_noise``
-    autocorrelation_times: float  # that the kept steps span, of the coefficient with the longest
+    autocorrelation_times: float  # that the kept steps span, of the coordinate with the longest
 
 
 def unpack_noise(noise: Array) -> tuple[Array, Array, Array, Array]:
@@ -71,9 +73,9 @@ def log_density(measured: Array, times: Array, noise: Array, law: NoiseLaw) -> A
 
 
 def log_posterior(parameters: Array, design: Array, measured: Array, law: NoiseLaw, scale: float) -> Array:
-    """Log posterior of each row of parameters: coefficients, then noise.
+    """Log density of each request for each row of parameters: coefficients, then noise. Their sum is the log posterior.
 
-    The prior is flat in both, in scales in their logarithm; what it does not allow is minus infinity.
+    The prior is flat in both, in scales in their logarithm; what it does not allow is ``IMPOSSIBLE``.
     """
     columns = design.shape[1]
     coefficients, noise = parameters[:, :columns], parameters[:, columns:]
@@ -82,13 +84,19 @@ def log_posterior(parameters: Array, design: Array, measured: Array, law: NoiseL
     allowed = (coefficients[:, -1] > 0) & (times > least).all(axis=1)
     allowed &= (log_early > LEAST_LOG_EARLY) & (log_early < 0) & (log_long > 0) & (log_long < MOST_LOG_LONG)
     allowed &= (share > 0) & (share < 1) & (np.abs(log_short - np.log(scale)) < 14)
-    result = np.full(len(parameters), -np.inf)
-    result[allowed] = log_density(measured, times[allowed], noise[allowed], law).sum(axis=1)
+    result = np.full(times.shape, IMPOSSIBLE)
+    result[allowed] = log_density(measured, times[allowed], noise[allowed], law)
     return result
 
 
 def draw(
-    log_of: Callable[[Array], Array], cloud: Array, seed: int, burn_in: int, kept: int, rounds: int, watched: int
+    log_parts: Callable[[Array], Array],
+    cloud: Array,
+    seed: int,
+    burn_in: int,
+    kept: int,
+    rounds: int = 1,
+    membership: Array | None = None,
 ) -> tuple[Array, float]:
     """Draw from a density with emcee.
 
@@ -98,13 +106,14 @@ def draw(
     emcee's snooker move is left out: in release 3.1.6 its acceptance is wrong (github.com/dfm/emcee/pull/531).
 
     Args:
-        log_of: log density of each row of an array.
+        log_parts: log density of each part (columns) for each walker (rows); a walker's is their sum.
         cloud: the walkers' start, one a row, at least twice as many as columns.
         seed: of the moves.
         burn_in: steps that are thrown away.
         kept: steps after those.
         rounds: at most; each begins where the last one ended, with twice as many steps, until the draws converge.
-        watched: the first columns, which must converge.
+        membership: which part (rows) depends on which of the first coordinates (columns), one each, as 0 and 1; None:
+            all coordinates move together.
 
     Returns:
         The draws, two of each autocorrelation time and walker or more, and how many such times the kept steps span.
@@ -115,6 +124,13 @@ def draw(
     emcee = load_emcee()
     evolve, stretch = emcee.moves.DEMove, emcee.moves.StretchMove
     moves = [(evolve(), DIFFERENCES), (evolve(gamma0=1.0), WHOLE_DIFFERENCES), (stretch(), STRETCHES)]
+    if membership is not None:
+        from calibration.traces.part_moves import OwnPartMove, RestMove
+
+        moves.append((OwnPartMove(log_parts, membership), OWN_PARTS))
+        moves.append((RestMove(membership.shape[1], cloud.shape[1]), REST))
+    log_of = sum_parts(log_parts)
+    cloud = place_walkers(log_of, cloud, np.random.default_rng(seed))
     sampler = emcee.EnsembleSampler(*cloud.shape, log_of, moves=moves, vectorize=True)
     state: Any = emcee.State(cloud, random_state=np.random.RandomState(seed).get_state())
     for number in range(rounds):
@@ -123,7 +139,7 @@ def draw(
         state = sampler.run_mcmc(state, kept * 2**number)
         with np.errstate(invalid="ignore"):  # of a walker that has not moved, which forgets nothing
             times = np.nan_to_num(sampler.get_autocorr_time(tol=0), nan=kept * 2**number)
-        longest = float(times[:watched].max())
+        longest = float(times.max())
         if kept * 2**number >= CONVERGED * longest:
             break
     return sampler.get_chain(thin=max(1, int(longest / 2)), flat=True), kept * 2**number / longest
@@ -142,9 +158,14 @@ def load_emcee() -> Any:
     return emcee
 
 
+def sum_parts(log_parts: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """The log density of each walker."""
+    return lambda cloud: np.asarray(log_parts(cloud).sum(axis=1))
+
+
 def place_walkers(log_of: Callable[[Array], Array], cloud: Array, generator: np.random.Generator) -> Array:
     """Let walkers outside of what is allowed join ones inside."""
-    while not (inside := np.isfinite(log_of(cloud))).all():
+    while not (inside := log_of(cloud) > IMPOSSIBLE / 2).all():
         taken = cloud[generator.choice(np.flatnonzero(inside), size=np.count_nonzero(~inside))]
         cloud[~inside] = taken * (1 + 1e-4 * generator.normal(size=taken.shape))
     return cloud
@@ -202,15 +223,16 @@ def draw_posterior(
     def to_parameters(cloud: Array) -> Array:
         return np.hstack([cloud[:, :levels] - cloud[:, levels : levels + 1] * centre, cloud[:, levels:]])
 
-    def log_of(cloud: Array) -> Array:
+    def log_parts(cloud: Array) -> Array:
         return log_posterior(to_parameters(cloud), design, measured, law, scale)
 
     walkers = count_walkers(levels + 1 + NOISE_PARAMETERS)
     spread = 0.02 * lowered + 1e-3 * float(np.median(measured)) / design.shape[1]
     start = np.abs(lowered + spread * generator.normal(size=(walkers, len(lowered))))
     start[:, :-1] += start[:, -1:] * centre
-    cloud = place_walkers(log_of, np.hstack([start, scatter_noise(noise, walkers, generator)]), generator)
-    drawn, times = draw(log_of, cloud, seed, burn_in, kept, rounds, levels + 1)
+    cloud = np.hstack([start, scatter_noise(noise, walkers, generator)])
+    alone = bool(np.all((weights == 0) | (weights == 1)))
+    drawn, times = draw(log_parts, cloud, seed, burn_in, kept, rounds, weights if alone else None)
     sample = to_parameters(drawn)
     return Draws(sample[:, : levels + 1], sample[:, levels + 1 :], times)
 
@@ -225,12 +247,11 @@ def draw_noise(times: Array, measured: Array, law: NoiseLaw, seed: int, burn_in:
     _, noise = start_noise(times[:, None], measured, np.ones(1), law)
     generator = np.random.default_rng(seed)
 
-    def log_of(cloud: Array) -> Array:
+    def log_parts(cloud: Array) -> Array:
         scaled = np.hstack([np.ones((len(cloud), 1)), cloud])
         return log_posterior(scaled, times[:, None], measured, law, scale)
 
-    scattered = scatter_noise(noise, count_walkers(NOISE_PARAMETERS), generator)
-    return draw(log_of, place_walkers(log_of, scattered, generator), seed, burn_in, kept, 1, NOISE_PARAMETERS)[0]
+    return draw(log_parts, scatter_noise(noise, count_walkers(NOISE_PARAMETERS), generator), seed, burn_in, kept)[0]
 
 
 def count_walkers(coordinates: int) -> int:
