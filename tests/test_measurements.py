@@ -1,5 +1,6 @@
 """The tidy table: what is written is what is read, every bad table is one line that says where, and rows are chosen."""
 
+import math
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,14 +13,17 @@ from samples import ROW
 from calibration.fit.selection import Selection, select_rows
 from simulator.errors import InputError
 from simulator.explore.matching import match_measurement
-from simulator.inputs.measurements import METRICS, Measurement, read_table, write_table
+from simulator.inputs.measurements import METRICS, STATISTICS, Measurement, read_table, write_table
 from simulator.prediction import predict
 
 COLUMNS = (
     "source,model,hardware,stack,tp,pp,weight_dtype,activation_dtype,kv_dtype,batch_size,prompt_tokens,output_tokens,"
     "metric,value,std,notes"
 )
-ADDED_COLUMNS = "operator,clock_hz,power_w,energy_j,temperature_c,throttled"
+ADDED_COLUMNS = (
+    "operator,clock_hz,power_w,energy_j,temperature_c,throttled,"
+    "concurrency,request_rate,num_requests,length_low,length_high,statistic"
+)
 LINE = "s,gptj-6b,a100,mega,1,1,fp16,fp16,fp16,1,512,32,e2e_s,0.693,,"
 CELLS = dict(zip(COLUMNS.split(","), LINE.split(","), strict=True))
 
@@ -39,6 +43,10 @@ measurements = st.builds(
     output_tokens=counts.filter(lambda count: count > 1),
     value=positive,
     std=st.none() | st.floats(min_value=0, max_value=1e300),
+    concurrency=st.none() | counts,
+    request_rate=st.none() | st.floats(1e-3, 1e3) | st.just(math.inf),
+    num_requests=st.none() | counts,
+    statistic=st.sampled_from(["", *STATISTICS]),
 )
 
 
@@ -75,9 +83,19 @@ def test_a_table_has_one_column_a_field_in_the_documented_order(tmp_path: Path) 
     assert ",".join(field.name for field in fields(Measurement)) == f"{COLUMNS},{ADDED_COLUMNS}"
     measured = replace(ROW, model="", operator="linear m=1 n=8 k=8", metric="operator_s", clock_hz=1e9, power_w=70.0)
     full = replace(measured, energy_j=3.0, temperature_c=40.0, throttled="hardware slowdown")
-    write_table(tmp_path / "table.csv", [ROW, full])
+    load = replace(ROW, concurrency=16, request_rate=2.5, num_requests=64, length_low=0.8, length_high=1.0)
+    rows = [ROW, full, replace(load, statistic="p99"), replace(ROW, request_rate=math.inf)]
+    write_table(tmp_path / "table.csv", rows)
     assert (tmp_path / "table.csv").read_text().splitlines()[0] == f"{COLUMNS},{ADDED_COLUMNS}"
-    assert read_table(tmp_path / "table.csv") == [ROW, full]
+    assert read_table(tmp_path / "table.csv") == rows
+
+
+def test_rows_of_several_requests_in_flight_are_rows_of_load() -> None:
+    assert not ROW.is_load
+    assert not replace(ROW, concurrency=1, num_requests=9).is_load
+    assert replace(ROW, concurrency=2).is_load
+    assert replace(ROW, request_rate=0.1).is_load
+    assert not replace(ROW, batch_size=64).is_load
 
 
 def test_a_count_may_be_written_as_spreadsheets_write_it(tmp_path: Path) -> None:
@@ -89,6 +107,23 @@ def test_a_count_may_be_written_as_spreadsheets_write_it(tmp_path: Path) -> None
 def test_an_empty_context_a_prefill_without_output_and_no_pipeline_are_read(tmp_path: Path) -> None:
     (_, row) = read_table(write_row(tmp_path, prompt_tokens="0", output_tokens="0", metric="ttft_s", pp=""))
     assert (row.prompt_tokens, row.output_tokens, row.pp) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"concurrency": "0"}, "concurrency is '0'; it must be a whole number of at least 1"),
+        ({"request_rate": "0"}, "request_rate is 0; it must be above zero"),
+        ({"request_rate": "fast"}, "request_rate is 'fast'; it must be a plain number"),
+        ({"statistic": "p95"}, "unknown statistic 'p95'; did you mean 'p99'?"),
+        ({"length_low": "0.8"}, "length_low and length_high are shares of the tokens, both or neither, low first"),
+        ({"length_low": "1", "length_high": "0.5"}, "length_low and length_high are shares"),
+    ],
+)
+def test_a_bad_cell_of_load_is_named_with_its_line(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    cells = CELLS | changes
+    path = write_lines(tmp_path, ",".join(cells), ",".join(cells.values()))
+    assert find_error(path).startswith(f"table.csv:2: {message}")
 
 
 def test_std_and_notes_may_be_left_out_and_the_columns_may_stand_in_any_order(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ import re
 from functools import cache
 from pathlib import Path
 
+from calibration.readers.content import Content
+from calibration.readers.runs import Told
+from calibration.readers.settle import need_place
 from simulator.errors import InputError
 from simulator.inputs.library import MODEL_FOLDER, iterate_names, list_ids, read_shipped_model
 from simulator.inputs.measurements import Measurement
@@ -25,16 +28,19 @@ DTYPES = {"torch.float16": "fp16", "torch.bfloat16": "bf16", "torch.float32": "f
 SOURCE = "Megatron-LM profiling log"
 
 
-def read_megatron_log(path: Path, hardware: str, stack: str) -> list[Measurement]:
+def recognise(content: Content) -> bool:
+    """A log with a row, or with the block of arguments before one."""
+    return any(line.startswith(ROW_START) or BEGIN.match(line) for line in content.text.splitlines())
+
+
+def read(content: Content, told: Told) -> list[Measurement]:
     """Read one log. The model is the one the file is named after, else the one shipped model of the printed dimensions.
 
     Raises:
-        InputError: no such file, a row before any arguments, a row cut off, no rows, or no model that matches.
+        InputError: a row before any arguments, a row cut off, no rows, or no model that matches.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the log: {error}") from None
+    path, lines = content.path, content.text.splitlines()
+    hardware, stack = need_place(path, "a Megatron-LM log", told)
     rows: list[Measurement] = []
     arguments: dict[str, str] = {}
     reading_arguments = False

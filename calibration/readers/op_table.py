@@ -12,6 +12,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from calibration.readers.content import Content
+from calibration.readers.runs import Told
+from calibration.readers.settle import need_place
 from simulator.csvfile import Row, split_csv
 from simulator.errors import InputError
 from simulator.inputs.measurements import OPERATOR_METRIC, Measurement, parse_positive
@@ -24,14 +27,24 @@ DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
 BYTES = 2  # of an element of these types
 
 
-def read_op_table(folder: Path, hardware: str, stack: str) -> list[Measurement]:
+def is_op_folder(folder: Path) -> bool:
+    """Whether a folder has one of the tables."""
+    return any((folder / f"{kind}{ending}").is_file() for kind in TABLES for ending in ENDINGS)
+
+
+def recognise(content: Content) -> bool:
+    """A folder; a single table does not say of what it is."""
+    return content.path.is_dir()
+
+
+def read(content: Content, told: Told) -> list[Measurement]:
     """Read all tables of a folder; of a shape that is printed twice, both rows.
 
     Raises:
-        InputError: no such folder, no table in it, or a row cut off or without a number; with its line.
+        InputError: no table in it, or a row cut off or without a number; with its line.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of kernel tables")
+    folder = content.path
+    hardware, stack = need_place(folder, "a folder of kernel tables", told)
     names = [(f"{kind}{ending}", kind) for kind in TABLES for ending in ENDINGS]
     paths = [(folder / name, kind) for name, kind in names if (folder / name).is_file()]
     if not paths:

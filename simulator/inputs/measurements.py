@@ -17,6 +17,7 @@ from simulator.inputs.operator_text import name_kind, parse_operator
 from simulator.specfile import write_whole
 
 METRICS = ("e2e_s", "ttft_s", "prefill_s", "tpot_s", "throughput_tok_s")  # of requests
+STATISTICS = ("mean", "p50", "p99")  # over the requests of a run; blank: the mean
 OPERATOR_METRIC = "operator_s"
 OWN_SOURCE = "roofcast calibrate run"  # how the source of rows begins that were measured here
 HELD_OUT = "held out"  # how the notes of a row begin that is for checking a fit and not for fitting
@@ -27,7 +28,11 @@ class Measurement:
     """One row. ``value`` and ``std`` are seconds, or output tokens per second for ``throughput_tok_s``.
 
     A row is of a whole request to ``model``, or of one ``operator`` (``operator_text.py``), which has no model and no
-    tokens. The last five columns are what the device's sensors said meanwhile, where it has them.
+    tokens. What the device's sensors said meanwhile is in the columns from ``clock_hz``, where it has them.
+
+    A row of load is of many requests in flight: a closed loop keeps ``concurrency`` of them there, an open one sends
+    ``request_rate`` a second (``inf``: all at once). Their lengths are uniform between ``length_low`` and
+    ``length_high`` times the tokens of the row, or as long as it says; ``value`` is the ``statistic`` over them.
     """
 
     source: str
@@ -52,6 +57,17 @@ class Measurement:
     energy_j: float | None = None
     temperature_c: float | None = None
     throttled: str = ""  # the reasons, as the driver names them
+    concurrency: int | None = None
+    request_rate: float | None = None  # per second
+    num_requests: int | None = None
+    length_low: float | None = None
+    length_high: float | None = None
+    statistic: str = ""
+
+    @property
+    def is_load(self) -> bool:
+        """Whether several requests were in flight that came and went, and not one batch that starts and ends together."""
+        return self.request_rate is not None or (self.concurrency or 1) > 1
 
     @property
     def phase(self) -> str:
@@ -67,7 +83,8 @@ COLUMNS = tuple(field.name for field in fields(Measurement))
 LEAST, MOST = 1e-9, 1e12  # of a measured value
 # Least value of each count: a generation may start from an empty context, and a prefill row may say 0 output tokens.
 SENSORS = ("clock_hz", "power_w", "energy_j", "temperature_c")
-ADDED = ("operator", *SENSORS, "throttled")
+LOAD = ("concurrency", "request_rate", "num_requests", "length_low", "length_high", "statistic")
+ADDED = ("operator", *SENSORS, "throttled", *LOAD)
 OPTIONAL = ("std", "notes", *ADDED)
 COUNTS = {"tp": 1, "pp": 1, "batch_size": 1, "prompt_tokens": 0, "output_tokens": 0}
 
@@ -109,6 +126,7 @@ def parse_row(where: str, cells: dict[str, str]) -> Measurement:
         values[name] = parse_number(where, name, cell) if cell else None
         if values[name] is not None and values[name] < 0:
             raise InputError(f"{where}: {name} is {cell}; it must not be negative")
+    values |= parse_load(where, cells)
     metrics = (*METRICS, OPERATOR_METRIC)
     if cells["metric"] not in metrics:
         raise InputError(suggest(f"{where}: unknown metric '{cells['metric']}'", cells["metric"], metrics))
@@ -116,6 +134,33 @@ def parse_row(where: str, cells: dict[str, str]) -> Measurement:
         raise InputError(f"{where}: tpot_s needs at least 2 output tokens; the row has {values['output_tokens']}")
     check_subject(where, cells)
     return Measurement(**values)
+
+
+def parse_load(where: str, cells: dict[str, str]) -> dict[str, Any]:
+    """The columns of a row of load; those that are blank are None.
+
+    Raises:
+        InputError: with its line.
+    """
+    given = {name: cells[name] for name in LOAD if cells.get(name)}
+    values: dict[str, Any] = dict.fromkeys(LOAD) | {"statistic": given.pop("statistic", "")}
+    if values["statistic"] not in ("", *STATISTICS):
+        raise InputError(
+            suggest(f"{where}: unknown statistic '{values['statistic']}'", values["statistic"], STATISTICS)
+        )
+    for name, cell in given.items():
+        if name in ("concurrency", "num_requests"):
+            values[name] = parse_count(where, name, cell, 1)
+        elif cell.lower() == "inf" and name == "request_rate":
+            values[name] = math.inf
+        elif name == "request_rate":
+            values[name] = parse_positive(where, name, cell)
+        else:
+            values[name] = parse_number(where, name, cell)
+    low, high = values["length_low"], values["length_high"]
+    if (low is None) != (high is None) or (low is not None and not 0 <= low <= high):
+        raise InputError(f"{where}: length_low and length_high are shares of the tokens, both or neither, low first")
+    return values
 
 
 def check_subject(where: str, cells: dict[str, str]) -> None:

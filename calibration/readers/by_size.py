@@ -1,0 +1,40 @@
+"""Which model a file is of that names a kind and counts its parameters, as llama.cpp does: ``llama 8B``, 8,030,261,312."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from simulator.inputs.library import MODEL_FOLDER, list_ids, read_shipped_model
+from simulator.inputs.parameters import count_parameters
+
+CLOSE = 1e-3  # a count of three digits is off by up to 0.05%, and llama.cpp counts tables of rotations too
+
+
+def agrees(model: str, parameters: float) -> bool:
+    """Whether a shipped model has so many parameters."""
+    return abs(count_shipped()[model] / parameters - 1) <= CLOSE
+
+
+def find_by_size(kind: str, parameters: float) -> list[str]:
+    """Shipped models of a kind with so many parameters, one of those that differ in nothing that costs time.
+
+    The kind is llama.cpp's name of an architecture and a size: ``llama 8B``, ``qwen2 7B``. Where models of that
+    architecture's name are among those of the size, others are not meant.
+    """
+    sized = [model for model in sorted(count_shipped()) if agrees(model, parameters)]
+    family = kind.lower().partition(" ")[0].rstrip("0123456789")
+    named = [model for model in sized if family and model.startswith(family)]
+    distinct: list[tuple[Any, str]] = []
+    for model in named or sized:
+        costs = replace(read_shipped_model(model).architecture, max_position_embeddings=1)
+        if all(costs != other for other, _ in distinct):
+            distinct.append((costs, model))
+    return [model for _, model in distinct]
+
+
+@cache
+def count_shipped() -> dict[str, float]:
+    """Parameters of every shipped model."""
+    return {model: float(count_parameters(read_shipped_model(model).architecture)) for model in list_ids(MODEL_FOLDER)}

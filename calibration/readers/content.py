@@ -1,0 +1,189 @@
+"""A file as readers see it: its text, and the JSON objects in it; and how they take numbers out of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulator.errors import InputError
+
+MOST_BYTES = 256 * 2**20
+# How a JSON file begins; lines of a log may begin with a bracket too, but not with one of these behind it.
+JSON_START = re.compile(r"\s*(?:\{\s*(?:[\"}]|$)|\[\s*(?:[{\]]|$))")
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file, read. ``objects``: the JSON objects in it with their places, of one document or one a line."""
+
+    path: Path
+    text: str
+    objects: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+
+def read_content(path: Path) -> Content:
+    """Read a file.
+
+    Raises:
+        InputError: no such file, not text, too large, empty, or JSON that is cut off or broken.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"{path}: larger than {MOST_BYTES >> 20} MiB; is this the result of a benchmark?")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
+    if not text.strip():
+        raise InputError(f"{path}: the file is empty")
+    return Content(path, text, tuple(parse_objects(path, text)) if JSON_START.match(text) else ())
+
+
+def parse_objects(path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
+    """The objects of one JSON document, or of one a line.
+
+    Raises:
+        InputError: neither.
+    """
+    try:
+        return list_objects(str(path), json.loads(text))
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply") from None
+    except ValueError as error:
+        problem = error
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    found = []
+    for number, line in lines:
+        try:
+            found += list_objects(f"{path}:{number}", json.loads(line))
+        except (ValueError, RecursionError) as error:
+            # One document over several lines fails in its first line too: then the document's error is the one to tell.
+            told = problem if number == lines[0][0] else error
+            raise InputError(f"{path}: not valid JSON ({describe_json(told, number)}); is it cut off?") from None
+    return found
+
+
+def describe_json(error: BaseException, number: int) -> str:
+    """What a parser says, with the line of the file."""
+    line = error.lineno if isinstance(error, json.JSONDecodeError) and error.lineno > 1 else number
+    return f"line {line}: {getattr(error, 'msg', error)}"
+
+
+def list_objects(where: str, document: Any) -> list[tuple[str, dict[str, Any]]]:
+    """A document's objects: itself, or the items of a list that are objects."""
+    if isinstance(document, dict):
+        return [(where, document)]
+    items = document if isinstance(document, list) else []
+    return [(f"{where}[{place}]", item) for place, item in enumerate(items) if isinstance(item, dict)]
+
+
+def has_keys(content: Content, *names: str) -> bool:
+    """Whether there are objects, and each has these keys."""
+    return bool(content.objects) and all(all(name in found for name in names) for _, found in content.objects)
+
+
+def take_number(where: str, found: Mapping[str, Any], *names: str) -> float | None:
+    """The number under the first of these keys that is there and not null; text that is a number counts.
+
+    Raises:
+        InputError: it is no number, or not finite.
+    """
+    for name in names:
+        value = found.get(name)
+        if value is not None:
+            return parse_finite(where, name, value)
+    return None
+
+
+def need_number(where: str, found: Mapping[str, Any], *names: str) -> float:
+    """The number under the first of these keys that is there.
+
+    Raises:
+        InputError: there is none, or it is no finite number.
+    """
+    number = take_number(where, found, *names)
+    if number is None:
+        raise InputError(f"{where}: {names[0]} is missing")
+    return number
+
+
+def parse_finite(where: str, name: str, value: Any) -> float:
+    """A finite number; commas between thousands are read over.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value.replace(",", "") if isinstance(value, str) else value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where}: {name} is {short(value)}; it must be a number") from None
+    if not math.isfinite(number):
+        raise InputError(f"{where}: {name} is {short(value)}; it must be finite")
+    return number
+
+
+def short(value: Any) -> str:
+    """A value as it stands, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def take_text(found: Mapping[str, Any], *names: str) -> str | None:
+    """The text under the first of these keys that is there and not empty; None where there is none."""
+    for name in names:
+        value = found.get(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
+
+
+def take_rate(where: str, found: Mapping[str, Any], name: str) -> float | None:
+    """Requests a second as tools write them: ``inf``, or none, is as fast as the concurrency lets them; that is None.
+
+    Raises:
+        InputError: it is no number above zero.
+    """
+    value = found.get(name)
+    if value is None or str(value).strip().lower() in ("inf", "infinity", "none", "not set", "-1"):
+        return None
+    rate = parse_finite(where, name, value)
+    if rate <= 0:
+        raise InputError(f"{where}: {name} is {short(value)}; it must be above zero")
+    return rate
+
+
+def find_nested(document: Any, wanted: Callable[[str, Any], bool]) -> Any:
+    """The first value in nested objects and lists whose key and value are wanted, those nearest the top first; or None.
+
+    Tools have moved their own settings about within their files from version to version.
+    """
+    level = [document]
+    while level:
+        below: list[Any] = []
+        for node in level:
+            for key, value in node.items() if isinstance(node, dict) else (("", item) for item in node):
+                if wanted(key, value):
+                    return value
+                if isinstance(value, dict | list):
+                    below.append(value)
+        level = below
+    return None
+
+
+LABEL = re.compile(r"^(?:.*?\]\s+)?\s*([A-Za-z][^:|{}\"]{1,60}?)\s*:\s+(\S.*?)\s*$")
+
+
+def read_labels(text: str) -> dict[str, str]:
+    """Lines of a printed summary, ``Mean TTFT (ms):   420.00``, by label; of a label printed twice the last."""
+    found = {}
+    for line in text.splitlines():
+        matched = LABEL.match(line)
+        if matched:
+            found[" ".join(matched[1].split())] = matched[2]
+    return found

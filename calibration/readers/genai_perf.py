@@ -1,0 +1,127 @@
+"""NVIDIA's genai-perf and its successor AIPerf: the JSON and CSV with the statistics of a run.
+
+Files ``*_genai_perf.json`` and ``.csv``, ``profile_export_aiperf.json`` and ``.csv``. Inter-token latency is (request
+latency - TTFT) / (output tokens - 1) of each request, our time per output token. The CSV has neither the model nor how
+many requests were in flight.
+Source: https://github.com/triton-inference-server/perf_analyzer, genai-perf/genai_perf/export_data;
+https://github.com/ai-dynamo/aiperf, src/aiperf/exporters and docs/metrics-reference.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from calibration.readers.content import Content, find_nested, parse_finite, take_number
+from calibration.readers.runs import Metric, Run, Told, list_latencies
+from simulator.errors import InputError
+
+TOOL = "genai-perf / aiperf"
+LATENCIES = {"request_latency": "e2e_s", "time_to_first_token": "ttft_s", "inter_token_latency": "tpot_s"}
+STATISTICS = {"avg": "mean", "p50": "p50", "p99": "p99"}
+SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
+TITLE = re.compile(r"(.*?)\s*(?:\(([^)]*)\))?$")
+
+
+def recognise(content: Content) -> bool:
+    """Either form: a request latency with its average."""
+    if content.objects:
+        return all(isinstance(found.get("request_latency"), dict) for _, found in content.objects)
+    first = content.text.lstrip().partition("\n")[0].split(",")
+    return first[:2] == ["Metric", "avg"] and "Request Latency" in content.text
+
+
+def find_twin(path: Path) -> Path | None:
+    """The JSON of the run that a CSV is of, which says more."""
+    return path.with_suffix(".json") if path.suffix == ".csv" else None
+
+
+def read(content: Content, told: Told) -> Iterator[Run]:
+    """The runs of a file."""
+    for where, found in content.objects:
+        yield parse_statistics(where, found, told)
+    if not content.objects:
+        yield parse_statistics(str(content.path), split_tables(content), told)
+
+
+def split_tables(content: Content) -> dict[str, dict[str, Any]]:
+    """The metrics of a CSV as its JSON has them: of requests with their statistics, of the system with one value."""
+    header: list[str] = []
+    found: dict[str, dict[str, Any]] = {}
+    for cells in csv.reader(content.text.splitlines()):
+        if cells and cells[0] == "Metric":
+            header = cells
+        elif len(cells) == len(header) and len(cells) > 1:
+            title = TITLE.fullmatch(cells[0])
+            assert title is not None
+            values = {"avg" if name == "Value" else name: cell for name, cell in zip(header, cells, strict=True) if cell}
+            found[title[1].lower().replace(" ", "_")] = {"unit": title[2], **values}
+    return found
+
+
+def parse_statistics(where: str, found: Mapping[str, Any], told: Told) -> Run:
+    """One run."""
+    latencies = {
+        (metric, which): take_latency(where, found, name, statistic)
+        for name, metric in LATENCIES.items()
+        for statistic, which in STATISTICS.items()
+    }
+    rate_out = take_statistic(where, found, "output_token_throughput")
+    settings = found.get("input_config") or {}
+    concurrency = find_nested(settings, lambda key, value: key == "concurrency" and is_number(value))
+    rate = find_nested(settings, lambda key, value: key == "request_rate" and is_number(value) and value > 0)
+    concurrency = concurrency if concurrency is not None or rate is not None else told.concurrency
+    if concurrency is None and rate is None:
+        raise InputError(f"{where}: {TOOL} does not say how many requests were in flight; name it with --concurrency")
+    model = find_nested(settings, lambda key, value: key in ("model", "model_names", "models") and find_name(value) != "")
+    count = take_statistic(where, found, "request_count")
+    return Run(
+        where,
+        TOOL,
+        metrics=[*list_latencies(latencies, 1.0), *([Metric("throughput_tok_s", rate_out)] if rate_out else [])],
+        model=find_name(model) or None,
+        batch_size=1,
+        prompt_tokens=take_statistic(where, found, "input_sequence_length"),
+        output_tokens=take_statistic(where, found, "output_sequence_length"),
+        concurrency=None if concurrency is None else int(concurrency),
+        request_rate=rate,
+        num_requests=None if count is None else int(count),
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a setting is one number, and no list of several."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def find_name(value: Any) -> str:
+    """The one name in a setting; empty where there is none or more than one."""
+    names = value if isinstance(value, list) else [value]
+    if len(names) != 1:
+        return ""
+    name = names[0].get("name") if isinstance(names[0], dict) else names[0]
+    return name if isinstance(name, str) else ""
+
+
+def take_statistic(where: str, found: Mapping[str, Any], name: str, statistic: str = "avg") -> float | None:
+    """A statistic of a metric; None where the run has none."""
+    metric = found.get(name)
+    return take_number(where, metric, statistic) if isinstance(metric, dict) else None
+
+
+def take_latency(where: str, found: Mapping[str, Any], name: str, statistic: str) -> float | None:
+    """The same of a latency, seconds.
+
+    Raises:
+        InputError: in an unknown unit.
+    """
+    value = take_statistic(where, found, name, statistic)
+    if value is None:
+        return None
+    unit = found[name].get("unit")
+    if unit not in SECONDS:
+        raise InputError(f"{where}: {name} is in {unit!r}; known units are {', '.join(SECONDS)}")
+    return parse_finite(where, name, value) * SECONDS[unit]

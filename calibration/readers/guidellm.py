@@ -1,0 +1,116 @@
+"""GuideLLM: the JSON report (``--output-path *.json``) of versions 0.2 and later, a benchmark for each rate.
+
+Its time per output token *includes* the first token: (latency) / (output tokens). Its inter-token latency is (last token -
+first token) / (output tokens - 1), our time per output token, and is read; where a report has only the former, it is
+turned into ours with the mean time to the first token and the mean number of output tokens. Latencies are of requests
+that succeeded; request latency is in seconds, the others in milliseconds.
+Source: https://github.com/vllm-project/guidellm, src/guidellm/schemas/request_stats.py, benchmark/schemas/generative/
+metrics.py and scheduler/strategies.py (before 0.4: benchmark/benchmark.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from calibration.readers.content import Content, find_nested, take_number, take_text
+from calibration.readers.runs import Metric, Run, Told, list_latencies
+from simulator.errors import InputError
+
+TOOL = "guidellm"
+LATENCIES = {"e2e_s": ("request_latency", 1.0), "ttft_s": ("time_to_first_token_ms", 1e-3)}
+
+
+def recognise(content: Content) -> bool:
+    """A report with benchmarks."""
+    return bool(content.objects) and all(
+        isinstance(found.get("benchmarks"), list)
+        and any(isinstance(one, dict) and "metrics" in one for one in found["benchmarks"])
+        for _, found in content.objects
+    )
+
+
+def read(content: Content, told: Told) -> Iterator[Run]:
+    """The benchmarks of a report."""
+    for where, report in content.objects:
+        for place, benchmark in enumerate(report["benchmarks"]):
+            if isinstance(benchmark, dict) and isinstance(benchmark.get("metrics"), dict):
+                yield parse_benchmark(f"{where}: benchmark {place}", benchmark, report)
+
+
+def parse_benchmark(where: str, benchmark: Mapping[str, Any], report: Mapping[str, Any]) -> Run:
+    """One rate or concurrency."""
+    metrics = benchmark["metrics"]
+    output = take_statistic(where, metrics, "output_token_count", "mean")
+    times: dict[tuple[str, str], float | None] = {}
+    for which in ("mean", "p50", "p99"):
+        for name, (key, scale) in LATENCIES.items():
+            value = take_statistic(where, metrics, key, which)
+            times[name, which] = None if value is None else value * scale
+        times["tpot_s", which] = take_statistic(where, metrics, "inter_token_latency_ms", which, 1e-3)
+    if times["tpot_s", "mean"] is None:
+        times["tpot_s", "mean"] = exclude_first(where, metrics, times["ttft_s", "mean"], output)
+    rate_out = take_statistic(where, metrics, "output_tokens_per_second", "mean")
+    concurrency, rate = read_strategy(where, benchmark)
+    model = find_nested(
+        [benchmark, report], lambda key, value: key in ("backend_model", "model") and isinstance(value, str) and value
+    )
+    totals = benchmark.get("request_totals")
+    count = take_number(where, totals, "successful") if isinstance(totals, dict) else None
+    return Run(
+        where,
+        TOOL,
+        metrics=[*list_latencies(times, 1.0), *([Metric("throughput_tok_s", rate_out)] if rate_out else [])],
+        model=model,
+        batch_size=1,
+        prompt_tokens=take_statistic(where, metrics, "prompt_token_count", "mean"),
+        output_tokens=output,
+        concurrency=concurrency,
+        request_rate=rate,
+        num_requests=None if count is None else int(count),
+    )
+
+
+def take_statistic(
+    where: str, metrics: Mapping[str, Any], name: str, which: str, scale: float = 1.0
+) -> float | None:
+    """A statistic over the requests that succeeded; None where there is none."""
+    found = metrics.get(name)
+    part = found.get("successful", found) if isinstance(found, dict) else None
+    if isinstance(part, dict) and which != "mean":
+        part = part.get("percentiles", part)
+    value = take_number(where, part, which) if isinstance(part, dict) else None
+    return None if value is None else value * scale
+
+
+def exclude_first(where: str, metrics: Mapping[str, Any], ttft_s: float | None, output: float | None) -> float | None:
+    """The time per output token after the first, from GuideLLM's over all of them."""
+    with_first = take_statistic(where, metrics, "time_per_output_token_ms", "mean", 1e-3)
+    if with_first is None or ttft_s is None or output is None or output <= 1:
+        return None
+    return (with_first * output - ttft_s) / (output - 1)
+
+
+def read_strategy(where: str, benchmark: Mapping[str, Any]) -> tuple[int | None, float | None]:
+    """Requests in flight, and requests a second.
+
+    Raises:
+        InputError: a way to send requests that is unknown.
+    """
+    strategy = find_nested(benchmark, lambda key, value: key == "strategy" and isinstance(value, dict | str))
+    facts = strategy if isinstance(strategy, dict) else {"type_": strategy}
+    kind = take_text(facts, "type_", "kind") or ""
+    streams = take_number(where, facts, "streams", "worker_count")
+    limit = take_number(where, facts, "max_concurrency")
+    most = None if limit is None else int(limit)
+    if kind == "synchronous":
+        return 1, None
+    if kind == "concurrent" and streams is not None:
+        return int(streams), None
+    if kind == "throughput":
+        return most, None if most is not None else math.inf
+    rate = take_number(where, facts, "rate", "initial_rate")
+    if kind in ("constant", "poisson", "async") and rate is not None:
+        return most, rate
+    raise InputError(f"{where}: {TOOL} sent requests by an unknown strategy {kind or 'that it does not name'!r}")

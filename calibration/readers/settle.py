@@ -1,0 +1,268 @@
+"""Runs as files state them -> rows of the tidy table: names that ship, and what a file leaves out from the options.
+
+A model, a device, a stack, a length or a batch that neither file nor options name is asked for. Layout and formats have
+the defaults that every command has (one device, the format in the checkpoint's name, else what the engine computes in),
+and a note says where these were taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from calibration.readers.by_size import agrees, find_by_size
+from calibration.readers.runs import Metric, Run, Told
+from simulator.errors import InputError, nearest
+from simulator.inputs.formats import FORMATS, UNSTATED, WIDE, WIDE_BITS, find_format
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, index_names, load_hardware, load_stack
+from simulator.inputs.measurements import LEAST, MOST, Measurement
+from simulator.inputs.model_names import match_model
+from simulator.inputs.stack import Stack
+
+OPTIONS = {
+    "model": "-m",
+    "hardware": "-H",
+    "stack": "-s",
+    "prompt tokens": "-p",
+    "output tokens": "-n",
+    "batch size": "-b",
+}
+WHOLE = ("e2e_s", "throughput_tok_s")  # what the other two metrics add up to
+
+
+@dataclass
+class Settled:
+    """Rows, and what to say of them, a line each."""
+
+    rows: list[Measurement] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def say(self, note: str) -> None:
+        """Add a note, once."""
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def need_place(path: Path, what: str, told: Told) -> tuple[str, str]:
+    """Ids of the device and the stack, for a format that names neither.
+
+    Raises:
+        InputError: an option does not name them either.
+    """
+    hardware, stack = told.hardware or told.assumed_hardware, told.stack or told.assumed_stack
+    if hardware is None or stack is None:
+        raise InputError(f"{path}: {what} does not say hardware and stack; name them with -H and -s")
+    return load_hardware(hardware).id, load_stack(stack).id
+
+
+def settle_runs(runs: Iterable[Run], told: Told) -> Settled:
+    """Make rows of all runs.
+
+    Raises:
+        InputError: a run that leaves out what no option says, or has no metric that was measured.
+    """
+    settled = Settled()
+    left_out: dict[str, int] = {}
+    for run in runs:
+        if run.left_out is not None:
+            left_out[run.left_out] = left_out.get(run.left_out, 0) + 1
+        else:
+            settle_run(run, told, settled)
+    for reason, count in left_out.items():
+        settled.say(f"{count} run{'s are' if count > 1 else ' is'} left out: {reason}")
+    return settled
+
+
+def settle_run(run: Run, told: Told, settled: Settled) -> None:
+    """Make the rows of one run."""
+    missing: list[str] = []
+    model, named_format = settle_model(run, told, missing, settled)
+    hardware = settle_hardware(run, told, missing, settled)
+    stack = settle_stack(run, told, missing, settled)
+    prompt_tokens = settle_count("prompt tokens", run.prompt_tokens, told.prompt_tokens, missing)
+    output_tokens = settle_count("output tokens", run.output_tokens, told.output_tokens, missing)
+    batch_size = settle_count("batch size", run.batch_size, told.batch_size, missing)
+    if missing:
+        asked = ", ".join(one for one in missing if one)
+        options = " ".join(OPTIONS[name] for name in OPTIONS if name in {one.partition(" (")[0] for one in missing})
+        raise InputError(f"{run.where}: {run.tool} does not say {asked}; name it with {options}")
+    assert hardware is not None
+    assert stack is not None
+    dtype, weight_dtype, kv_dtype = settle_formats(run, told, named_format, hardware, settled)
+    metrics = pick_metrics(run, output_tokens)
+    for metric in metrics:
+        if not LEAST <= metric.value <= MOST:
+            raise InputError(f"{run.where}: {metric.name} is {metric.value:g}; no measurement is so")
+        settled.rows.append(
+            Measurement(
+                source=f"{run.tool}, {run.where.rpartition('/')[2]}",
+                model=model,
+                hardware=hardware.id,
+                stack=stack.id,
+                tp=settle_layout("tp", run.tp, told.tp, run, settled),
+                pp=settle_layout("pp", run.pp, told.pp, run, settled),
+                weight_dtype=weight_dtype,
+                activation_dtype=dtype,
+                kv_dtype=kv_dtype,
+                batch_size=batch_size,
+                prompt_tokens=prompt_tokens,
+                output_tokens=output_tokens,
+                metric=metric.name,
+                value=metric.value,
+                std=metric.std,
+                notes=run.notes,
+                concurrency=run.concurrency,
+                request_rate=run.request_rate,
+                num_requests=run.num_requests,
+                length_low=run.length_low,
+                length_high=run.length_high,
+                statistic=metric.statistic,
+            )
+        )
+
+
+def settle_model(run: Run, told: Told, missing: list[str], settled: Settled) -> tuple[str, str | None]:
+    """The model's id, or the name that the option gives, and the number format in the name that the file has."""
+    names = index_names(MODEL_FOLDER)
+    found = None if run.model is None else match_model(run.model, names)
+    if run.parameters is not None and run.model is not None and (found is None or not agrees(found[0], run.parameters)):
+        sized = find_by_size(run.model, run.parameters)
+        found = (sized[0], None) if len(sized) == 1 else None
+        if found is None and sized and told.model is None:
+            missing.append(f"model (it has '{run.model}', one of {', '.join(sized)})")
+            return "", None
+    if told.model is not None:
+        meant = match_model(told.model, names) if told.model.lower() not in names else None
+        model = names[told.model.lower()].stem if told.model.lower() in names else meant[0] if meant else told.model
+        if found is not None and found[0] != model:
+            settled.say(f"{run.where} names the model {run.model}; taken as {told.model} (-m)")
+        return model, (found[1] if found else None) or (meant[1] if meant else None)
+    if found is None:
+        near = None if run.model is None else nearest(run.model, names)
+        hint = f"; nearest {near}" if near else ""
+        missing.append("model" if run.model is None else f"model (it has '{run.model}', which does not ship{hint})")
+        return "", None
+    return found
+
+
+def settle_hardware(run: Run, told: Told, missing: list[str], settled: Settled) -> Hardware | None:
+    """The device."""
+    stated = None if run.hardware is None else find_hardware(run.hardware)
+    if told.hardware is not None:
+        device = load_hardware(told.hardware)
+        if stated is not None and stated.id != device.id:
+            settled.say(f"{run.where} names the device {run.hardware}; taken as {device.id} (-H)")
+        return device
+    if stated is not None:
+        return stated
+    if told.assumed_hardware is not None and run.hardware is None:
+        return load_hardware(told.assumed_hardware)
+    missing.append("hardware" if run.hardware is None else f"hardware (it has '{run.hardware}', which does not ship)")
+    return None
+
+
+def find_hardware(name: str) -> Hardware | None:
+    """The shipped device of a name as tools print it; None where there is none."""
+    if name.lower() in index_names(HARDWARE_FOLDER):
+        return load_hardware(name)
+    try:
+        return load_hardware(name)
+    except InputError:
+        return None
+
+
+def settle_stack(run: Run, told: Told, missing: list[str], settled: Settled) -> Stack | None:
+    """The stack. A version that a file names and that does not ship is taken as the one that covers it, with a note."""
+    stated = None if run.stack is None else find_stack(run.stack)
+    if told.stack is not None:
+        stack = load_stack(told.stack)
+        if stated is not None and stated.id != stack.id:
+            settled.say(f"{run.where} names the stack {run.stack}; taken as {stack.id} (-s)")
+    elif stated is not None:
+        stack = stated
+    elif told.assumed_stack is not None:
+        stack = load_stack(told.assumed_stack)
+    else:
+        missing.append("stack" if run.stack is None else f"stack (it has '{run.stack}', which does not ship)")
+        return None
+    if stack.note is not None:
+        settled.say(stack.note)
+    return stack
+
+
+def find_stack(name: str) -> Stack | None:
+    """The shipped stack of a name as tools print it; None where there is none."""
+    from simulator.inputs.stack_versions import find_covering
+
+    names = index_names(STACK_FOLDER)
+    covered = name.lower() in names or find_covering(name, {path.stem for path in names.values()}) is not None
+    return load_stack(name) if covered else None
+
+
+def settle_count(what: str, stated: float | None, told: int | None, missing: list[str]) -> int:
+    """A number of tokens or requests; means are rounded."""
+    if stated is not None:
+        return round(stated)
+    if told is None:
+        missing.append(what)
+    return told or 0
+
+
+def settle_layout(what: str, stated: int | None, told: int | None, run: Run, settled: Settled) -> int:
+    """Devices; one where nothing says otherwise."""
+    if stated is not None and told is not None and stated != told:
+        raise InputError(f"{run.where} says {what} {stated}; --{what} says {told}")
+    if stated is None and told is None and what == "tp":
+        settled.say(f"{run.tool} does not say on how many devices: taken as one (--tp, --pp)")
+    return stated or told or 1
+
+
+def settle_formats(
+    run: Run, told: Told, named: str | None, hardware: Hardware, settled: Settled
+) -> tuple[str, str, str]:
+    """Formats of products, of weights and of the cache."""
+    peaks = hardware.compute.matrix_peak or {}
+    plain = run.native_dtype or ("bf16" if "bf16" in peaks else "fp16")
+    stated = [None if one is None or one.lower() in UNSTATED else one for one in (run.dtype, run.weight_dtype)]
+    weights = told.weight_dtype or stated[1] or named
+    weight_dtype = None if weights is None else find_format(weights, "weight dtype")
+    dtype = told.dtype or stated[0]
+    if dtype is not None:
+        dtype = find_format(dtype, "dtype")
+    computed = None if weight_dtype is None else FORMATS[weight_dtype].math
+    if told.dtype is None and weight_dtype is not None and computed in peaks and is_narrow(weight_dtype):
+        dtype = weight_dtype  # a checkpoint that the device computes in as it is
+    if dtype is None:
+        dtype = weight_dtype if weight_dtype and computed and not is_narrow(weight_dtype) else plain
+        if weight_dtype is None:
+            settled.say(f"{run.tool} does not say the number format: taken as {dtype} (--dtype, --weight-dtype)")
+    kv_dtype = told.kv_dtype or (None if run.kv_dtype is None or run.kv_dtype.lower() in UNSTATED else run.kv_dtype)
+    return dtype, weight_dtype or dtype, find_format(kv_dtype, "kv dtype") if kv_dtype else WIDE[dtype]
+
+
+def is_narrow(name: str) -> bool:
+    """Whether a format is narrower than 16 bits."""
+    return FORMATS[name].bits < WIDE_BITS
+
+
+def pick_metrics(run: Run, output_tokens: int) -> list[Metric]:
+    """The metrics that say something each.
+
+    Of a batch or of one request at a time the mean, or the median where only that is known: its spread is noise. What
+    the time to the first token and the time per output token add up to is left out beside them.
+
+    Raises:
+        InputError: nothing was measured.
+    """
+    measured = [one for one in run.metrics if one.value and (one.name != "tpot_s" or output_tokens > 1)]
+    if not run.is_load:
+        best = {one.name: one for one in sorted(measured, key=lambda one: one.statistic == "mean")}
+        measured = [one for one in measured if best[one.name] is one and one.statistic != "p99"]
+        names = {one.name for one in measured}
+        if "tpot_s" in names and names & {"ttft_s", "prefill_s"}:
+            measured = [one for one in measured if one.name not in WHOLE]
+    if not measured:
+        raise InputError(f"{run.where}: {run.tool} has no time that was measured in it")
+    return measured

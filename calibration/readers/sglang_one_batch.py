@@ -1,0 +1,104 @@
+"""SGLang's ``bench_one_batch``: ``--result-filename`` (JSON lines) and what it prints.
+
+One batch without a server: the prefill, then decode steps one by one, of which the median is given. What is printed has
+no sizes, but rates: throughput times latency is the tokens of that phase.
+Source: https://github.com/sgl-project/sglang, python/sglang/bench_one_batch.py (``latency_test_run_once``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from calibration.readers.content import Content, has_keys, need_number
+from calibration.readers.runs import Metric, Run, Told
+from simulator.errors import InputError
+
+TOOL = "sglang bench_one_batch"
+LINE = re.compile(
+    r"(Prefill|Decode|Total)\.\s+(median )?latency:\s*([\d.]+) s,\s*(?:median )?throughput:\s*([\d.]+) token/s"
+)
+BATCH = re.compile(r"Decode \d+\. Batch size: (\d+)")
+HALF_STEP_S = {"Prefill": 5e-6, "Decode": 5e-6, "Total": 5e-4}  # latencies are printed to five digits, the total to three
+SURE = 0.4  # rounding up to which a count is certain
+
+
+def recognise(content: Content) -> bool:
+    """Either form."""
+    return has_keys(content, "prefill_latency", "median_decode_latency") or (
+        not content.objects and any(match[1] == "Prefill" for match in LINE.finditer(content.text))
+    )
+
+
+def read(content: Content, told: Told) -> Iterator[Run]:
+    """The runs of a file."""
+    for where, found in content.objects:
+        sizes = {name: need_number(where, found, name) for name in ("batch_size", "input_len", "output_len")}
+        yield make_run(where, found, sizes)
+    if not content.objects:
+        yield from read_printed(content, told)
+
+
+def make_run(where: str, found: Mapping[str, Any], sizes: Mapping[str, float | None]) -> Run:
+    """One batch."""
+    decode = found.get("median_decode_latency")
+    metrics = [Metric("prefill_s", need_number(where, found, "prefill_latency"))]
+    if decode is not None:
+        metrics.append(Metric("tpot_s", need_number(where, found, "median_decode_latency"), "p50"))
+    batch = sizes["batch_size"]
+    return Run(
+        where,
+        TOOL,
+        metrics=metrics,
+        batch_size=None if batch is None else int(batch),
+        prompt_tokens=sizes["input_len"],
+        output_tokens=sizes["output_len"],
+    )
+
+
+def read_printed(content: Content, told: Told) -> Iterator[Run]:
+    """The batches of a print; the one that warms up is none."""
+    text = content.text
+    begin = text.rfind("Benchmark ...")
+    parts = re.split(r"(?=^.*Prefill\. latency)", text[max(begin, 0) :], flags=re.MULTILINE)[1:]
+    for number, part in enumerate(parts, start=1):
+        where = f"{content.path}: batch {number}" if len(parts) > 1 else str(content.path)
+        yield parse_print(where, part, told)
+
+
+def parse_print(where: str, text: str, told: Told) -> Run:
+    """One printed batch. Sizes are those that the rates give, where rounding leaves no doubt.
+
+    Raises:
+        InputError: a line of it is missing.
+    """
+    lines = {(found[1], bool(found[2])): (float(found[3]), float(found[4])) for found in LINE.finditer(text)}
+    if ("Prefill", False) not in lines or ("Total", False) not in lines:
+        raise InputError(f"{where}: {TOOL} prints Prefill, Decode and Total; is it cut off?")
+    prefill, decode = lines["Prefill", False], lines.get(("Decode", True))
+    stated = BATCH.search(text)
+    batch = int(stated[1]) if stated else told.batch_size
+    if batch is None and decode is not None:
+        batch = count_tokens("Decode", *decode)
+    sizes: dict[str, float | None] = {"batch_size": batch, "input_len": None, "output_len": None}
+    prompts, total = count_tokens("Prefill", *prefill), count_tokens("Total", *lines["Total", False])
+    if batch and prompts and prompts % batch == 0:
+        sizes["input_len"] = prompts / batch
+    whole = round(lines["Total", False][0] * lines["Total", False][1])
+    if batch and prompts and total and total % batch == 0:
+        sizes["output_len"] = (total - prompts) / batch
+    elif batch and prompts and decode is not None:
+        # The steps: the total less the prefill, by the median step, is a whole number less one.
+        steps = (lines["Total", False][0] - prefill[0]) / decode[0]
+        near = round((whole - prompts) / batch)
+        sizes["output_len"] = near if abs(steps + 1 - near) < max(0.02 * near, 1) else None
+    found = {"prefill_latency": prefill[0], "median_decode_latency": decode and decode[0]}
+    return make_run(where, found, sizes)
+
+
+def count_tokens(phase: str, seconds: float, per_s: float) -> int | None:
+    """Tokens of a phase from its time and rate; None where the printed digits leave two counts open."""
+    tokens = seconds * per_s
+    doubt = tokens * HALF_STEP_S[phase] / seconds + 0.005 * seconds if seconds else 1.0
+    return round(tokens) if doubt < SURE else None

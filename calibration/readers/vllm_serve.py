@@ -1,0 +1,118 @@
+"""``vllm bench serve`` (before: ``benchmark_serving.py``): ``--save-result`` and the printed summary.
+
+A client that keeps ``max_concurrency`` requests in flight or sends ``request_rate`` a second. TPOT is (latency - TTFT) /
+(output tokens - 1) of each request, ours; ITL is over all gaps and left out. Lengths are totals over completed requests;
+the file says neither the spread of lengths, nor device, layout, formats or the version of the server.
+Source: https://github.com/vllm-project/vllm, vllm/benchmarks/serve.py (``calculate_metrics``, ``benchmark``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from calibration.readers.content import Content, has_keys, need_number, read_labels, take_number, take_rate, take_text
+from calibration.readers.runs import Metric, Run, Told, list_latencies
+from simulator.errors import InputError
+
+TOOL = "vllm bench serve"
+BANNER = "Serving Benchmark Result"
+NAMES = {"e2e_s": ("e2el", "e2e_latency"), "ttft_s": ("ttft",), "tpot_s": ("tpot",)}
+PREFIXES = {"mean": "mean", "median": "p50", "p99": "p99"}
+SPECULATIVE = ("spec_decode_acceptance_rate", "spec_decode_acceptance_length", "accept_length")
+DRAFTS = "a draft was verified (speculative decoding)"
+
+
+def recognise(content: Content) -> bool:
+    """A saved result, or a summary that is not SGLang's."""
+    if content.objects:
+        ours = has_keys(content, "total_input_tokens", "total_output_tokens", "output_throughput", "duration")
+        return ours and not any("total_output_tokens_retokenized" in found for _, found in content.objects)
+    return BANNER in content.text and "Backend:" not in content.text
+
+
+def read(content: Content, told: Told) -> Iterator[Run]:
+    """The runs of a file; a printed one may hold several summaries."""
+    for where, found in content.objects or split_summaries(content, LABELS):
+        yield parse_result(where, found, TOOL, told)
+
+
+def parse_result(where: str, found: Mapping[str, Any], tool: str, told: Told) -> Run:
+    """One run of either kind of client, vLLM's or SGLang's.
+
+    Raises:
+        InputError: no request was completed, or it is not said how many were in flight.
+    """
+    completed = need_number(where, found, "completed")
+    if completed < 1:
+        raise InputError(f"{where}: no request was completed")
+    totals = [need_number(where, found, name) for name in ("total_input_tokens", "total_output_tokens")]
+    concurrency, rate = take_number(where, found, "max_concurrency"), take_rate(where, found, "request_rate")
+    if concurrency is None and rate is None:
+        if "request_rate" in found:
+            rate = math.inf  # all requests at once
+        elif told.concurrency is None:
+            raise InputError(f"{where}: {tool} does not say how many requests were in flight; name it with --concurrency")
+        else:
+            concurrency = told.concurrency
+    latencies = {
+        (metric, which): take_number(where, found, *(f"{prefix}_{name}_ms" for name in names))
+        for metric, names in NAMES.items()
+        for prefix, which in PREFIXES.items()
+    }
+    rate_out = take_number(where, found, "output_throughput")
+    drafted = any(found.get(name) is not None for name in SPECULATIVE)
+    return Run(
+        where,
+        tool,
+        metrics=[*list_latencies(latencies), *([Metric("throughput_tok_s", rate_out)] if rate_out else [])],
+        model=take_text(found, "model_id", "model"),
+        batch_size=1,
+        prompt_tokens=totals[0] / completed,
+        output_tokens=totals[1] / completed,
+        concurrency=None if concurrency is None else int(concurrency),
+        request_rate=rate,
+        num_requests=int(completed),
+        left_out=DRAFTS if drafted else None,
+    )
+
+
+LABELS = {
+    "Successful requests": "completed",
+    "Maximum request concurrency": "max_concurrency",
+    "Max request concurrency": "max_concurrency",
+    "Max reqeuest concurrency": "max_concurrency",  # as SGLang had it
+    "Request rate configured (RPS)": "request_rate",
+    "Traffic request rate": "request_rate",
+    "Total input tokens": "total_input_tokens",
+    "Total generated tokens": "total_output_tokens",
+    "Output token throughput (tok/s)": "output_throughput",
+    "Accept length": "accept_length",
+    "Acceptance rate (%)": "spec_decode_acceptance_rate",
+    **{
+        f"{printed} {name} (ms)": f"{key}_{short}_ms"
+        for printed, key in {"Mean": "mean", "Median": "median", "P99": "p99"}.items()
+        for name, short in {"E2EL": "e2el", "E2E Latency": "e2e_latency", "TTFT": "ttft", "TPOT": "tpot"}.items()
+    },
+}
+
+
+def split_summaries(content: Content, labels: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The values of each printed summary. The lines before a summary say how its requests were sent.
+
+    Raises:
+        InputError: a summary is cut off.
+    """
+    parts = content.text.split(BANNER)
+    place = 1
+    for before, after in zip(parts, parts[1:], strict=False):
+        place += before.count("\n")
+        printed = {**read_labels(before.rpartition("=====\n")[2]), **read_labels(after.partition("\n=====")[0])}
+        where = f"{content.path}:{place}"
+        found = {labels[name]: value for name, value in printed.items() if name in labels}
+        found = {name: value for name, value in found.items() if value not in ("not set", "None")}
+        missing = [name for name in ("completed", "total_input_tokens", "total_output_tokens") if name not in found]
+        if missing:
+            raise InputError(f"{where}: the summary has no {', '.join(missing)}; is it cut off?")
+        yield where, found

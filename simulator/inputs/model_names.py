@@ -1,0 +1,82 @@
+"""Models as checkpoints and tools name them: ``nvidia/Llama-3.1-8B-Instruct-FP8`` has the architecture of llama-3.1-8b.
+
+A name is matched by what is left of it without its maker, its number format and what says that it was tuned to chat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from simulator.inputs.formats import match_format
+
+# Number formats at the end of a checkpoint's name -> the format.
+FORMAT_ENDINGS: dict[str, str] = {
+    r"(?:quantized[.-])?(w4a16|w8a8|w8a16)": "",
+    r"(fp8)(?:-dynamic|-kv|-block)?": "",
+    r"(nvfp4|mxfp4|awq|gptq|nf4|bf16|fp16|f16|f32)": "",
+    r"awq-int4|gptq-int4|4bit-awq|awq-4bit|gptq-4bit|int4-awq|int4-gptq": "int4-g128",
+    r"gptq-int8|int8-gptq": "int8-g128",
+    r"(?:unsloth-)?bnb-4bit": "nf4",
+    r"(q[2-8]-[0-9k](?:-[sml])?|iq[1-4]-[a-z]+)": "",
+}
+TUNING = re.compile(r"-(?:instruct|chat|it|hf|base|gguf|text|preview|latest)$|^meta-")
+PUNCTUATION = re.compile(r"[\s_]+")
+
+
+def fold(name: str) -> str:
+    """A name in lower case with hyphens, without its maker, its path and the ending of a file."""
+    text = name.strip().rstrip("/").replace("\\", "/").rpartition("/")[2].lower()
+    text = re.sub(r"(?:-\d{5}-of-\d{5})?\.gguf$", "", text)
+    return PUNCTUATION.sub("-", text.replace(":", "-"))
+
+
+def split_format(folded: str) -> tuple[str, str | None]:
+    """A folded name without the number format at its end, and that format."""
+    for pattern, name in FORMAT_ENDINGS.items():
+        matched = re.search(rf"[-.](?:{pattern})$", folded)
+        if matched:
+            spelled = name or next(group for group in matched.groups() if group)
+            found = match_format(spelled.replace("-", "_") if spelled[0] in "qi" else spelled)
+            return folded[: matched.start()], found
+    return folded, None
+
+
+def list_spellings(name: str) -> Iterator[tuple[str, str | None]]:
+    """What a name may be matched by, the most exact first, each with the format that was taken off it."""
+    text, number_format = fold(name), None
+    yield text, None
+    while True:
+        shorter, found = split_format(text)
+        if found is None:
+            shorter = TUNING.sub("", text)
+        if shorter == text or not shorter:
+            return
+        text, number_format = shorter, number_format or found
+        yield text, number_format
+
+
+def match_model(name: str, names: Mapping[str, Path]) -> tuple[str, str | None] | None:
+    """The shipped model that a name is of, by id, and the number format in the name; None where there is none.
+
+    Args:
+        name: as a person, a tool or a checkpoint has it.
+        names: files of shipped models by name and alias, in lower case.
+    """
+    if name.lower() in names:
+        return names[name.lower()].stem, None
+    index = index_spellings(names)
+    for spelling, number_format in list_spellings(name):
+        if spelling in index:
+            return index[spelling], number_format
+    return None
+
+
+def index_spellings(names: Mapping[str, Path]) -> dict[str, str]:
+    """The id of the one model that each spelling of a shipped name can mean."""
+    meant: dict[str, set[str]] = {}
+    for name, path in names.items():
+        for spelling, _ in list_spellings(name):
+            meant.setdefault(spelling, set()).add(path.stem)
+    return {spelling: next(iter(ids)) for spelling, ids in meant.items() if len(ids) == 1}
