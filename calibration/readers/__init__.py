@@ -1,8 +1,8 @@
 """Other people's formats -> the tidy table.
 
-A reader is a module with ``recognise(content)`` and ``read(content, told)``, which gives the runs of a file as it states
-them, or rows; ``settle.py`` fills in what the options say and asks for what nobody says. A new reader is its file and one
-line here. The first that recognises a file reads it.
+A reader is a module with ``recognise(content)`` and ``read(content, told)``, which gives the runs of a file as it
+states them, or rows; ``settle.py`` fills in what the options say and asks for what nobody says. A new reader is its
+file and one line here. The first that recognises a file reads it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which model a file is of that names a kind and counts its parameters, as llama.cpp does: ``llama 8B``, 8,030,261,312."""
+"""Which model a file means by a kind and a number of parameters, as llama.cpp has it: ``llama 8B``, 8,030,261,312."""
 
 from __future__ import annotations
 

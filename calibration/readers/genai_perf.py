@@ -57,7 +57,9 @@ def split_tables(content: Content) -> dict[str, dict[str, Any]]:
         elif len(cells) == len(header) and len(cells) > 1:
             title = TITLE.fullmatch(cells[0])
             assert title is not None
-            values = {"avg" if name == "Value" else name: cell for name, cell in zip(header, cells, strict=True) if cell}
+            values = {
+                "avg" if name == "Value" else name: cell for name, cell in zip(header, cells, strict=True) if cell
+            }
             found[title[1].lower().replace(" ", "_")] = {"unit": title[2], **values}
     return found
 
@@ -76,7 +78,9 @@ def parse_statistics(where: str, found: Mapping[str, Any], told: Told) -> Run:
     concurrency = concurrency if concurrency is not None or rate is not None else told.concurrency
     if concurrency is None and rate is None:
         raise InputError(f"{where}: {TOOL} does not say how many requests were in flight; name it with --concurrency")
-    model = find_nested(settings, lambda key, value: key in ("model", "model_names", "models") and find_name(value) != "")
+    model = find_nested(
+        settings, lambda key, value: key in ("model", "model_names", "models") and find_name(value) != ""
+    )
     count = take_statistic(where, found, "request_count")
     return Run(
         where,

@@ -1,9 +1,9 @@
 """GuideLLM: the JSON report (``--output-path *.json``) of versions 0.2 and later, a benchmark for each rate.
 
-Its time per output token *includes* the first token: (latency) / (output tokens). Its inter-token latency is (last token -
-first token) / (output tokens - 1), our time per output token, and is read; where a report has only the former, it is
-turned into ours with the mean time to the first token and the mean number of output tokens. Latencies are of requests
-that succeeded; request latency is in seconds, the others in milliseconds.
+Its time per output token *includes* the first: latency / output tokens. Its inter-token latency is (last token - first
+token) / (output tokens - 1), our time per output token, and is read; where a report has only the former, it is turned
+into ours with the mean time to the first token and the mean number of output tokens. Latencies are of requests that
+succeeded; request latency is in seconds, the others in milliseconds.
 Source: https://github.com/vllm-project/guidellm, src/guidellm/schemas/request_stats.py, benchmark/schemas/generative/
 metrics.py and scheduler/strategies.py (before 0.4: benchmark/benchmark.py).
 """
@@ -72,9 +72,7 @@ def parse_benchmark(where: str, benchmark: Mapping[str, Any], report: Mapping[st
     )
 
 
-def take_statistic(
-    where: str, metrics: Mapping[str, Any], name: str, which: str, scale: float = 1.0
-) -> float | None:
+def take_statistic(where: str, metrics: Mapping[str, Any], name: str, which: str, scale: float = 1.0) -> float | None:
     """A statistic over the requests that succeeded; None where there is none."""
     found = metrics.get(name)
     part = found.get("successful", found) if isinstance(found, dict) else None

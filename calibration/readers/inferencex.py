@@ -1,7 +1,7 @@
-"""SemiAnalysis InferenceX (before: InferenceMAX): aggregated results ``agg_*.json``, and raw ones as its client saves them.
+"""SemiAnalysis InferenceX (before: InferenceMAX): aggregated results ``agg_*.json``, and raw ones.
 
 A closed loop: ``conc`` requests in flight, ten times as many in all, lengths uniform in 0.8 to 1.0 times ``isl`` and
-``osl`` (its scripts' ``--random-range-ratio 0.8``). Throughputs are divided by the devices, and are multiplied again
+``osl`` (its scripts' ``--random-range-ratio 0.8``). Throughputs are of one device, and are multiplied by their number
 here; latencies are seconds; ``intvty`` is 1/TPOT. A raw result is one of ``vllm bench serve``.
 Source: https://github.com/SemiAnalysisAI/InferenceX, utils/process_result.py and benchmarks/benchmark_lib.sh.
 """

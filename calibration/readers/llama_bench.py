@@ -64,7 +64,9 @@ def split_lines(content: Content) -> Iterator[tuple[str, Mapping[str, Any]]]:
     header = next(lines)
     for number, cells in enumerate(lines, start=2):
         if cells and len(cells) != len(header):
-            raise InputError(f"{content.path}:{number}: {len(cells)} cells where the header has {len(header)}; cut off?")
+            raise InputError(
+                f"{content.path}:{number}: {len(cells)} cells where the header has {len(header)}; cut off?"
+            )
         if cells:
             yield f"{content.path}:{number}", dict(zip(header, cells, strict=True))
 

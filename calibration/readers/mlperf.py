@@ -1,9 +1,9 @@
 """MLPerf Inference: ``mlperf_log_summary.txt`` of the load generator.
 
 Offline gives all samples at once, Server sends them as a Poisson process at ``target_qps``, SingleStream one after the
-other. Latencies are nanoseconds; the time to an output token is over those after the first. Mean output tokens are tokens
-over samples, where both rates are printed; the prompt's are the data set's and not in the file. Nor are model, device,
-layout and formats: the folders of a submission name them.
+other. Latencies are nanoseconds; the time to an output token is over those after the first. Mean output tokens are
+tokens over samples, where both rates are printed; the prompt's are the data set's and not in the file. Nor are model,
+device, layout and formats: the folders of a submission name them.
 Source: https://github.com/mlcommons/inference, loadgen/results.cc (``PerformanceSummary::LogSummary``).
 """
 

@@ -1,8 +1,8 @@
 """``ollama run --verbose``: the counts and durations that it prints after an answer, one request at a time.
 
-Prompt evaluation is the prefill of the tokens that were not in the cache; evaluation is the generation of ``eval count``
-tokens, and its rate, count over duration, is taken for 1/TPOT as Ollama gives it. The model, its file type, the device
-and the build of llama.cpp inside are not printed.
+Prompt evaluation is the prefill of the tokens that were not in the cache; evaluation is the generation of ``eval
+count`` tokens, and its rate, count over duration, is taken for 1/TPOT as Ollama gives it. The model, its file type, the
+device and the build of llama.cpp inside are not printed.
 Source: https://github.com/ollama/ollama, api/types.go (``Metrics.Summary``); durations are Go's (``1m2.5s``, ``74ms``).
 """
 
@@ -16,7 +16,9 @@ from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
 
 TOOL = "ollama --verbose"
-LINE = re.compile(r"^[\s>*-]*(total duration|prompt eval (?:count|duration)|eval (?:count|duration)):\s+(\S+)", re.MULTILINE)
+LINE = re.compile(
+    r"^[\s>*-]*(total duration|prompt eval (?:count|duration)|eval (?:count|duration)):\s+(\S+)", re.MULTILINE
+)
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s|us|µs|μs|ns))+")
 PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|μs|ns)")
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}

@@ -1,4 +1,4 @@
-"""optimum-benchmark: ``benchmark.json`` (configuration and report), or ``benchmark_report.json`` beside its configuration.
+"""optimum-benchmark: ``benchmark.json``, or ``benchmark_report.json`` beside its configuration.
 
 One batch, in process: ``prefill`` is the pass over the prompt, ``decode`` the passes for ``max_new_tokens`` - 1 further
 tokens together, so a token takes its latency over so many. ``generate`` is the whole. Latencies are means, with their
@@ -65,7 +65,9 @@ def read_config(path: Path) -> Any:
 
 def parse_report(where: str, report: Mapping[str, Any], config: Mapping[str, Any], told: Told) -> Iterator[Run]:
     """One run."""
-    backend, scenario = (config.get(name) if isinstance(config.get(name), dict) else {} for name in ("backend", "scenario"))
+    backend, scenario = (
+        config.get(name) if isinstance(config.get(name), dict) else {} for name in ("backend", "scenario")
+    )
     assert isinstance(backend, dict)
     assert isinstance(scenario, dict)
     shapes = scenario.get("input_shapes") or {}

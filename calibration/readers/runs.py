@@ -58,8 +58,8 @@ class Run:
 class Told(NamedTuple):
     """What the options say, for what a file does not.
 
-    ``hardware`` and ``stack`` hold for all rows, whatever the file names; those that are ``assumed`` only where it names
-    none that ships.
+    ``hardware`` and ``stack`` hold for all rows, whatever the file names; those that are ``assumed`` only where it
+    names none.
     """
 
     model: str | None = None

@@ -1,8 +1,8 @@
 """Wide tables of serving points: a row a point, its metrics in columns (InferenceX and NVIDIA's sweeps, and MLPerf).
 
 Columns of the former: ``model, hardware, stack, stack_version, weight_dtype, mode, tp, pp, dp, isl, osl, lengths,
-concurrency, ttft_s, tpot_s``; of the latter: ``scenario, framework, osl, target_qps, throughput_tok_s, ttft_s_mean, ...``.
-Whether the former's times are means is not stated: they count as such. A blank format is the checkpoint's own.
+concurrency, ttft_s, tpot_s``; of the latter: ``scenario, framework, osl, target_qps, throughput_tok_s, ttft_s_mean``
+and so on. Whether the former's times are means is not stated: they count as such. A blank format is the checkpoint's.
 """
 
 from __future__ import annotations

@@ -16,10 +16,19 @@ from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError, nearest
 from simulator.inputs.formats import FORMATS, UNSTATED, WIDE, WIDE_BITS, find_format
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, index_names, load_hardware, load_stack
+from simulator.inputs.library import (
+    HARDWARE_FOLDER,
+    MODEL_FOLDER,
+    STACK_FOLDER,
+    find_named,
+    index_names,
+    load_hardware,
+    load_stack,
+)
 from simulator.inputs.measurements import LEAST, MOST, Measurement
 from simulator.inputs.model_names import match_model
 from simulator.inputs.stack import Stack
+from simulator.inputs.stack_versions import find_covering
 
 OPTIONS = {
     "model": "-m",
@@ -87,7 +96,9 @@ def settle_run(run: Run, told: Told, settled: Settled) -> None:
     if missing:
         asked = ", ".join(one for one in missing if one)
         options = " ".join(OPTIONS[name] for name in OPTIONS if name in {one.partition(" (")[0] for one in missing})
-        raise InputError(f"{run.where}: {run.tool} does not say {asked}; name it with {options}")
+        raise InputError(
+            f"{run.where}: {run.tool} does not say {asked}; name {'them' if len(missing) > 1 else 'it'} with {options}"
+        )
     assert hardware is not None
     assert stack is not None
     dtype, weight_dtype, kv_dtype = settle_formats(run, told, named_format, hardware, settled)
@@ -137,7 +148,7 @@ def settle_model(run: Run, told: Told, missing: list[str], settled: Settled) -> 
         meant = match_model(told.model, names) if told.model.lower() not in names else None
         model = names[told.model.lower()].stem if told.model.lower() in names else meant[0] if meant else told.model
         if found is not None and found[0] != model:
-            settled.say(f"{run.where} names the model {run.model}; taken as {told.model} (-m)")
+            settled.say(f"{run.tool} names the model {run.model}; taken as {told.model} (-m)")
         return model, (found[1] if found else None) or (meant[1] if meant else None)
     if found is None:
         near = None if run.model is None else nearest(run.model, names)
@@ -153,7 +164,7 @@ def settle_hardware(run: Run, told: Told, missing: list[str], settled: Settled) 
     if told.hardware is not None:
         device = load_hardware(told.hardware)
         if stated is not None and stated.id != device.id:
-            settled.say(f"{run.where} names the device {run.hardware}; taken as {device.id} (-H)")
+            settled.say(f"{run.tool} names the device {run.hardware}; taken as {device.id} (-H)")
         return device
     if stated is not None:
         return stated
@@ -165,12 +176,8 @@ def settle_hardware(run: Run, told: Told, missing: list[str], settled: Settled) 
 
 def find_hardware(name: str) -> Hardware | None:
     """The shipped device of a name as tools print it; None where there is none."""
-    if name.lower() in index_names(HARDWARE_FOLDER):
-        return load_hardware(name)
-    try:
-        return load_hardware(name)
-    except InputError:
-        return None
+    path = find_named("hardware", name, HARDWARE_FOLDER)
+    return None if path is None else load_hardware(path.stem)
 
 
 def settle_stack(run: Run, told: Told, missing: list[str], settled: Settled) -> Stack | None:
@@ -179,7 +186,7 @@ def settle_stack(run: Run, told: Told, missing: list[str], settled: Settled) -> 
     if told.stack is not None:
         stack = load_stack(told.stack)
         if stated is not None and stated.id != stack.id:
-            settled.say(f"{run.where} names the stack {run.stack}; taken as {stack.id} (-s)")
+            settled.say(f"{run.tool} names the stack {run.stack}; taken as {stack.id} (-s)")
     elif stated is not None:
         stack = stated
     elif told.assumed_stack is not None:
@@ -194,8 +201,6 @@ def settle_stack(run: Run, told: Told, missing: list[str], settled: Settled) -> 
 
 def find_stack(name: str) -> Stack | None:
     """The shipped stack of a name as tools print it; None where there is none."""
-    from simulator.inputs.stack_versions import find_covering
-
     names = index_names(STACK_FOLDER)
     covered = name.lower() in names or find_covering(name, {path.stem for path in names.values()}) is not None
     return load_stack(name) if covered else None

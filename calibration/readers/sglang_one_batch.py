@@ -20,7 +20,11 @@ LINE = re.compile(
     r"(Prefill|Decode|Total)\.\s+(median )?latency:\s*([\d.]+) s,\s*(?:median )?throughput:\s*([\d.]+) token/s"
 )
 BATCH = re.compile(r"Decode \d+\. Batch size: (\d+)")
-HALF_STEP_S = {"Prefill": 5e-6, "Decode": 5e-6, "Total": 5e-4}  # latencies are printed to five digits, the total to three
+HALF_STEP_S = {
+    "Prefill": 5e-6,
+    "Decode": 5e-6,
+    "Total": 5e-4,
+}  # latencies are printed to five digits, the total to three
 SURE = 0.4  # rounding up to which a count is certain
 
 
@@ -78,9 +82,10 @@ def parse_print(where: str, text: str, told: Told) -> Run:
         raise InputError(f"{where}: {TOOL} prints Prefill, Decode and Total; is it cut off?")
     prefill, decode = lines["Prefill", False], lines.get(("Decode", True))
     stated = BATCH.search(text)
-    batch = int(stated[1]) if stated else told.batch_size
+    batch = int(stated[1]) if stated else None
     if batch is None and decode is not None:
         batch = count_tokens("Decode", *decode)
+    batch = batch or told.batch_size
     sizes: dict[str, float | None] = {"batch_size": batch, "input_len": None, "output_len": None}
     prompts, total = count_tokens("Prefill", *prefill), count_tokens("Total", *lines["Total", False])
     if batch and prompts and prompts % batch == 0:

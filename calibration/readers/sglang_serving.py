@@ -1,8 +1,8 @@
 """SGLang's ``bench_serving``: ``--output-file`` (JSON lines) and the printed summary.
 
 The client of ``vllm bench serve``, with the lengths that it asked for: ``random_range_ratio`` is the lower end of their
-uniform spread, as a share of ``random_input_len`` and ``random_output_len``. The output tokens counted are the requested
-ones, not those counted again.
+uniform spread, as a share of ``random_input_len`` and ``random_output_len``. The output tokens counted are those that
+were requested, not those that were counted again.
 Source: https://github.com/sgl-project/sglang, python/sglang/bench_serving.py (``benchmark``).
 """
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from calibration.readers.content import Content
 from calibration.readers.runs import Told
-from simulator.inputs.library import HARDWARE_FOLDER, STACK_FOLDER, index_names
+from simulator.inputs.library import HARDWARE_FOLDER, STACK_FOLDER, find_id
 from simulator.inputs.measurements import Measurement, read_table
 
 
@@ -21,11 +20,6 @@ def recognise(content: Content) -> bool:
 
 def read(content: Content, told: Told) -> Iterator[Measurement]:
     """The rows, with ids for the aliases that they name devices and stacks by."""
-    devices, stacks = (index_names(folder) for folder in (HARDWARE_FOLDER, STACK_FOLDER))
-
-    def find_id(names: dict[str, Path], name: str) -> str:
-        path = names.get(name.lower())
-        return name if path is None else path.stem
-
     for row in read_table(content.path):
-        yield replace(row, hardware=find_id(devices, row.hardware), stack=find_id(stacks, row.stack))
+        hardware = find_id("hardware", row.hardware, HARDWARE_FOLDER)
+        yield replace(row, hardware=hardware, stack=find_id("stack", row.stack, STACK_FOLDER))

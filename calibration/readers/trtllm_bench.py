@@ -1,8 +1,8 @@
 """``trtllm-bench throughput | latency``: ``--report_json`` and the printed report.
 
 All requests of a data set, a number of them in flight, of which the report has the average; where it does not print it,
-it is throughput times latency (Little's law). Lengths are averages, and where those are not printed, rates over the rate of
-requests. TPOT is over the tokens after the first. Throughput is of all devices.
+it is throughput times latency (Little's law). Lengths are averages, and where those are not printed, rates of tokens
+over the rate of requests. TPOT is over the tokens after the first. Throughput is of all devices.
 Source: https://github.com/NVIDIA/TensorRT-LLM, tensorrt_llm/bench/dataclasses/reporting.py (``ReportUtility``).
 """
 

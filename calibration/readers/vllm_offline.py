@@ -99,5 +99,3 @@ def make_throughput(where: str, count: float | None, tokens: float, per_s: float
         request_rate=math.inf,
         num_requests=None if count is None else round(count),
     )
-
-

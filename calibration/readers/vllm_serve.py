@@ -1,8 +1,8 @@
 """``vllm bench serve`` (before: ``benchmark_serving.py``): ``--save-result`` and the printed summary.
 
-A client that keeps ``max_concurrency`` requests in flight or sends ``request_rate`` a second. TPOT is (latency - TTFT) /
-(output tokens - 1) of each request, ours; ITL is over all gaps and left out. Lengths are totals over completed requests;
-the file says neither the spread of lengths, nor device, layout, formats or the version of the server.
+A client that keeps ``max_concurrency`` requests in flight or sends ``request_rate`` a second. TPOT is (latency - TTFT)
+/ (output tokens - 1) of each request, ours; ITL is over all gaps and left out. Lengths are totals over completed
+requests; the file says neither the spread of lengths, nor device, layout, formats or the version of the server.
 Source: https://github.com/vllm-project/vllm, vllm/benchmarks/serve.py (``calculate_metrics``, ``benchmark``).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from calibration.readers.content import Content, has_keys, need_number, read_labels, take_number, take_rate, take_text
@@ -53,7 +54,9 @@ def parse_result(where: str, found: Mapping[str, Any], tool: str, told: Told) ->
         if "request_rate" in found:
             rate = math.inf  # all requests at once
         elif told.concurrency is None:
-            raise InputError(f"{where}: {tool} does not say how many requests were in flight; name it with --concurrency")
+            raise InputError(
+                f"{where}: {tool} does not say how many requests were in flight; name it with --concurrency"
+            )
         else:
             concurrency = told.concurrency
     latencies = {
@@ -106,7 +109,7 @@ def split_summaries(content: Content, labels: Mapping[str, str]) -> Iterator[tup
     """
     parts = content.text.split(BANNER)
     place = 1
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in pairwise(parts):
         place += before.count("\n")
         printed = {**read_labels(before.rpartition("=====\n")[2]), **read_labels(after.partition("\n=====")[0])}
         where = f"{content.path}:{place}"

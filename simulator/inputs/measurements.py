@@ -66,7 +66,7 @@ class Measurement:
 
     @property
     def is_load(self) -> bool:
-        """Whether several requests were in flight that came and went, and not one batch that starts and ends together."""
+        """Whether requests came and went, several in flight, and not one batch that starts and ends together."""
         return self.request_rate is not None or (self.concurrency or 1) > 1
 
     @property
