@@ -20,6 +20,7 @@ from calibration.fit.cases import build_cases, predict_rows
 from calibration.fit.design import spare_requests
 from calibration.fit.least_squares import SCARCE_SCATTER, fit_profile
 from calibration.readers.rows import read_rows
+from calibration.readers.runs import Told
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.report.output import format_table
@@ -74,7 +75,7 @@ def find_spread(errors: list[float]) -> float:
 
 def main(folder: Path) -> int:
     """Print the tables; 1 where a limit is passed."""
-    rows = read_rows(folder / "published.csv", "tidy", "", "")
+    rows = read_rows(folder / "published.csv", "tidy", Told())
     settings = sorted({(row.hardware, row.stack) for row in rows})
     groups = [[row for row in rows if (row.hardware, row.stack) == setting] for setting in settings]
     judged = [judge_setting(group) for group in groups]

@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.published import find_folder
 from calibration.fit.validate import validate_profile
 from calibration.readers.rows import read_rows
+from calibration.readers.runs import Told
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.report.output import format_table
@@ -57,7 +58,7 @@ def judge_pair(rows: list[Measurement], profile: Profile, device: str) -> tuple[
 
 def main(folder: Path) -> None:
     """Print the table and the scatter."""
-    rows = read_rows(folder / "published.csv", "tidy", "", "")
+    rows = read_rows(folder / "published.csv", "tidy", Told())
     judged = [judge_pair(rows, profile, device) for profile, device in list_pairs(rows)]
     print(format_table([line for line, _ in judged]))
     added = np.sqrt(max(np.mean([variance for _, variance in judged]), 0.0))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from calibration.readers.megatron_log import read_megatron_log
+from calibration.readers.rows import read_rows
+from calibration.readers.runs import Told
 from simulator.errors import InputError
 from simulator.inputs.measurements import Measurement
 
@@ -61,7 +62,7 @@ def write_log(folder: Path, *lines: str, name: str = "run.log") -> Path:
 
 
 def read(path: Path) -> list[Measurement]:
-    return read_megatron_log(path, HARDWARE, STACK)
+    return read_rows(path, "megatron-log", Told(hardware=HARDWARE, stack=STACK))
 
 
 def find_error(path: Path) -> str:
@@ -163,13 +164,18 @@ def test_an_unknown_number_format_is_refused(tmp_path: Path) -> None:
     assert find_error(path) == f"run.log:{FIRST_ROW}: params_dtype is 'torch.int8'; known are {known}"
 
 
-@pytest.mark.parametrize("lines", [[], ["hello"], print_arguments(MT_NLG)])
+@pytest.mark.parametrize("lines", [print_arguments(MT_NLG)])
 def test_a_file_without_a_single_row_is_no_profiling_log(tmp_path: Path, lines: list[str]) -> None:
     path = write_log(tmp_path, *lines)
     assert find_error(path) == "run.log: no line that starts with 'Runtime for'; is this a profiling log?"
 
 
+@pytest.mark.parametrize(("lines", "text"), [([], "the file is empty"), (["hello"], "not a file of megatron-log")])
+def test_a_file_of_something_else_is_not_read_as_a_log(tmp_path: Path, lines: list[str], text: str) -> None:
+    assert find_error(write_log(tmp_path, *lines)) == f"run.log: {text}"
+
+
 def test_a_log_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "binary.log").write_bytes(b"\xff\xfe\x00")
-    assert find_error(tmp_path / "none.log").startswith("none.log: cannot read the log")
-    assert find_error(tmp_path / "binary.log").startswith("binary.log: cannot read the log")
+    assert find_error(tmp_path / "none.log").startswith("none.log: cannot be read: No such file")
+    assert find_error(tmp_path / "binary.log").startswith("binary.log: cannot be read: not text")

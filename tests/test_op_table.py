@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from calibration.readers.op_table import read_op_table
+from calibration.readers.rows import read_rows
+from calibration.readers.runs import Told
 from cli import app
 from simulator.errors import InputError
 from simulator.inputs.measurements import Measurement
@@ -38,7 +39,7 @@ def write_lines(path: Path, *lines: str) -> Path:
 
 
 def read(folder: Path) -> list[Measurement]:
-    return read_op_table(folder, A100, TENSORRT)
+    return read_rows(folder, "op-table", Told(hardware=A100, stack=TENSORRT))
 
 
 def read_operator(folder: Path) -> tuple[str, dict[str, float]]:
@@ -163,8 +164,8 @@ def test_a_folder_without_a_row_to_use_says_what_it_looked_for(tmp_path: Path) -
     assert find_error(tmp_path) == f"{tmp_path}: none of the tables {names} (.csv or .csv.gz)"
     write_lines(tmp_path / "gemm.csv", PRODUCTS, f"{START},gemm,fp8,16,4096,8192,0.05")
     assert find_error(tmp_path) == f"{tmp_path}: no row of half precision without a sliding window"
-    assert find_error(tmp_path / "gemm.csv") == f"{tmp_path / 'gemm.csv'}: no such folder of kernel tables"
-    assert find_error(tmp_path / "none") == f"{tmp_path / 'none'}: no such folder of kernel tables"
+    assert find_error(tmp_path / "gemm.csv") == f"{tmp_path / 'gemm.csv'}: not a file of op-table"
+    assert find_error(tmp_path / "none") == f"{tmp_path / 'none'}: cannot be read: No such file or directory"
 
 
 def count_half_precision(folder: Path) -> Counter[str]:
@@ -216,12 +217,12 @@ class TestTablesOfTwoDevices:
 
     @pytest.mark.parametrize(("hardware", "rows"), [(A100, 19262), (H200, 74586)])
     def test_are_read_row_by_row(self, tables: Path, hardware: str, rows: int) -> None:
-        read_rows = read_op_table(tables / hardware, hardware, TENSORRT)
+        found = read_rows(tables / hardware, None, Told(hardware=hardware, stack=TENSORRT))
         counted = count_half_precision(tables / hardware)
-        assert len(read_rows) == sum(counted.values()) == rows
+        assert len(found) == sum(counted.values()) == rows
         collectives = counted.pop("nccl") + counted.pop("custom_allreduce")
         expected = {"linear": counted["gemm"], "attention": sum(counted.values()) - counted["gemm"]}
-        read_kinds = Counter(parse_operator(row.operator)[0] for row in read_rows)
+        read_kinds = Counter(parse_operator(row.operator)[0] for row in found)
         assert read_kinds == expected | {"all_reduce": collectives}
 
     @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from samples import make_operator_row
 import simulator
 from calibration.fit import residual_plot
 from calibration.fit.checks import run_validation
-from calibration.fit.selection import Selection
+from calibration.fit.selection import Source
 from calibration.fit.validate import validate_profile
 from cli import app, main
 from simulator.errors import InputError
@@ -78,7 +78,7 @@ def ask_over(axis: str, values: list[int], **asked: Any) -> Prediction:
 
 def find_residuals() -> residual_plot.Residuals:
     """The residuals of a small table."""
-    validation = run_validation(TABLE, "tidy", PROFILE, None, None, False, False, Selection())
+    validation = run_validation(TABLE, Source(), PROFILE, False, False, str)
     return residual_plot.find_residuals(validation, load_profile(PROFILE), TABLE.name)
 
 

@@ -7,25 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from calibration.commands.options import TABLE, measured_on_options, reader_option, selection_options
-from simulator.commands.delivery import deliver
+from calibration.commands.options import TABLE, source_options
+from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import out_option, output_option
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
-    from calibration.fit.selection import Selection
+    from calibration.fit.selection import Source
 
 
 @click.command("cross-validate")
 @TABLE
-@measured_on_options
-@reader_option
-@selection_options
+@source_options
 @output_option
 @out_option
-def cross_validate(
-    table: Path, hardware: str, stack: str, reader: str, output: OutputForm, out: Path | None, chosen: Selection
-) -> None:
+def cross_validate(table: Path, output: OutputForm, out: Path | None, source: Source) -> None:
     """Predict each model of a table from a fit to the others; token options choose the rows that are fitted.
 
     \b
@@ -36,4 +32,4 @@ def cross_validate(
     from calibration.fit.checks import run_cross_validation
     from calibration.fit.report import report_validation
 
-    deliver(report_validation(run_cross_validation(table, reader, hardware, stack, chosen), output), out)
+    deliver(report_validation(run_cross_validation(table, source, warn), output), out)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.options import Verb, count_option, gather, name_option
+from simulator.commands.options import Decorator, count_option, gather, name_option
 from simulator.errors import InputError
 from simulator.units import Dimension, parse_quantity
 
 if TYPE_CHECKING:
-    from calibration.fit.selection import Selection
+    from calibration.fit.selection import Source
 
 
 def parse_seconds(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
@@ -38,32 +38,40 @@ def describe_command() -> str:
 
 TABLE_FILE = click.Path(path_type=Path)
 TABLE = click.argument("table", type=TABLE_FILE)
-reader_option = click.option(
-    "--reader", default="tidy", show_default=True, help="Format: tidy, megatron-log or op-table (a folder)."
-)
+CHOOSING = {
+    "models": name_option("--models", text="Only these models."),
+    "exclude_models": name_option("--exclude-models", text="All models but these."),
+    "prompt_tokens": count_option("-p", "--prompt-tokens", text="Only these prompt sizes; one: where none is stated."),
+    "output_tokens": count_option("-n", "--output-tokens", text="Only these output sizes; one: where none is stated."),
+}
 
 
-def measured_on_options(command: Verb) -> Verb:
-    """Options that say where the rows of a table were measured."""
-    stack = click.option("--stack", "-s", required=True, help="Software stack they were measured with: name or YAML.")
-    hardware = click.option("--hardware", "-H", required=True, help="Device the rows were measured on: name or YAML.")
-    return hardware(stack(command))
+def tell(*flags: str, text: str, count: bool = False) -> Decorator:
+    """An option that says what a file may leave out."""
+    return click.option(*flags, type=click.IntRange(1) if count else None, help=text)
 
 
-def make_selection(given: Mapping[str, Any]) -> Selection:
-    """Which rows of a table to use, by the values of options."""
-    from calibration.fit.selection import Selection
+def make_source(given: Mapping[str, Any]) -> Source:
+    """How to read a file, what it leaves out and which of its rows to use, by the values of options."""
+    from calibration.fit.selection import Selection, Source
+    from calibration.readers.runs import Told
 
-    return Selection(**given)
+    sizes = {name: given[name][0] if len(given[name]) == 1 else None for name in ("prompt_tokens", "output_tokens")}
+    told = Told(**{name: given[name] for name in TELLING}, **sizes)
+    return Source(given["reader"], told, Selection(**{name: given[name] for name in CHOOSING}))
 
 
-selection_options = gather(
-    "chosen",
-    {
-        "models": name_option("--models", text="Only these models."),
-        "exclude_models": name_option("--exclude-models", text="All models but these."),
-        "output_tokens": count_option("--output-tokens", text="Only rows of these output sizes."),
-        "prompt_tokens": count_option("--prompt-tokens", text="Only rows of these prompt sizes."),
-    },
-    make_selection,
-)
+TELLING = {
+    "model": tell("-m", "--model", text="Model, where the file does not name one that ships."),
+    "hardware": tell("-H", "--hardware", text="Device they were measured on: name or YAML.  [default: the file's]"),
+    "stack": tell("-s", "--stack", text="Software stack: name or YAML.  [default: the file's]"),
+    "tp": tell("--tp", text="Tensor-parallel devices, where the file does not say.  [default: 1]", count=True),
+    "pp": tell("--pp", text="Pipeline stages, where the file does not say.  [default: 1]", count=True),
+    "dtype": tell("--dtype", text="Format of products.  [default: the file's, or the checkpoint's by its name]"),
+    "weight_dtype": tell("--weight-dtype", text="Format of weights.  [default: as --dtype's]"),
+    "kv_dtype": tell("--kv-dtype", text="Format of the KV cache.  [default: the file's, else --dtype]"),
+    "batch_size": tell("-b", "--batch-size", text="Batch size, where the file does not say.", count=True),
+    "concurrency": tell("--concurrency", text="Requests in flight, where the file does not say.", count=True),
+}
+READER = {"reader": tell("--reader", text="Tool that wrote it: vllm-serve, llama-bench...  [default: recognised]")}
+source_options = gather("source", READER | TELLING | CHOOSING, make_source)

@@ -7,32 +7,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from calibration.commands.options import TABLE, reader_option, selection_options
+from calibration.commands.options import TABLE, source_options
+from simulator.commands.delivery import warn
 from simulator.commands.plot import check_place, deliver_plot, picture_options
 
 if TYPE_CHECKING:
-    from calibration.fit.selection import Selection
+    from calibration.fit.selection import Source
 
 
 @click.command()
 @TABLE
 @click.option("-c", "--calibration", required=True, help="Profile: name or YAML.")
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
-@click.option("--hardware", "-H", help="Only rows of this device: name or YAML.")
-@click.option("--stack", "-s", help="Only rows of this stack: name or YAML.")
-@reader_option
-@selection_options
+@source_options
 @picture_options
 def residuals(
     table: Path,
     calibration: str,
     transfer: bool,
-    hardware: str | None,
-    stack: str | None,
-    reader: str,
     picture: Path | None,
     terminal: bool,
-    chosen: Selection,
+    source: Source,
 ) -> None:
     """Draw the errors of a profile on a table of measurements: by size, model and phase.
 
@@ -48,6 +43,6 @@ def residuals(
     from calibration.fit.checks import run_validation
     from simulator.timing.efficiency import load_profile
 
-    validation = run_validation(table, reader, calibration, hardware, stack, transfer, False, chosen)
+    validation = run_validation(table, source, calibration, transfer, False, warn)
     found = drawn.find_residuals(validation, load_profile(calibration), table.name)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from calibration.commands.options import TABLE, reader_option, selection_options
-from simulator.commands.delivery import deliver
+from calibration.commands.options import TABLE, source_options
+from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import check_percent, out_option, output_option
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
-    from calibration.fit.selection import Selection
+    from calibration.fit.selection import Source
 
 
 @click.command()
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 @click.option("--max-mape", type=float, callback=check_percent, metavar="PERCENT", help="Fail past this mean error.")
 @click.option("--record", is_flag=True, help="Write the errors into the profile, for predictions to quote.")
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
-@click.option("--hardware", "-H", help="Only rows of this device: name or YAML.")
-@click.option("--stack", "-s", help="Only rows of this stack: name or YAML.")
-@reader_option
-@selection_options
+@source_options
 @output_option
 @out_option
 def validate(
@@ -34,12 +31,9 @@ def validate(
     max_mape: float | None,
     transfer: bool,
     record: bool,
-    hardware: str | None,
-    stack: str | None,
-    reader: str,
     output: OutputForm,
     out: Path | None,
-    chosen: Selection,
+    source: Source,
 ) -> None:
     """Compare predictions with the measurements of a table; exit 1 past the threshold.
 
@@ -51,6 +45,6 @@ def validate(
     from calibration.fit.checks import check_mape, run_validation
     from calibration.fit.report import report_validation
 
-    validation = run_validation(table, reader, calibration, hardware, stack, transfer, record, chosen)
+    validation = run_validation(table, source, calibration, transfer, record, warn)
     deliver(report_validation(validation, output), out)
     check_mape(validation, max_mape)

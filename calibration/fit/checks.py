@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from calibration.fit.cross_validate import leave_one_model_out
 from calibration.fit.profile_file import add_check, check_unfitted, write_profile
-from calibration.fit.selection import Selection, select_rows
+from calibration.fit.selection import Selection, Source, leave_out_load, read_setting, select_rows
 from calibration.fit.show import draw_validation, report_profile
 from calibration.fit.validate import Validation, validate_profile
 from calibration.readers.rows import read_rows
@@ -54,28 +55,26 @@ def validate_own_table(profile: Profile, calibration: str, table: Path | None, h
     return validate_profile(rows, profile, device, load_stack(profile.stack))
 
 
-def run_cross_validation(table: Path, reader: str, hardware: str, stack: str, chosen: Selection) -> Validation:
+def run_cross_validation(table: Path, source: Source, say: Callable[[str], None]) -> Validation:
     """Read, and predict each model from a fit to the chosen rows of the others.
 
     Raises:
         InputError: from any of these steps.
     """
-    device, software = load_hardware(hardware), load_stack(stack)
-    rows = read_rows(table, reader, device.id, software.id)
+    rows, device, software = read_setting(table, source, say)
+    chosen = source.chosen
     models = Selection(chosen.models, chosen.exclude_models, hardware=[device.id], stack=[software.id])
     fitted = Selection(prompt_tokens=chosen.prompt_tokens, output_tokens=chosen.output_tokens)
-    return leave_one_model_out(select_rows(rows, models), fitted, device, software)
+    return leave_one_model_out(leave_out_load(select_rows(rows, models), say), fitted, device, software)
 
 
 def run_validation(
     table: Path,
-    reader: str,
+    source: Source,
     calibration: str,
-    hardware: str | None,
-    stack: str | None,
     transfer: bool,
     record: bool,
-    chosen: Selection,
+    say: Callable[[str], None],
 ) -> Validation:
     """Read, choose, predict and compare; only the rows of a device and of a stack where they are named.
 
@@ -85,12 +84,12 @@ def run_validation(
         InputError: from any of these steps.
     """
     profile = load_profile(calibration)
-    device = None if hardware is None else load_hardware(hardware)
-    software = None if stack is None else load_stack(stack)
-    measured_on = profile.hardware if device is None else device.id
-    rows = read_rows(table, reader, measured_on, profile.stack if software is None else software.id)
+    told = source.told._replace(assumed_hardware=profile.hardware, assumed_stack=profile.stack)
+    device = None if told.hardware is None else load_hardware(told.hardware)
+    software = None if told.stack is None else load_stack(told.stack)
+    rows = read_rows(table, source.reader, told, say)
     devices, stacks = [[] if spec is None else [spec.id] for spec in (device, software)]
-    kept = select_rows(rows, chosen._replace(hardware=devices, stack=stacks))
+    kept = leave_out_load(select_rows(rows, source.chosen._replace(hardware=devices, stack=stacks)), say)
     validation = validate_profile(kept, profile, device, software, transfer)
     if record:
         path = find_file(calibration) or find_by_name("profile", calibration, PROFILE_FOLDER)

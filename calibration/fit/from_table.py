@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,9 @@ from calibration.fit.design import screen_rows, spare_requests, split_rows
 from calibration.fit.least_squares import fit_profile
 from calibration.fit.profile_file import add_check, add_operator_checks, make_profile, write_profile
 from calibration.fit.report import report_fit
-from calibration.fit.selection import Selection, select_rows
+from calibration.fit.selection import Source, leave_out_load, read_setting, select_rows
 from calibration.fit.validate import validate_profile
-from calibration.readers.rows import read_rows
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.stack import Stack
 from simulator.report.output import OutputForm
@@ -21,17 +20,15 @@ from simulator.report.output import OutputForm
 
 def run_fit(
     table: Path,
-    reader: str,
-    hardware: str,
-    stack: str,
+    source: Source,
     out: Path,
-    chosen: Selection,
     requests: int | None,
     operators: int,
     seed: int,
     preferred: bool,
     form: OutputForm,
     command: str,
+    say: Callable[[str], None],
 ) -> str:
     """Read, choose, fit, check on the rows that were not chosen, write the profile, and return the report.
 
@@ -41,9 +38,9 @@ def run_fit(
     Raises:
         InputError: from any of these steps; the profile is written only when all went well.
     """
-    device, software = load_hardware(hardware), load_stack(stack)
-    rows = read_rows(table, reader, device.id, software.id)
-    rows = select_rows(rows, chosen._replace(hardware=[device.id], stack=[software.id]))
+    rows, device, software = read_setting(table, source, say)
+    chosen = source.chosen._replace(hardware=[device.id], stack=[software.id])
+    rows = leave_out_load(select_rows(rows, chosen), say)
     return fit_rows(rows, table, device, software, out, requests, operators, seed, preferred, form, command)
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import NamedTuple
 
+from calibration.readers.rows import read_rows
+from calibration.readers.runs import Told
 from simulator.errors import InputError, suggest
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
+from simulator.inputs.stack import Stack
 
 
 class Selection(NamedTuple):
@@ -19,6 +25,14 @@ class Selection(NamedTuple):
     prompt_tokens: Collection[int] = ()
     output_tokens: Collection[int] = ()
     batch_size: Collection[int] = ()
+
+
+class Source(NamedTuple):
+    """How to read a file of measurements, what it leaves out, and which of its rows to use."""
+
+    reader: str | None = None
+    told: Told = Told()
+    chosen: Selection = Selection()
 
 
 def select_rows(rows: list[Measurement], selection: Selection) -> list[Measurement]:
@@ -49,3 +63,34 @@ def matches(row: Measurement, selection: Selection) -> bool:
         (row.batch_size, selection.batch_size),
     )
     return all(not allowed or value in allowed for value, allowed in wanted)
+
+
+def read_setting(path: Path, source: Source, say: Callable[[str], None]) -> tuple[list[Measurement], Hardware, Stack]:
+    """Rows of a file, with the device and the stack that they are of: those that are told, else the file's own.
+
+    Raises:
+        InputError: from reading, or rows of several devices or stacks.
+    """
+    told = source.told
+    rows = read_rows(path, source.reader, told, say)
+    devices, stacks = ({getattr(row, name) for row in rows} for name in ("hardware", "stack"))
+    for what, option, named, found in (("device", "-H", told.hardware, devices), ("stack", "-s", told.stack, stacks)):
+        if named is None and len(found) > 1:
+            raise InputError(f"{path}: rows of several {what}s ({', '.join(sorted(found))}); name one with {option}")
+    return rows, load_hardware(told.hardware or devices.pop()), load_stack(told.stack or stacks.pop())
+
+
+def leave_out_load(rows: list[Measurement], say: Callable[[str], None]) -> list[Measurement]:
+    """Rows of single requests and of batches; those of requests that come and go wait for a law of load, with a note.
+
+    Raises:
+        InputError: there are no others.
+    """
+    kept = [row for row in rows if not row.is_load]
+    if not kept:
+        raise InputError(
+            f"all {len(rows)} rows are of requests under load (several in flight), which are read but not fitted yet"
+        )
+    if len(kept) < len(rows):
+        say(f"{len(rows) - len(kept)} of {len(rows)} rows are of requests under load, and are left out")
+    return kept

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from simulator.costs.parameters import count_parameters
 from simulator.inputs.library import MODEL_FOLDER, list_ids, read_shipped_model
-from simulator.inputs.parameters import count_parameters
 
 CLOSE = 1e-3  # a count of three digits is off by up to 0.05%, and llama.cpp counts tables of rotations too
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,27 @@ def list_objects(where: str, document: Any) -> list[tuple[str, dict[str, Any]]]:
         return [(where, document)]
     items = document if isinstance(document, list) else []
     return [(f"{where}[{place}]", item) for place, item in enumerate(items) if isinstance(item, dict)]
+
+
+def split_rows(content: Content) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file that are not blank, each with the number of its line.
+
+    Raises:
+        InputError: it is not CSV.
+    """
+    lines = csv.reader(io.StringIO(content.text.lstrip()))
+    try:
+        for cells in lines:
+            if cells:
+                yield lines.line_num, cells
+    except csv.Error as error:
+        raise InputError(f"{content.path}:{lines.line_num}: not valid CSV: {error}") from None
+
+
+def read_header(content: Content) -> list[str]:
+    """The first row of a CSV file, where it is one."""
+    line = content.text.lstrip().partition("\n")[0]
+    return next(csv.reader([line.rstrip("\r")]), []) if len(line) < csv.field_size_limit() else []
 
 
 def has_keys(content: Content, *names: str) -> bool:

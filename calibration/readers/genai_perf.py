@@ -9,13 +9,12 @@ https://github.com/ai-dynamo/aiperf, src/aiperf/exporters and docs/metrics-refer
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from calibration.readers.content import Content, find_nested, parse_finite, take_number
+from calibration.readers.content import Content, find_nested, parse_finite, read_header, split_rows, take_number
 from calibration.readers.runs import Metric, Run, Told, list_latencies
 from simulator.errors import InputError
 
@@ -30,8 +29,7 @@ def recognise(content: Content) -> bool:
     """Either form: a request latency with its average."""
     if content.objects:
         return all(isinstance(found.get("request_latency"), dict) for _, found in content.objects)
-    first = content.text.lstrip().partition("\n")[0].split(",")
-    return first[:2] == ["Metric", "avg"] and "Request Latency" in content.text
+    return read_header(content)[:2] == ["Metric", "avg"] and "Request Latency" in content.text
 
 
 def find_twin(path: Path) -> Path | None:
@@ -51,8 +49,8 @@ def split_tables(content: Content) -> dict[str, dict[str, Any]]:
     """The metrics of a CSV as its JSON has them: of requests with their statistics, of the system with one value."""
     header: list[str] = []
     found: dict[str, dict[str, Any]] = {}
-    for cells in csv.reader(content.text.splitlines()):
-        if cells and cells[0] == "Metric":
+    for _, cells in split_rows(content):
+        if cells[0] == "Metric":
             header = cells
         elif len(cells) == len(header) and len(cells) > 1:
             title = TITLE.fullmatch(cells[0])

@@ -54,7 +54,8 @@ def parse_benchmark(where: str, benchmark: Mapping[str, Any], report: Mapping[st
     rate_out = take_statistic(where, metrics, "output_tokens_per_second", "mean")
     concurrency, rate = read_strategy(where, benchmark)
     model = find_nested(
-        [benchmark, report], lambda key, value: key in ("backend_model", "model") and isinstance(value, str) and value
+        [benchmark, report],
+        lambda key, value: key in ("backend_model", "model") and isinstance(value, str) and value != "",
     )
     totals = benchmark.get("request_totals")
     count = take_number(where, totals, "successful") if isinstance(totals, dict) else None

@@ -8,13 +8,20 @@ Source: https://github.com/ggml-org/llama.cpp, tools/llama-bench/llama-bench.cpp
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from calibration.readers.content import Content, has_keys, need_number, parse_finite, take_number, take_text
+from calibration.readers.content import (
+    Content,
+    has_keys,
+    need_number,
+    parse_finite,
+    read_header,
+    split_rows,
+    take_number,
+    take_text,
+)
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
 from simulator.inputs.formats import match_format
@@ -34,10 +41,9 @@ CPU_BACKENDS = {"CPU", "BLAS"}
 
 def recognise(content: Content) -> bool:
     """Any of the five forms."""
-    first = content.text.lstrip().partition("\n")[0]
     return (
         has_keys(content, *COLUMNS)
-        or (not content.objects and all(f"{name}" in first.split(",") for name in COLUMNS))
+        or (not content.objects and set(COLUMNS) <= set(read_header(content)))
         or INSERT.search(content.text) is not None
         or find_table(content.text) is not None
     )
@@ -60,15 +66,14 @@ def read(content: Content, told: Told) -> Iterator[Run]:
 
 def split_lines(content: Content) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rows of the CSV form."""
-    lines = csv.reader(io.StringIO(content.text.lstrip()))
-    header = next(lines)
-    for number, cells in enumerate(lines, start=2):
-        if cells and len(cells) != len(header):
+    lines = split_rows(content)
+    _, header = next(lines)
+    for number, cells in lines:
+        if len(cells) != len(header):
             raise InputError(
                 f"{content.path}:{number}: {len(cells)} cells where the header has {len(header)}; cut off?"
             )
-        if cells:
-            yield f"{content.path}:{number}", dict(zip(header, cells, strict=True))
+        yield f"{content.path}:{number}", dict(zip(header, cells, strict=True))
 
 
 def split_inserts(content: Content) -> Iterator[tuple[str, Mapping[str, Any]]]:

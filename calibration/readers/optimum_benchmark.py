@@ -65,11 +65,8 @@ def read_config(path: Path) -> Any:
 
 def parse_report(where: str, report: Mapping[str, Any], config: Mapping[str, Any], told: Told) -> Iterator[Run]:
     """One run."""
-    backend, scenario = (
-        config.get(name) if isinstance(config.get(name), dict) else {} for name in ("backend", "scenario")
-    )
-    assert isinstance(backend, dict)
-    assert isinstance(scenario, dict)
+    parts = {name: config.get(name) for name in ("backend", "scenario")}
+    backend, scenario = (part if isinstance(part, dict) else {} for part in parts.values())
     shapes = scenario.get("input_shapes") or {}
     output = take_number(where, scenario.get("generate_kwargs") or {}, "max_new_tokens") or told.output_tokens
     times = {part: take_latency(where, report, part) for part in PARTS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from calibration.readers import READERS, SAME_AS
@@ -10,15 +11,18 @@ from calibration.readers.op_table import is_op_folder
 from calibration.readers.runs import Run, Told
 from calibration.readers.settle import Settled, settle_runs
 from simulator.errors import InputError, unknown_name
+from simulator.inputs.measurements import Measurement
 
 MOST_FILES = 10_000
 NAMED = 3  # files that are named in an error or note
 
 
-def read_rows(path: Path, reader: str | None, told: Told) -> Settled:
+def read_rows(
+    path: Path, reader: str | None, told: Told, say: Callable[[str], None] = lambda note: None
+) -> list[Measurement]:
     """Read measurements with a reader by name, or with the one that recognises the file.
 
-    A folder may hold many files, of one tool.
+    A folder may hold many files, of one tool. ``say`` is given a line on each thing that was taken, put in or left out.
 
     Raises:
         InputError: no such reader, a file that no reader or not the named one recognises, files of several tools in a
@@ -38,7 +42,9 @@ def read_rows(path: Path, reader: str | None, told: Told) -> Settled:
     rows = [one for one in runs if not isinstance(one, Run)] + found.rows
     if not rows:
         raise InputError(f"{path}: nothing to read{': ' + '; '.join(found.notes) if found.notes else ''}")
-    return Settled(rows, settled.notes + found.notes)
+    for note in settled.notes + found.notes:
+        say(note)
+    return rows
 
 
 def check_reader(content: Content, name: str | None) -> str:

@@ -7,13 +7,12 @@ and so on. Whether the former's times are means is not stated: they count as suc
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from calibration.readers.content import Content, take_number
+from calibration.readers.content import Content, read_header, take_number
 from calibration.readers.runs import Metric, Run, Told
 from simulator.csvfile import Row, split_csv
 from simulator.inputs.stack_versions import parse_stack
@@ -28,7 +27,7 @@ REQUESTS = 10  # of InferenceX, for each in flight
 
 def recognise(content: Content) -> bool:
     """Either kind by its header."""
-    header = set(next(csv.reader(content.text.splitlines()[:1]), []))
+    header = set(read_header(content))
     return header >= POINTS or header >= RUNS
 
 

@@ -129,7 +129,7 @@ def settle_run(run: Run, told: Told, settled: Settled) -> None:
                 num_requests=run.num_requests,
                 length_low=run.length_low,
                 length_high=run.length_high,
-                statistic=metric.statistic,
+                statistic=metric.statistic if run.is_load or metric.statistic != "mean" else "",
             )
         )
 

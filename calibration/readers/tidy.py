@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import replace
 
-from calibration.readers.content import Content
+from calibration.readers.content import Content, read_header
 from calibration.readers.runs import Told
 from simulator.inputs.library import HARDWARE_FOLDER, STACK_FOLDER, find_id
 from simulator.inputs.measurements import Measurement, read_table
@@ -14,8 +13,7 @@ from simulator.inputs.measurements import Measurement, read_table
 
 def recognise(content: Content) -> bool:
     """By its header."""
-    header = next(csv.reader(content.text.splitlines()[:1]), [])
-    return {"hardware", "stack", "metric", "value"} <= set(header)
+    return {"hardware", "stack", "metric", "value"} <= set(read_header(content))
 
 
 def read(content: Content, told: Told) -> Iterator[Measurement]:

@@ -63,13 +63,12 @@ def read_throughput(content: Content, told: Told) -> Iterator[Run]:
         assert printed is not None
         where = str(content.path)
         per_s, tokens_per_s = (parse_finite(where, "Throughput", printed[place]) for place in (1, 2))
-        labels = read_labels(content.text)
-        outputs = labels.get("Total num output tokens")
-        count = None
+        outputs = read_labels(content.text).get("Total num output tokens")
+        requests = None
         if printed[3] is not None:
             told = told._replace(output_tokens=round(float(printed[3]) / per_s), prompt_tokens=None)
-            count = round(float(outputs) / (float(printed[3]) / per_s)) if outputs else None
-        yield make_throughput(where, count, tokens_per_s / per_s, per_s, told)
+            requests = round(float(outputs) / (float(printed[3]) / per_s)) if outputs else None
+        yield make_throughput(where, requests, tokens_per_s / per_s, per_s, told)
 
 
 def make_throughput(where: str, count: float | None, tokens: float, per_s: float, told: Told) -> Run:

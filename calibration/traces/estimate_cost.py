@@ -104,7 +104,7 @@ def count_device_seconds(rows: Iterable[Measurement]) -> float:
     Raises:
         InputError: no such row.
     """
-    times = [row.value * row.tp * row.pp for row in rows if row.metric == "e2e_s"]
+    times = [row.value * row.tp * row.pp for row in rows if row.metric == "e2e_s" and not row.is_load]
     if not times:
         raise InputError("the profiling table has no e2e_s row")
     return sum(times)

@@ -36,7 +36,7 @@ def find_points(path: Path, prediction: Prediction, axis: str) -> list[Measured]
     """
     counts = np.ravel(getattr(prediction.question.work.workload, axis))
     asked = describe_asked(prediction, axis)
-    rows = [(row, list_points(row, axis)) for row in read_table(path)]
+    rows = [(row, list_points(row, axis)) for row in read_table(path) if not row.is_load]
     unlike = [(find_differences(describe_row(row, axis), asked), points) for row, points in rows if points]
     found = [point for differences, points in unlike for point in points if is_of(point, differences)]
     inside = [point for point in found if np.min(counts) <= point.x <= np.max(counts)]

@@ -26,7 +26,7 @@ def match_measurement(path: Path, prediction: Prediction) -> dict[str, Any]:
     if isinstance(prediction.e2e_s, np.ndarray):
         raise InputError("--measured takes a single request, not a list or a range")
     asked = describe_asked(prediction)
-    rows = [row for row in read_table(path) if row.metric == "e2e_s"]
+    rows = [row for row in read_table(path) if row.metric == "e2e_s" and not row.is_load]
     if not rows:
         raise InputError(f"{path}: no e2e_s row")
     nearest, row = min(((find_differences(describe_row(row), asked), row) for row in rows), key=lambda one: len(one[0]))
