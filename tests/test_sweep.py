@@ -459,8 +459,13 @@ def test_csv_and_parquet_hold_the_rows(tmp_path: Path) -> None:
     write_sweep(plan, tmp_path / "a.parquet")
     with (tmp_path / "a.csv").open() as file:
         read = list(csv.DictReader(file))
-    as_text = [{name: "" if value != value else str(value) for name, value in row.items()} for row in rows]
-    assert read == as_text
+    for cells, row in zip(read, rows, strict=True):
+        assert list(cells) == list(row)
+        for cell, value in zip(cells.values(), row.values(), strict=True):
+            if isinstance(value, float):
+                assert float(cell) == value if value == value else cell == ""
+            else:
+                assert cell == str(value)
     as_null = [{name: None if value != value else value for name, value in row.items()} for row in rows]
     assert parquet.read_table(tmp_path / "a.parquet").to_pylist() == as_null
 

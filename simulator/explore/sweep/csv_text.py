@@ -29,6 +29,8 @@ def write_rows(columns: Mapping[str, NDArray[Any]]) -> Iterator[bytes]:
 
 def write_cells(column: NDArray[Any]) -> list[bytes]:
     """The cells of a column with at least one row."""
+    if len(column) > 1 and np.all(column == column[0]):
+        return write_cells(column[:1]) * len(column)
     if column.dtype.kind == "f":
         return write_floats(column)
     values = column.tolist()
