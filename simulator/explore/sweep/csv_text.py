@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
-ROWS_AT_ONCE = 2**15  # whose cells stand in memory
+ROWS_AT_ONCE = 2**13  # whose cells stand in memory
 
 
 def write_header(names: Iterable[str]) -> bytes:
