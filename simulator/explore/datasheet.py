@@ -10,7 +10,15 @@ from simulator.inputs.hardware import Hardware
 
 UNITS, CLOCK = "compute.units", "compute.clock"
 SCALES_PEAKS = (UNITS, CLOCK)  # more of these do more at once, or sooner
-DIMENSIONS = {"bandwidth": "B/s", "capacity": "B", "l2_capacity": "B", "clock": "Hz", "tdp": "W", "units": "1"}
+DIMENSIONS = {
+    "bandwidth": "B/s",
+    "capacity": "B",
+    "l2_capacity": "B",
+    "clock": "Hz",
+    "clock_limit": "Hz",
+    "tdp": "W",
+    "units": "1",
+}
 
 
 def list_numbers(hardware: Hardware) -> dict[str, float]:

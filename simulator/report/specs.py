@@ -115,6 +115,7 @@ def hardware_facts(device: Hardware) -> dict[str, Any]:
     facts |= {"vendor": device.vendor, "kind": device.kind, "release_date": device.release_date}
     facts |= {"generation": device.compute.generation, "capability": device.compute.capability}
     facts |= {"units": device.compute.units, "clock_hz": device.compute.clock}
+    facts |= {"clock_limit_hz": device.compute.clock_limit}
     for dtype, peak in device.compute.matrix_peak.items():
         facts[f"matrix_peak_{dtype}_flops_per_s"] = peak
     for dtype, peak in (device.compute.vector_peak or {}).items():
