@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 import simulator
 
-QUESTION = {
+QUESTION: dict[str, Any] = {
     "model": "openai-davinci",
     "hardware": "a100-sxm-80gb",
     "calibration": "a100-sxm-80gb--megatron-lm-2022",
@@ -42,7 +43,7 @@ _prompts = itertools.cycle(range(1, LONGEST))
 def make_requests() -> Callable[[], None]:
     """Many requests of random sizes in one array call."""
     rng = np.random.default_rng(0)
-    sizes = {
+    sizes: dict[str, Any] = {
         "prompt_tokens": rng.integers(1, LONGEST, REQUESTS),
         "output_tokens": rng.integers(1, 128, REQUESTS),
         "batch_size": rng.integers(1, 17, REQUESTS),

@@ -9,6 +9,7 @@ root mean square over the pairs of devices, beside the one that intervals assume
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def main(folder: Path) -> None:
     rows = read_rows(folder / "published.csv", "tidy", Told())
     judged = [judge_pair(rows, profile, device) for profile, device in list_pairs(rows)]
     print(format_table([line for line, _ in judged]))
-    added = np.sqrt(max(np.mean([variance for _, variance in judged]), 0.0))
+    added = math.sqrt(max(float(np.mean([variance for _, variance in judged])), 0.0))
     print(f"\nscatter past factors and law: {added:.2f} of the logarithm ({TRANSFER_STANDARD_ERROR} in the intervals)")
 
 

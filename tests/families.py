@@ -14,7 +14,12 @@ from simulator.prediction import Prediction
 
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
 LLAMA_LIKE: dict[str, Any] = {"gated_mlp": True, "norm_bias": False}
-DEEPSEEK_HEADS = {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
+DEEPSEEK_HEADS: dict[str, Any] = {
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+}
 
 
 def make_groups(layers: int, full: int | None = None, dense: int | None = None) -> tuple[LayerGroup, ...]:
@@ -76,7 +81,12 @@ QWEN_MOE = Architecture(
 )
 # DeepSeek-AI 2024 (arXiv 2405.04434), appendix B: the Lite model, without compressed queries.
 DEEPSEEK_LITE = Architecture(
-    *(2048, 27, 16, 10944, 102400, 163840),
+    hidden_size=2048,
+    num_hidden_layers=27,
+    num_attention_heads=16,
+    intermediate_size=10944,
+    vocab_size=102400,
+    max_position_embeddings=163840,
     **DEEPSEEK_HEADS,
     num_experts=64,
     num_experts_per_tok=6,
@@ -87,7 +97,12 @@ DEEPSEEK_LITE = Architecture(
 )
 # DeepSeek-AI 2024 (arXiv 2412.19437), section 4.2.
 DEEPSEEK = Architecture(
-    *(7168, 61, 128, 18432, 129280, 163840),
+    hidden_size=7168,
+    num_hidden_layers=61,
+    num_attention_heads=128,
+    intermediate_size=18432,
+    vocab_size=129280,
+    max_position_embeddings=163840,
     q_lora_rank=1536,
     **DEEPSEEK_HEADS,
     num_experts=256,

@@ -127,6 +127,7 @@ def test_a_window_reads_the_tokens_that_some_query_sees(new: int, old: int, wind
 
 @given(small_models("window"), counts)
 def test_each_layer_keeps_the_tokens_that_it_may_see(a: Architecture, context: int) -> None:
+    assert a.sliding_window is not None
     full, windowed = (count_layers(a, kind) for kind in ("attention", "window_attention"))
     layers = [context] * full + [min(context, a.sliding_window)] * windowed
     assert count_cache(a, context) == sum(layers) * 2 * a.kv_heads * a.head_size * 2
@@ -142,7 +143,13 @@ LONG_WINDOW = {"prompt_tokens": 700, "output_tokens": 50, "batch_size": 4}  # re
 def test_a_window_as_long_as_the_context_is_none(
     calibration: str, stack: str, layout: dict[str, int], window: int
 ) -> None:
-    question = {"hardware": "a100-sxm-80gb", "calibration": calibration, "stack": stack, **layout, **LONG_WINDOW}
+    question: dict[str, Any] = {
+        "hardware": "a100-sxm-80gb",
+        "calibration": calibration,
+        "stack": stack,
+        **layout,
+        **LONG_WINDOW,
+    }
     whole, windowed = (predict(a, **question) for a in (LLAMA, replace(LLAMA, sliding_window=window)))
     assert times(whole) == times(windowed)
     assert (whole.footprint, whole.mfu, whole.mbu) == (windowed.footprint, windowed.mfu, windowed.mbu)
@@ -150,7 +157,12 @@ def test_a_window_as_long_as_the_context_is_none(
 
 @pytest.mark.parametrize("calibration", ["none", PROFILE])
 def test_layers_that_alternate_lie_between_those_that_see_all_and_those_that_do_not(calibration: str) -> None:
-    question = {"hardware": "a100-sxm-80gb", "calibration": calibration, "prompt_tokens": 16000, "stack": "ideal"}
+    question: dict[str, Any] = {
+        "hardware": "a100-sxm-80gb",
+        "calibration": calibration,
+        "prompt_tokens": 16000,
+        "stack": "ideal",
+    }
     full = [26, 20, 4, 0]
     answers = [predict(replace(GEMMA, layers=make_groups(26, full=layers)), **question) for layers in full]
     for slower, faster in pairwise(answers):
@@ -204,6 +216,10 @@ class Latent(nn.Module):
 
     def __init__(self, a: Architecture, tp: int = 1) -> None:
         super().__init__()
+        assert a.kv_lora_rank is not None
+        assert a.qk_rope_head_dim is not None
+        assert a.qk_nope_head_dim is not None
+        assert a.v_head_dim is not None
         h, self.rank, self.rotated = a.hidden_size, a.kv_lora_rank, a.qk_rope_head_dim
         self.heads, self.plain, self.value = a.num_attention_heads // tp, a.qk_nope_head_dim, a.v_head_dim
         query = self.heads * (self.plain + self.rotated)
@@ -319,7 +335,10 @@ def test_twice_the_heads_never_take_latent_attention_more_than_twice_as_long(con
     for tp in (1, 2, 4, 8, 16):
         answer = predict(
             *(DEEPSEEK, "h100-sxm-80gb", PROFILE),
-            **{"stack": "vllm-0.10", "tp": tp, "prompt_tokens": context, "batch_size": batch},
+            stack="vllm-0.10",
+            tp=tp,
+            prompt_tokens=context,
+            batch_size=batch,
         )
         seconds += [one.seconds for one in answer.request.decode.operators if one.operator.name == "latent attention"]
     assert len(seconds) == 5

@@ -1,13 +1,13 @@
 """The mechanics of measuring: what is run, in which order, how long. No speeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
 from calibration.measure import device, stopwatch
-from calibration.measure.benchmarks import attention, decoder, elementwise, gemm, memory, suite
-from calibration.measure.benchmarks.bench import Bench, Case, Sample, Timing
+from calibration.measure.benchmarks import attention, collectives, decoder, elementwise, gemm, memory, suite
+from calibration.measure.benchmarks.bench import Bench, Case, Sample, Suite, Timing
 from calibration.measure.benchmarks.torch_model import count_pool
 from simulator.costs.parameters import count_parameters
 from simulator.errors import InputError
@@ -61,7 +61,7 @@ def test_a_seed_gives_the_same_order_and_another_seed_another(roomy: Bench) -> N
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 @pytest.mark.parametrize("size", ["quick", "full"])
-def test_no_two_cases_are_taken_for_one_another(kind: str, size: suite.Suite) -> None:
+def test_no_two_cases_are_taken_for_one_another(kind: str, size: Suite) -> None:
     cases = [case for module in suite.KINDS for case in module.list_cases(size, DTYPES, kind)]
     assert len({case.key for case in cases}) == len(cases)
 
@@ -89,7 +89,8 @@ def test_a_case_too_large_for_the_device_is_left_out_with_a_line(bench: Bench) -
 
 def test_done_cases_are_skipped(roomy: Bench) -> None:
     cases = suite.plan_suite("quick", roomy, DTYPES, 0).cases
-    clock, taken = Clock(), []
+    clock = Clock()
+    taken: list[Sample] = []
     done = {case.key for case in cases[10:]}
     left = suite.run_suite(cases, done, 1e9, taken.append, clock.measure(lambda case, limit: 1.0), (1, 1), clock)
     assert {sample.case.key for sample in taken} == {case.key for case in cases[:10]}
@@ -98,7 +99,8 @@ def test_done_cases_are_skipped(roomy: Bench) -> None:
 
 def test_the_budget_ends_the_run_and_what_is_left_is_returned(roomy: Bench) -> None:
     cases = suite.plan_suite("quick", roomy, DTYPES, 0).cases
-    clock, taken = Clock(), []
+    clock = Clock()
+    taken: list[Sample] = []
     left = suite.run_suite(cases, set(), 20.0, taken.append, clock.measure(lambda case, limit: limit), (1, 3), clock)
     assert clock.now <= 120.0 + 1e-9  # no case gets more than what is left of the budget
     assert {sample.case.key for sample in taken} | {case.key for case in left} == {case.key for case in cases}
@@ -142,7 +144,7 @@ def test_each_look_is_given_away_at_once_and_the_second_where_it_is_shorter(room
 def test_a_stable_timing_ends_early_and_an_unstable_one_at_its_limit() -> None:
     clock = Clock()
 
-    def sample(values: list[float]) -> object:
+    def sample(values: list[float]) -> Iterator[list[float]]:
         while True:
             for value in values:
                 clock.now += 1.0
@@ -239,6 +241,6 @@ def test_the_better_of_two_looks_at_a_cpu_counts() -> None:
 
 
 def test_all_reduces_between_processes_are_timed(bench: Bench) -> None:
-    seconds = suite.collectives.time_all_reduces("cpu", 1024, 2, "bf16")
-    assert len(seconds) == suite.collectives.REPEATS
+    seconds = collectives.time_all_reduces("cpu", 1024, 2, "bf16")
+    assert len(seconds) == collectives.REPEATS
     assert min(seconds) > 0

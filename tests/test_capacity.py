@@ -86,7 +86,13 @@ def test_what_always_fits_has_an_end() -> None:
 
 def test_a_learned_table_of_positions_ends_the_context() -> None:
     learned = replace(LLAMA, position_embedding="learned", max_position_embeddings=2048)
-    question = {"model": learned, "hardware": A100, "calibration": "none", "prompt_tokens": 100, "output_tokens": 9}
+    question: dict[str, Any] = {
+        "model": learned,
+        "hardware": A100,
+        "calibration": "none",
+        "prompt_tokens": 100,
+        "output_tokens": 9,
+    }
     assert find(question).longest_context == 2048
     with pytest.raises(InputError, match="past the 2048 positions"):
         predict(**question | {"prompt_tokens": 2048})
@@ -104,6 +110,8 @@ def test_what_the_runtime_takes_is_not_there_for_the_cache() -> None:
     question = {"model": LLAMA, "hardware": A100, "calibration": "none", "prompt_tokens": 1, "output_tokens": 1}
     chunked = replace(IDEAL, prefill_chunk=1)  # activations of one token however long the prompt
     free, taken = (find(question | {"stack": replace(chunked, reserved_bytes=size)}) for size in (0.0, 1e9))
+    assert free.longest_context is not None
+    assert taken.longest_context is not None
     assert free.longest_context - taken.longest_context == pytest.approx(1e9 / 131072, abs=1)
 
 
@@ -158,7 +166,8 @@ def test_narrower_formats_never_need_more(stack: Stack, a: Architecture, p: int,
 def test_more_devices_never_hold_more_each(name: str, p: int, b: int) -> None:
     a = replace(set_layers(FAMILIES[name], 28), num_attention_heads=16, num_key_value_heads=8)
     for key in ("tp", "pp", "dp"):
-        each = [measure(a, p=p, b=b, **{key: n}).device_bytes for n in (1, 2, 4)]
+        sizes: list[dict[str, Any]] = [{key: n} for n in (1, 2, 4)]
+        each = [measure(a, p=p, b=b, **size).device_bytes for size in sizes]
         assert each == sorted(each, reverse=True)
 
 
@@ -194,7 +203,7 @@ def test_chunks_of_a_prompt_hold_activations_of_one_chunk() -> None:
     ],
 )
 def test_a_published_model_fits_where_its_weights_do(
-    a: Architecture, formats: dict[str, str], devices: int, fits: bool
+    a: Architecture, formats: dict[str, Any], devices: int, fits: bool
 ) -> None:
     assert predict(a, H100, "none", tp=devices, **formats).fits == fits
 

@@ -187,7 +187,8 @@ class TestRatios:
         _, low, high = find_ratios(one, base)["e2e_s"]
         assert low is not None
         assert high is not None
-        widths = [find_width(a.prediction.e2e_s_low, a.prediction.e2e_s_high) for a in (one, base)]
+        ends: list[Any] = [(a.prediction.e2e_s_low, a.prediction.e2e_s_high) for a in (one, base)]
+        widths = [find_width(low, high) for low, high in ends]
         assert find_width(low, high) == pytest.approx(math.hypot(*widths), rel=1e-9)
 
     def test_share_the_error_of_a_transfer_to_the_same_device_alone(self) -> None:

@@ -9,6 +9,7 @@ import re
 from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -146,6 +147,9 @@ def profiled(name: str) -> Architecture:
 def architectures(draw: st.DrawFn) -> Architecture:
     """Small models of any structure: grouped or full attention, gated or not, tied or not, with and without biases."""
     kv_heads, group, size = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 5))
+    flags: dict[str, Any] = {
+        field.name: draw(st.booleans()) for field in fields(Architecture) if isinstance(field.default, bool)
+    }
     return Architecture(
         hidden_size=draw(st.integers(1, 24)),
         num_hidden_layers=draw(st.integers(1, 3)),
@@ -159,7 +163,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
         position_embedding=draw(st.sampled_from(("learned", "rotary", "alibi", "none"))),
         norms_per_layer=draw(st.integers(1, 2)),
         qk_norm=draw(st.sampled_from(("none", "head", "projection"))),
-        **{field.name: draw(st.booleans()) for field in fields(Architecture) if isinstance(field.default, bool)},
+        **flags,
     )
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ PRODUCT = "linear m=4096 n=4096 k=4096"
 COPY = "elementwise bytes=33554432 launches=1"
 
 
-def make_row(text: str = PRODUCT, value: float = 0.5e-3, **changes: object) -> Measurement:
+def make_row(text: str = PRODUCT, value: float = 0.5e-3, **changes: Any) -> Measurement:
     return replace(make_operator_row(text, A100.id, TENSORRT.id, value=value), **changes)
 
 
@@ -77,7 +78,7 @@ def test_samples_that_differ_by_three_times_are_reported_and_all_kept() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"throttled": "power cap"}, {"value": 1e-6}])
-def test_a_table_of_which_nothing_is_left_is_refused(changes: dict[str, object]) -> None:
+def test_a_table_of_which_nothing_is_left_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"^every row was throttled or is faster than the data sheet allows$"):
         screen_rows([make_row(**changes)] * 3, A100, TENSORRT)
 

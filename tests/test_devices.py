@@ -5,6 +5,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -242,7 +243,8 @@ def test_devices_meet_over_the_link_that_reaches_them(
     id_: str, devices: int, form: str | None, each_way_bytes_per_s: float
 ) -> None:
     link = load_hardware(id_).find_link(devices)
-    assert (link.form, link.bandwidth_each_way) == (form, pytest.approx(each_way_bytes_per_s))
+    assert link.form == form
+    assert link.bandwidth_each_way == pytest.approx(each_way_bytes_per_s)
 
 
 @pytest.mark.parametrize(("id_", "devices"), [("l40s-48gb", 16), ("gh200-96gb", 2), ("gb200-186gb", 144)])
@@ -272,7 +274,7 @@ def test_the_network_cards_of_a_node_add_up(id_: str, nic_bytes_per_s: float, no
 
 def test_tensor_parallelism_over_pcie_is_answered_and_slower_than_over_nvlink() -> None:
     """The all-reduces of a long prompt: some 30 GB/s each way against 300."""
-    question = {"model": "llama-3-8b", "calibration": "none", "prompt_tokens": 4096, "dtype": "bf16"}
+    question: dict[str, Any] = {"model": "llama-3-8b", "calibration": "none", "prompt_tokens": 4096, "dtype": "bf16"}
     bridged, bus = (predict(hardware="a100-pcie-80gb", tp=tp, **question) for tp in (2, 4))
     switched = predict(hardware="a100-sxm-80gb", tp=4, **question)
     assert bus.ttft_s > 1.2 * switched.ttft_s

@@ -60,6 +60,8 @@ def test_one_token_touches_the_experts_it_chooses_and_very_many_touch_all(a: Arc
 @pytest.mark.parametrize("m", [1, 2, 5, 16, 40, 200])
 @pytest.mark.parametrize("a", [MIXTRAL, QWEN_MOE, DEEPSEEK], ids=["2 of 8", "4 of 60", "8 of 256"])
 def test_experts_touched_are_those_of_random_choices_on_average(a: Architecture, m: int) -> None:
+    assert a.num_experts is not None
+    assert a.num_experts_per_tok is not None
     draws, rng = 400, np.random.default_rng(20240108 + m)
     scores = rng.random((draws, m, a.num_experts))
     chosen = np.argpartition(scores, a.num_experts_per_tok, axis=-1)[..., : a.num_experts_per_tok]
@@ -89,7 +91,7 @@ def test_a_pass_reads_the_experts_that_its_tokens_touch(a: Architecture, m: int)
     st.sampled_from([{}, {"tp": 4}, {"tp": 4, "ep": 2}, {"tp": 4, "ep": 4}, {"tp": 2, "dp": 2, "ep": 4}]),
 )
 def test_every_token_is_worked_on_by_as_many_experts_as_it_chose(
-    a: Architecture, m: int, layout: dict[str, int]
+    a: Architecture, m: int, layout: dict[str, Any]
 ) -> None:
     """Two FLOPs for each number of each of three matrices; what one device does, on all."""
     d = Deployment(**layout)
@@ -103,9 +105,12 @@ class Mixture(nn.Module):
 
     def __init__(self, a: Architecture) -> None:
         super().__init__()
-        self.chosen, h = a.num_experts_per_tok, a.hidden_size
+        assert a.num_experts is not None
+        assert a.num_experts_per_tok is not None
+        assert a.moe_intermediate_size is not None
+        self.chosen, h, width = a.num_experts_per_tok, a.hidden_size, a.moe_intermediate_size
         self.router = nn.Linear(h, a.num_experts, bias=a.router_bias)
-        self.experts = nn.ModuleList(self.make_block(a, a.moe_intermediate_size) for _ in range(a.num_experts))
+        self.experts = nn.ModuleList(self.make_block(a, width) for _ in range(a.num_experts))
         shared = a.shared_expert_intermediate_size
         self.shared = None if shared is None else self.make_block(a, shared)
         self.shared_gate = nn.Parameter(torch.empty(h)) if a.shared_expert_gate and shared is not None else None
@@ -117,7 +122,7 @@ class Mixture(nn.Module):
         into = {name: nn.Linear(h, width, bias=a.mlp_bias) for name in inward}
         return nn.ModuleDict(into | {"down": nn.Linear(width, h, bias=a.mlp_bias)})
 
-    def run(self, block: nn.ModuleDict, x: torch.Tensor) -> torch.Tensor:
+    def run(self, block: Any, x: torch.Tensor) -> torch.Tensor:
         self.met.add(block)
         inner = block["up"](x) * block["gate"](x) if "gate" in block else block["up"](x)
         return block["down"](inner)
@@ -155,7 +160,7 @@ def check_mixture(a: Architecture, rounds: int) -> None:
     assert sum(op.flops for op in mixture) == pytest.approx(flops, rel=1e-12)
     # A layer more, and the block's numbers more with the rest of the layer, which a dense model of no width has.
     layers = count_layers(a, "experts")
-    nothing = dict.fromkeys(("num_experts", "num_experts_per_tok", "moe_intermediate_size", "layers"))
+    nothing: dict[str, Any] = dict.fromkeys(("num_experts", "num_experts_per_tok", "moe_intermediate_size", "layers"))
     dense = replace(a, **nothing, intermediate_size=0)
     bare = count_parameters(dense) - layers * a.hidden_size * a.mlp_bias
     if not count_layers(a, "dense"):
@@ -204,7 +209,7 @@ def test_as_many_experts_as_are_chosen_are_one_wide_dense_block(a: Architecture,
     """All that a router does then is cost its product."""
     k = a.num_experts_per_tok
     both = replace(a, num_experts=k, shared_expert_intermediate_size=None, shared_expert_gate=False, layers=None)
-    nothing = dict.fromkeys(("num_experts", "num_experts_per_tok", "moe_intermediate_size"))
+    nothing: dict[str, Any] = dict.fromkeys(("num_experts", "num_experts_per_tok", "moe_intermediate_size"))
     dense = replace(both, **nothing, intermediate_size=k * a.moe_intermediate_size)
     at = prefill_batch(m, 1)
     operators = [op for _, op in list_all(build_pass(dense, Deployment(), IDEAL, at))]

@@ -267,7 +267,12 @@ def test_a_cache_of_one_byte_is_half_as_large(a: Any, kv_dtype: str, p: int, bat
 
 @given(st.sampled_from(sorted(FAMILIES)), st.integers(0, len(ORDER) - 2), st.sampled_from([1, 16]), st.booleans())
 def test_narrower_weights_never_make_a_bound_slower(name: str, i: int, batch: int, head: bool) -> None:
-    question = {"hardware": H100, "calibration": "none", "stack": WHOLE if head else IDEAL, "batch_size": batch}
+    question: dict[str, Any] = {
+        "hardware": H100,
+        "calibration": "none",
+        "stack": WHOLE if head else IDEAL,
+        "batch_size": batch,
+    }
     wide, narrow = (predict(FAMILIES[name], **question, weight_dtype=w) for w in ORDER[i : i + 2])
     assert all(n <= w for n, w in zip(times(narrow), times(wide), strict=True))
     assert narrow.request.decode_s < wide.request.decode_s or not head
@@ -287,7 +292,7 @@ def test_one_stream_of_int4_is_nearly_four_times_as_fast_as_of_fp16() -> None:
 @pytest.mark.parametrize("a", [LLAMA, GEMMA, MIXTRAL, DEEPSEEK_LITE], ids=["llama", "gemma", "mixtral", "deepseek"])
 @pytest.mark.parametrize("weight_dtype", ["int8", "int4", "q4_k_m"])
 def test_narrow_weights_with_a_profile_take_a_time_past_the_bound(a: Any, stack: str, weight_dtype: str) -> None:
-    question = {"hardware": A100, "stack": stack, "weight_dtype": weight_dtype, "prompt_tokens": 100}
+    question: dict[str, Any] = {"hardware": A100, "stack": stack, "weight_dtype": weight_dtype, "prompt_tokens": 100}
     for batch in (1, 64):
         real, bound = (predict(a, calibration=c, batch_size=batch, **question) for c in (PROFILE, "none"))
         assert real.basis == "transfer"
@@ -301,7 +306,7 @@ def test_unpacking_weights_in_memory_costs_prompts_more_than_wide_weights_and_fe
 ) -> None:
     above = 32
     stack = replace(WHOLE, widens_weights_above=above)
-    question = {"hardware": A100, "calibration": PROFILE, "prompt_tokens": p, "output_tokens": 4}
+    question: dict[str, Any] = {"hardware": A100, "calibration": PROFILE, "prompt_tokens": p, "output_tokens": 4}
     wide = predict(LLAMA, stack=WHOLE, **question)
     straight, unpacked = (predict(LLAMA, stack=s, weight_dtype=weight_dtype, **question) for s in (WHOLE, stack))
     assert unpacked.request.decode_s == straight.request.decode_s

@@ -86,7 +86,8 @@ def compile_formulas(name: str, stack: str, phase: str) -> Callable[..., list[li
     """The formulas as a function of the symbols, in the order of their table."""
     symbols = [sympy.Symbol(name, positive=True, integer=True) for name in SYMBOLS]
     rows = list_expressions(derive(name, stack), phase)
-    return sympy.lambdify(symbols, [expressions for _, *expressions in rows], "math")
+    made: Callable[..., list[list[Any]]] = sympy.lambdify(symbols, [expressions for _, *expressions in rows], "math")
+    return made
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=str)

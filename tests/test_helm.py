@@ -197,7 +197,7 @@ def test_a_part_of_a_model_is_multiplied_up_to_its_layers() -> None:
     parts = {profiled: entry for profiled, entry in read_helm_models().items() if entry.part_of}
     assert list(parts) == ["mt-nlg"]
     for profiled, entry in parts.items():
-        part, whole = (resolve_model(name).architecture for name in (profiled, entry.part_of))
+        part, whole = (resolve_model(name).architecture for name in (profiled, str(entry.part_of)))
         assert entry.times * part.num_hidden_layers == whole.num_hidden_layers
 
 

@@ -21,7 +21,7 @@ from simulator.explore.layout import choose_layout, divides, find_device_bytes
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack, read_shipped_model
 from simulator.inputs.queries import combine_queries, read_queries
-from simulator.metrics.rates import find_grid, find_price, find_site, read_rates
+from simulator.metrics.rates import Grid, Price, Site, find_grid, find_price, find_site, read_rates
 from simulator.studies.ideal import Setting, count_flops, predict_queries, summarise
 from simulator.studies.names import find_layout, resolve_model
 
@@ -158,7 +158,7 @@ def test_where_none_is_named_the_worlds_grid_and_an_average_site_are_taken() -> 
 
 def test_every_number_has_a_date_and_a_title() -> None:
     rates = read_rates()
-    parts = [*rates.prices, *rates.grids, *rates.sites]
+    parts: list[Price | Grid | Site] = [*rates.prices, *rates.grids, *rates.sites]
     assert all(part.date[:2] == "20" and part.title and part.url for part in parts)
     for price in rates.prices:
         assert all(load_hardware(device).id == device for device in price.hardware)

@@ -65,6 +65,7 @@ def change(hardware: Hardware, fact: str, by: float) -> Hardware:
         return replace(hardware, compute=replace(compute, matrix_peak=peaks))
     if fact == "bandwidth":
         return replace(hardware, memory=replace(memory, bandwidth=memory.bandwidth * by))
+    assert links is not None
     link = getattr(links, fact)
     return replace(hardware, links=replace(links, **{fact: replace(link, bandwidth=link.bandwidth * by)}))
 
@@ -183,7 +184,13 @@ def test_parts_of_a_batch_never_go_faster_than_one_part_alone(question: dict[str
 @pytest.mark.parametrize("a", [LLAMA, MIXTRAL, set_layers(GEMMA, 28)], ids=["llama", "mixtral", "gemma"])
 @pytest.mark.parametrize("calibration", ["none", PROFILE])
 def test_as_many_parts_as_stages_make_decode_faster(a: Architecture, calibration: str) -> None:
-    question = {"hardware": A100, "calibration": calibration, "pp": 4, "batch_size": 64, "prompt_tokens": 1000}
+    question: dict[str, Any] = {
+        "hardware": A100,
+        "calibration": calibration,
+        "pp": 4,
+        "batch_size": 64,
+        "prompt_tokens": 1000,
+    }
     whole, parts = (predict(a, **question, micro_batches=n) for n in (1, 4))
     assert parts.output_tokens_per_s > whole.output_tokens_per_s
     assert parts.tpot_s <= whole.tpot_s
@@ -272,7 +279,7 @@ def find_rates(answer: Prediction) -> dict[str, float]:
     ],
 )
 def test_messages_within_a_node_take_its_link_and_others_the_network(
-    layout: dict[str, int], rates: dict[str, float]
+    layout: dict[str, Any], rates: dict[str, float]
 ) -> None:
     a = replace(MIXTRAL, num_experts=16)
     answer = predict(a, TWO_LINKS, "none", prompt_tokens=333, batch_size=layout.get("dp", 1), **layout)
@@ -290,7 +297,7 @@ def test_messages_within_a_node_take_its_link_and_others_the_network(
         (None, {"dp": 2, "ep": 2}, r"links\.node"),
     ],
 )
-def test_a_group_that_nothing_links_is_refused(links: Links | None, layout: dict[str, int], text: str) -> None:
+def test_a_group_that_nothing_links_is_refused(links: Links | None, layout: dict[str, Any], text: str) -> None:
     with pytest.raises(InputError, match=text):
         predict(replace(MIXTRAL, num_experts=16), replace(A100, links=links), "none", **layout)
 

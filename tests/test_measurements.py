@@ -2,8 +2,10 @@
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -213,7 +215,7 @@ def test_a_failure_leaves_the_old_table_whole(tmp_path: Path) -> None:
     write_table(path, [ROW])
     before = path.read_bytes()
 
-    def rows_that_break():
+    def rows_that_break() -> Iterator[Measurement]:
         yield replace(ROW, value=1.0)
         raise InputError("the source of the rows is broken")
 
@@ -266,7 +268,7 @@ def test_a_measurement_is_found_by_aliases_and_by_the_format_that_the_stack_stor
 @pytest.mark.parametrize(
     "changes", [{"prompt_tokens": 511}, {"metric": "ttft_s"}, {"hardware": "h100-sxm-80gb"}, {"stack": "ideal"}]
 )
-def test_a_prediction_without_a_measurement_says_so(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_a_prediction_without_a_measurement_says_so(tmp_path: Path, changes: dict[str, Any]) -> None:
     write_table(tmp_path / "table.csv", [replace(ROW, **changes)])
     prediction = predict("gptj-6b", "a100-sxm-80gb", prompt_tokens=512, output_tokens=32)
     with pytest.raises(InputError, match=r"table\.csv: no e2e_s row"):
@@ -329,8 +331,9 @@ def test_chosen_rows_have_one_of_the_values_in_every_place(selection: Selection,
 
 @pytest.mark.parametrize("place", ["models", "exclude_models"])
 def test_a_model_that_the_table_does_not_have_is_named_with_the_nearest(place: str) -> None:
+    chosen: dict[str, Any] = {place: ["gtp2"]}
     with pytest.raises(InputError) as caught:
-        select_rows(TABLE, Selection(**{place: ["gtp2"]}))
+        select_rows(TABLE, Selection(**chosen))
     expected = "the table has no model 'gtp2'; did you mean 'gpt2'? (allowed: bloom, gpt2, gptj-6b)"
     assert str(caught.value) == expected
 

@@ -43,7 +43,7 @@ def sum_prefill(answer: Prediction, cost: str) -> float:
 @given(names, calibrations, st.integers(1, 512), st.sampled_from([1, 5]))
 def test_a_prompt_of_one_chunk_is_read_at_once(name: str, calibration: str, p: int, batch: int) -> None:
     for stack in (IDEAL, load_stack("tensorrt-llm-1.3")):
-        question = {"calibration": calibration, "prompt_tokens": p, "batch_size": batch}
+        question: dict[str, Any] = {"calibration": calibration, "prompt_tokens": p, "batch_size": batch}
         chunked = ask(FAMILIES[name], stack=replace(stack, prefill_chunk=512), **question)
         assert times(chunked) == times(ask(FAMILIES[name], stack=replace(stack, prefill_chunk=None), **question))
 
@@ -178,7 +178,7 @@ def test_a_head_that_is_not_shared_costs_each_device_all_of_it(tp: int) -> None:
 
 
 def test_a_long_context_that_is_not_split_keeps_few_units_busy() -> None:
-    question = {"calibration": PROFILE, "prompt_tokens": 32000, "output_tokens": 8}
+    question: dict[str, Any] = {"calibration": PROFILE, "prompt_tokens": 32000, "output_tokens": 8}
     for a in (LLAMA, replace(LLAMA, num_key_value_heads=None)):
         split, whole = (ask(a, stack=replace(IDEAL, splits_context=s), **question) for s in (True, False))
         assert whole.request.decode_s > split.request.decode_s

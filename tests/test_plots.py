@@ -72,13 +72,13 @@ def ask(**asked: Any) -> Prediction:
 def ask_over(axis: str, values: list[int], **asked: Any) -> Prediction:
     """A prediction over one axis."""
     counts = {"prompt_tokens": [512], "output_tokens": [16], "batch_size": [1]} | {axis: values}
-    axes = dict(zip(counts, np.ix_(*counts.values()), strict=True))
+    axes: dict[str, Any] = dict(zip(counts, np.ix_(*counts.values()), strict=True))
     return simulator.predict("ai21-j1-large", "a100-sxm-80gb", **axes, **asked)
 
 
 def find_residuals() -> residual_plot.Residuals:
     """The residuals of a small table."""
-    validation = run_validation(TABLE, Source(), PROFILE, False, False, str)
+    validation = run_validation(TABLE, Source(), PROFILE, False, False, print)
     return residual_plot.find_residuals(validation, load_profile(PROFILE), TABLE.name)
 
 

@@ -516,8 +516,8 @@ def run(*arguments: str) -> tuple[int, str, str]:
     runner = CliRunner()
     try:
         result = runner.invoke(cli.app, arguments, standalone_mode=False)
-    except InputError as error:  # pragma: no cover
-        return error.exit_code, "", str(error)
+    except InputError as refused:  # pragma: no cover
+        return refused.exit_code, "", str(refused)
     error = result.exception
     code = getattr(error, "exit_code", 0 if error is None else 1)
     return code, result.stdout, result.stderr if error is None else str(error)

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from calibration.fit.cases import build_cases, predict_rows
 from calibration.fit.priors import CPU_PRIORS
 from calibration.measure import run
-from calibration.measure.benchmarks.bench import Case, Timing
+from calibration.measure.benchmarks.bench import Case, Sample, Timing
 from calibration.measure.session import run_benchmarks
 from cli import app
 from simulator.errors import InputError
@@ -35,9 +35,9 @@ def plan_time(case: Case) -> float:
     if case.tp > 1:  # no link, no law
         return 1e-3
     hardware, stack = load_hardware(MACHINE), load_stack(STACK)
-    row = run.make_row(
-        run.Session(None, "quick", hardware, STACK, None, None, "", None, True), run.Sample(case, Timing(1, 0, 1)), None
-    )  # type: ignore[arg-type]
+    nothing: Any = None
+    session = run.Session(nothing, "quick", hardware, STACK, nothing, nothing, "", None, True)
+    row = run.make_row(session, Sample(case, Timing(1, 0, 1)), None)
     return float(predict_rows(build_cases([row], "none", hardware, stack), FACTORS)[0])
 
 

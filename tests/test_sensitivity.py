@@ -22,11 +22,11 @@ from simulator import InputError, predict
 from simulator.explore.datasheet import CLOCK, UNITS, find_unit, list_numbers, replace_numbers
 from simulator.explore.dual import Dual, seed_duals
 from simulator.explore.sensitivity import METRICS, PRICE, find_sensitivity, list_inputs
-from simulator.inputs.library import load_hardware
+from simulator.inputs.library import PROFILE_FOLDER, load_hardware
 from simulator.metrics.rates import Price, find_price
 from simulator.prediction import Question, answer, describe_machine
 from simulator.report.sensitivity import SCHEMA, list_influences
-from simulator.timing.efficiency import FACTORS, PROFILE_FOLDER
+from simulator.timing.efficiency import FACTORS
 
 STEP = 1e-6  # of a logarithm
 PROFILES = ["none", "none", *sorted(path.stem for path in PROFILE_FOLDER.glob("*.yaml"))]
@@ -35,7 +35,7 @@ MODELS = [
     *("openai-davinci", "gptj-6b", "llama-3-8b", "mistral-7b-v0.1", "mixtral-8x7b-v0.1", "deepseek-v2-lite"),
     *("gemma-2-9b", "falcon-7b", "qwen1.5-moe-a2.7b", "pythia-70m"),
 ]
-LAYOUTS = [{}, {"tp": 2}, {"tp": 8}, {"pp": 2, "micro_batches": 2}, {"tp": 2, "dp": 2, "ep": 4}]
+LAYOUTS: list[dict[str, Any]] = [{}, {"tp": 2}, {"tp": 8}, {"pp": 2, "micro_batches": 2}, {"tp": 2, "dp": 2, "ep": 4}]
 GIVEN = Price("given", [], 1e-3, "today", "as given")
 
 
@@ -160,7 +160,8 @@ def test_all_rates_and_times_together_scale_a_time_as_its_dimension_demands(ques
     seconds = [one for one in found.influences if one.unit == "s"]
     for metric, dimension in zip(METRICS, (1, 1, 1, 0), strict=True):
         if found.metrics[metric] is not None:
-            sums = [sum(one.elasticities[metric] for one in inputs) for inputs in (seconds, rates)]
+            parts: list[Any] = [[one.elasticities[metric] for one in inputs] for inputs in (seconds, rates)]
+            sums = [sum(part) for part in parts]
             assert sums[0] - sums[1] == pytest.approx(dimension, abs=1e-9)
 
 
@@ -250,12 +251,15 @@ def test_a_dual_carries_the_derivatives_of_arithmetic(name: str, a: float, b: fl
 
 
 def test_a_dual_compares_by_value_and_refuses_what_would_lose_its_derivatives() -> None:
-    one, two = Dual(1.0, np.ones(1)), Dual(2.0, np.ones(1))
+    one: Any = Dual(1.0, np.ones(1))
+    two: Any = Dual(2.0, np.ones(1))
     assert (one < two, one > 1.5, one <= 1, two >= 3, one == 1.0, one != two) == (True, False, True, False, True, True)
     assert type(one < np.float64(2)) is bool
-    assert (np.ceil(Dual(1.5, np.ones(1))), np.floor(Dual(1.5, np.ones(1)))) == (2, 1)
+    near: Any = Dual(1.5, np.ones(1))
+    assert (np.ceil(near), np.floor(near)) == (2, 1)
     assert (np.float64(3) * one).slopes == [3.0]
-    assert np.sqrt(Dual(0.0, np.ones(1))).slopes == [0.0]
+    root: Any = np.sqrt(Dual(0.0, np.ones(1)))
+    assert root.slopes == [0.0]
     assert (Dual(7.5, np.ones(1)) % 2).value == 1.5
     assert repr(one) == "Dual(1.0)"
     for lossy in (lambda: np.asarray(one), lambda: np.log(one), lambda: one * np.ones(2), lambda: np.add.reduce(one)):

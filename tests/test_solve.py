@@ -179,20 +179,21 @@ def test_the_fewest_devices_hold_and_all_fewer_fail(data: st.DataObject, asked: 
                 assert not meets(ask(layout), limits)
         return
     for size in range(1, getattr(solution.at.value, unknown) + (not solution.possible)):
-        layout = replace(work.deployment, **{unknown: size})
+        changed: dict[str, Any] = {unknown: size}
+        layout = replace(work.deployment, **changed)
         if divides(layout, work.architecture, asked["hardware"]):
             assert not meets(ask(layout), limits)
 
 
 def ask(unknown: str, *limits: str, **changes: Any) -> Solution:
-    asked = {"model": "llama-3-8b", "hardware": A100, "calibration": VLLM} | changes
+    asked: dict[str, Any] = {"model": "llama-3-8b", "hardware": A100, "calibration": VLLM} | changes
     return solve(Problem(predict(**asked).question, unknown, tuple(map(parse_limit, limits)), PRICE))
 
 
 def test_times_that_fall_do_not_hide_a_larger_count_that_holds() -> None:
     # Megatron's fused softmax takes prompts of a multiple of four tokens alone: every fourth is a quarter faster.
     prompts = np.arange(1.0, 2049)  # as many as there are positions
-    request = {"calibration": MEGATRON, "output_tokens": 1}
+    request: dict[str, Any] = {"calibration": MEGATRON, "output_tokens": 1}
     times = np.asarray(predict("llama-3-8b", A100, **request, prompt_tokens=prompts).ttft_s)
     falling = np.flatnonzero(np.diff(times) < 0)
     assert falling.size > 100
@@ -321,7 +322,7 @@ def test_limits_that_are_none_are_refused(text: str, says: str) -> None:
 
 def test_a_sweep_keeps_what_meets_the_limits_that_solve_takes() -> None:
     limits = ("tpot_s:25ms", "output_tokens_per_s:>500", "cost_usd:<0.001 USD")
-    asked = {"model": "llama-3-8b", "hardware": "a100-sxm-80gb", "calibration": VLLM}
+    asked: dict[str, Any] = {"model": "llama-3-8b", "hardware": "a100-sxm-80gb", "calibration": VLLM}
     kept = sweep(**asked, batch_size="1-200+1", slo=limits, price="3.6 USD/h").columns["batch_size"]
     largest = ask("batch_size", *limits)
     assert kept.max() == largest.at.value

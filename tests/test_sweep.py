@@ -56,12 +56,21 @@ GRID: dict[str, Any] = {
 def make(**changes: Any) -> Plan:
     """A plan of ``GRID`` with changes."""
     asked = GRID | changes
-    names = {"model": None, "hardware": None, "stack": None, "calibration": None, "tp": 1, "pp": 1, "dp": 1, "ep": 1}
+    names: dict[str, Any] = {
+        "model": None,
+        "hardware": None,
+        "stack": None,
+        "calibration": None,
+        "tp": 1,
+        "pp": 1,
+        "dp": 1,
+        "ep": 1,
+    }
     names |= {"micro_batches": 1, "dtype": "fp16", "weight_dtype": None, "kv_dtype": None}
     counts = {name: asked.pop(name) for name in ("prompt_tokens", "output_tokens", "batch_size")}
     named = {name: asked.pop(name, default) for name, default in names.items()}
-    fields = [asked.pop(name, {}) for name in ("hardware_changes", "changes")]
-    return make_plan(build_space(named, *fields, counts), **asked)
+    devices, architectures = (asked.pop(name, {}) for name in ("hardware_changes", "changes"))
+    return make_plan(build_space(named, devices, architectures, counts), **asked)
 
 
 def run(*arguments: str) -> Any:
@@ -104,13 +113,13 @@ def check_rows(tolerance: float, **asked: Any) -> Sweep:
     reasons: Counter[str] = Counter()
     for point in itertools.product(*(typed(name, values) for name, values in axes.items())):
         expected = ask_one(dict(zip(axes, point, strict=True)), asked, fields)
-        row = found.get(point)
+        answered = found.get(point)
         if expected is None or not expected.fits:
-            assert row is None
+            assert answered is None
             reasons["impossible" if expected is None else "unfit"] += 1
             continue
-        assert row is not None
-        compare(row, expected, tolerance)
+        assert answered is not None
+        compare(answered, expected, tolerance)
     assert sum(reasons.values()) == sum(result.left_out.values())
     assert reasons["unfit"] == result.left_out.get("does not fit in memory", 0)
     return result
@@ -229,7 +238,12 @@ def test_stacks_whose_kernels_depend_on_the_architecture(stack: str, model: str,
 
 
 def test_points_come_in_the_documented_order_and_assume_fits_keeps_all() -> None:
-    asked = {"model": ["llama-3-70b", "llama-3-8b"], "hardware": "a100-sxm-80gb", "tp": [2, 1], "batch_size": [3, 1]}
+    asked: dict[str, Any] = {
+        "model": ["llama-3-70b", "llama-3-8b"],
+        "hardware": "a100-sxm-80gb",
+        "tp": [2, 1],
+        "batch_size": [3, 1],
+    }
     facts = {"memory.bandwidth": ["2 TB/s", "1 TB/s"]}
     changes = {"num_key_value_heads": [8, 4]}
     result = sweep(**asked, prompt_tokens=[9, 5], hardware_changes=facts, changes=changes, assume_fits=True)
@@ -375,7 +389,8 @@ def test_an_interrupted_sweep_resumes_to_the_same_bytes(
     plan = make(chunk_points=20, **kept)
     whole, broken = tmp_path / f"whole{suffix}", tmp_path / f"broken{suffix}"
     written = write_sweep(plan, whole)
-    save, saved = writers.Parts.save, []
+    save = writers.Parts.save
+    saved: list[int] = []
 
     def save_three(parts: Any, chunk: int, answer: Any) -> None:
         if len(saved) == 3:
@@ -481,7 +496,7 @@ def test_pandas_and_polars_take_it_as_it_is() -> None:
 
 
 def test_a_changed_device_has_no_price_but_a_given_one() -> None:
-    asked = {"model": "llama-3-8b", "hardware": "a100-sxm-80gb", "batch_size": 4}
+    asked: dict[str, Any] = {"model": "llama-3-8b", "hardware": "a100-sxm-80gb", "batch_size": 4}
     facts = {"memory.bandwidth": "1TB/s,2TB/s"}
     assert np.isnan(sweep(**asked, hardware_changes=facts).columns["cost_usd"]).all()
     result = sweep(**asked, hardware_changes=facts, tp=2, price="3.6 USD/h").columns
@@ -561,7 +576,8 @@ def test_the_command_fails_with_one_line_and_its_exit_code() -> None:
 
 
 def test_an_empty_axis_is_refused() -> None:
-    for asked in ({"prompt_tokens": []}, {"model": []}, {"changes": {"hidden_size": []}}):
+    empty: tuple[dict[str, Any], ...] = ({"prompt_tokens": []}, {"model": []}, {"changes": {"hidden_size": []}})
+    for asked in empty:
         with pytest.raises(InputError):
             sweep(**(GRID | asked))
 
@@ -635,6 +651,6 @@ def test_a_chunk_holds_what_its_plan_says() -> None:
         ({"hardware": "rtx-4090", "slo": "cost_usd:1"}, "needs the price"),
     ],
 )
-def test_a_limit_on_what_no_point_has_is_refused(question: dict[str, str], said: str) -> None:
+def test_a_limit_on_what_no_point_has_is_refused(question: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         sweep(**{"model": "llama-3-8b", "hardware": "a100-sxm-80gb"} | question)

@@ -246,7 +246,7 @@ def test_an_array_of_requests_is_answered_as_each_alone(question: dict[str, Any]
 
 
 def test_prompts_outputs_and_batches_broadcast_to_one_shape() -> None:
-    shape = {"prompt_tokens": np.arange(1, 5)[:, None, None], "output_tokens": np.arange(1, 4)[:, None]}
+    shape: dict[str, Any] = {"prompt_tokens": np.arange(1, 5)[:, None, None], "output_tokens": np.arange(1, 4)[:, None]}
     answer = predict("gptj-6b", A100, **shape, batch_size=np.array([1, 8]))
     assert answer.ttft_s.shape == answer.tpot_s.shape == answer.e2e_s.shape == (4, 3, 2)
     assert np.isnan(answer.tpot_s[:, 0]).all()
@@ -263,7 +263,13 @@ def test_a_pipeline_makes_room_and_no_single_request_faster(question: dict[str, 
 
 def test_gpt_3_fits_sixteen_a100_and_not_four() -> None:
     """350 GB of weights in fp16, 80 GB a device."""
-    question = {"model": "openai-davinci", "hardware": A100, "tp": 4, "prompt_tokens": 512, "output_tokens": 64}
+    question: dict[str, Any] = {
+        "model": "openai-davinci",
+        "hardware": A100,
+        "tp": 4,
+        "prompt_tokens": 512,
+        "output_tokens": 64,
+    }
     assert not predict(**question).fits
     assert predict(**question, pp=4).fits
 
@@ -331,7 +337,7 @@ def test_a_product_of_full_waves_runs_at_the_peak() -> None:
 
 
 def time_decode(heads: int, kv_heads: int, context: int, f: Factors) -> float:
-    sizes = {"decoding": True, "launches": 1, "activation_bytes": 2, "kv_bytes": 2}
+    sizes: dict[str, Any] = {"decoding": True, "launches": 1, "activation_bytes": 2, "kv_bytes": 2}
     return float(time_decode_attention(attention(16, 1, context, heads, kv_heads, 128, **sizes), DEVICE, f))
 
 

@@ -1,6 +1,7 @@
 """The decoder that is measured is the decoder that the simulator counts."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_stack
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_size": 48,
     "num_hidden_layers": 3,
     "num_attention_heads": 6,
@@ -33,7 +34,7 @@ SMALL = {
     "max_position_embeddings": 64,
 }
 BIASES = {"attention_bias": True, "attention_output_bias": True, "mlp_bias": True}
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "gpt2": {"position_embedding": "learned", "tie_word_embeddings": True, **BIASES},
     "pythia": {"parallel_residual": True, **BIASES},
     "gptj": {"parallel_residual": True, "norms_per_layer": 1, "mlp_bias": True, "lm_head_bias": True},
@@ -159,7 +160,7 @@ class KernelCounter(TorchDispatchMode):
         super().__init__()
         self.launched: list[str] = []
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         if name not in self.VIEWS:
             self.launched.append(name)

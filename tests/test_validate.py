@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def validate(rows: list[Measurement], transfer: bool = False) -> Validation:
     return validate_profile(rows, load_profile(SHIPPED), transfer=transfer)
 
 
-def predict_metric(metric: str, **changes: object) -> float:
+def predict_metric(metric: str, **changes: Any) -> float:
     """What the validation predicts for one row with this metric."""
     return float(validate([replace(ROW, metric=metric, **changes)]).predicted[0])
 
@@ -240,7 +241,7 @@ def test_the_error_on_rows_not_fitted_is_recorded_and_quoted(tmp_path: Path) -> 
     ],
 )
 def test_an_error_that_is_not_the_profiles_is_not_recorded(
-    tmp_path: Path, changes: dict[str, object], problem: str
+    tmp_path: Path, changes: dict[str, Any], problem: str
 ) -> None:
     path, table = tmp_path / "mine.yaml", tmp_path / "table.csv"
     write_profile(path, load_profile(SHIPPED))
