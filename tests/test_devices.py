@@ -235,6 +235,8 @@ def test_a_list_fits_80_columns_and_an_empty_one_is_refused(kind: str) -> None:
         ("a100-sxm-80gb", 16, None, 25e9),  # one card of 200 Gb/s for each GPU
         ("v100-sxm-32gb", 8, "partial mesh", 150e9),
         ("mi300x-192gb", 8, "mesh", 448e9),
+        ("mi300x-192gb", 16, None, 50e9),
+        ("h20-96gb", 8, "switch", 450e9),
         ("gb200-186gb", 72, "switch", 900e9),
         ("tpu-v5e", 256, "torus", 200e9),
     ],
