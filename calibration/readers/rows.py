@@ -9,7 +9,7 @@ from calibration.readers import READERS, SAME_AS
 from calibration.readers.content import Content, read_content
 from calibration.readers.op_table import is_op_folder
 from calibration.readers.runs import Run, Told
-from calibration.readers.settle import Settled, settle_runs
+from calibration.readers.settle import Settled, settle_row, settle_runs
 from simulator.errors import InputError, unknown_name
 from simulator.inputs.measurements import Measurement
 
@@ -39,7 +39,7 @@ def read_rows(
         name = check_reader(contents[0], name)
     runs = [one for content in contents for one in READERS[name].read(content, told)]
     found = settle_runs([one for one in runs if isinstance(one, Run)], told)
-    rows = [one for one in runs if not isinstance(one, Run)] + found.rows
+    rows = [settle_row(one, found) for one in runs if not isinstance(one, Run)] + found.rows
     if not rows:
         raise InputError(f"{path}: nothing to read{': ' + '; '.join(found.notes) if found.notes else ''}")
     for note in settled.notes + found.notes:

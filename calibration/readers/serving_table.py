@@ -54,7 +54,9 @@ def parse_point(where: str, cells: Row, told: Told) -> Run:
         metrics=[Metric(name, number(where, cells, name) or 0.0) for name in ("ttft_s", "tpot_s")],
         model=cells["model"],
         hardware=cells["hardware"],
-        stack=f"{cells['stack']}-{version}" if version else cells["stack"],
+        stack=f"{cells['stack']}-{version}"
+        if version and parse_stack(f"{cells['stack']}-{version}")
+        else cells["stack"],
         tp=count(where, cells, "tp"),
         pp=count(where, cells, "pp"),
         weight_dtype=own_format(cells["model"], cells.get("weight_dtype", "")),

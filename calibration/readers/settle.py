@@ -8,7 +8,7 @@ and a note says where these were taken.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from calibration.readers.by_size import agrees, find_by_size
@@ -20,6 +20,7 @@ from simulator.inputs.library import (
     HARDWARE_FOLDER,
     MODEL_FOLDER,
     STACK_FOLDER,
+    find_id,
     find_named,
     index_names,
     load_hardware,
@@ -82,6 +83,16 @@ def settle_runs(runs: Iterable[Run], told: Told) -> Settled:
     for reason, count in left_out.items():
         settled.say(f"{count} run{'s are' if count > 1 else ' is'} left out: {reason}")
     return settled
+
+
+def settle_row(row: Measurement, settled: Settled) -> Measurement:
+    """A row with ids for the names that it has of a device and a stack; others, of files of one's own, stay."""
+    stack = find_stack(row.stack)
+    if stack is not None and stack.note is not None:
+        settled.say(stack.note)
+    return replace(
+        row, hardware=find_id("hardware", row.hardware, HARDWARE_FOLDER), stack=row.stack if stack is None else stack.id
+    )
 
 
 def settle_run(run: Run, told: Told, settled: Settled) -> None:

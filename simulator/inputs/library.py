@@ -56,11 +56,33 @@ def load_model(model: str | Path | Architecture | ModelSpec) -> ModelSpec:
     path, name = find_file(model), str(model)
     if path is not None:
         return read_model(path)
-    if "/" in name and re.fullmatch(REPOSITORY, name) and name.lower() not in index_names(MODEL_FOLDER):
+    if find_named("model", name, MODEL_FOLDER) is not None:
+        return read_shipped_model(name)
+    return load_variant(name)
+
+
+def load_variant(name: str) -> ModelSpec:
+    """A model by a name that ships in another form: a checkpoint of it, or one that a hub has.
+
+    Raises:
+        InputError: unknown, with the nearest name.
+    """
+    from simulator.inputs.model_names import match_model
+
+    names = index_names(MODEL_FOLDER)
+    found = match_model(name, names)
+    if found is not None:
+        model, stored = found
+        spec = read_shipped_model(model)
+        note = f"{name} is taken as {model}" + (
+            f"; its weights are {stored}, which --weight-dtype says" if stored else ""
+        )
+        return replace(spec, note=note)
+    if "/" in name and re.fullmatch(REPOSITORY, name):
         from simulator.inputs.huggingface.hub import download_config
 
-        return read_model(download_config(name, nearest(name, index_names(MODEL_FOLDER))), name)
-    return read_shipped_model(name)
+        return read_model(download_config(name, nearest(name, names)), name)
+    raise unknown_name("model", name, names)
 
 
 def load_hardware(hardware: str | Path | Hardware) -> Hardware:
