@@ -207,7 +207,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*SMALL, "--measured", CHECKS, "-p", "7"), f"{CHECKS}: no e2e_s row of this request"),
     (("formulas", "--at", "h=wide"), "--at: h is 'wide'; it must be a number"),
     (("formulas", "--at", "h=inf"), "h is inf; it must be a whole number"),
-    (("validate", "none.csv", "-c", PROFILE), "none.csv: cannot read the table"),
+    (("validate", "none.csv", "-c", PROFILE), "none.csv: cannot be read: No such file"),
     ((*VALIDATE, "--models", "gtp2"), "the table has no model 'gtp2'; did you mean 'gpt2'?"),
     ((*VALIDATE, "--hardware", "h100-sxm-80gb"), "no row of the table is left after selection"),
     ((*VALIDATE, "--max-mape", "nan"), "Invalid value for '--max-mape'"),
