@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ import numpy as np
 
 from simulator.costs.footprint import Footprint, measure_footprint
 from simulator.costs.request import RequestPasses, Work, build_request
+from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
@@ -46,7 +47,7 @@ FIELDS = (
 )
 
 
-@dataclass(frozen=True)
+@frozen_dataclass
 class Question:
     """A resolved question: every name replaced by what it stands for."""
 
@@ -80,7 +81,7 @@ class Question:
         return time_request(self.passes, self.machine._replace(factors=factors))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen_dataclass(eq=False)
 class Prediction:
     """The answer. Times in seconds, sizes in bytes; each field a number, or an array where the request has arrays.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simulator.errors import InputError
+from simulator.frozen import frozen_dataclass
 
 if TYPE_CHECKING:
     from simulator.explore.compare import Comparison
@@ -43,7 +44,7 @@ class Counts(NamedTuple):
         return Workload(*([values[0] for values in self] if single else np.ix_(*self)))
 
 
-@dataclass(frozen=True)
+@frozen_dataclass
 class Asked:
     """One model on one device: names as they were given, None where nothing was, and the requests."""
 
@@ -114,7 +115,7 @@ def find_place(
     return changed, choose_profile(hardware, stack, calibration)
 
 
-@dataclass(frozen=True)
+@frozen_dataclass
 class Choices:
     """Several models on several devices; of a list that was not given, one None. ``layout`` is by field of
     ``Deployment``."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +122,7 @@ class Problem:
             hardware,
             "none" if q.profile is None else q.profile,
             stack=work.stack,
-            **{name: getattr(layout, name) for name in Deployment.__slots__},
+            **{field.name: getattr(layout, field.name) for field in fields(Deployment)},
             **counts,
             changes=q.changes,
         )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from simulator.errors import InputError
+from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture, LayerGroup, specialise
 from simulator.inputs.formats import CACHE_SIZES, FORMATS, SIZES, WIDE, find_format
 from simulator.inputs.hardware import Hardware
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Deployment:
     """How the model is split and in which formats its numbers are.
 

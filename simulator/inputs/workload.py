@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from simulator.errors import InputError
+from simulator.frozen import frozen_dataclass
 
 MOST = 2**53  # past this, a float no longer holds every whole number
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Workload:
     """Token counts of a request, each a number or an array; arrays broadcast against each other."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from simulator.explore.datasheet import find_unit, list_numbers
@@ -31,7 +32,8 @@ def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
     """A solution as JSON has it. ``value`` is null where it is impossible; the limits are then of ``closest``."""
     question, at = problem.question, solution.at
     workload = question.work.workload
-    counts = {name: int(getattr(workload, name)) for name in workload.__slots__ if name != solution.unknown}
+    names = [field.name for field in fields(workload) if field.name != solution.unknown]
+    counts = {name: int(getattr(workload, name)) for name in names}
     return {
         "model": question.model_label,
         "hardware": question.hardware.id,

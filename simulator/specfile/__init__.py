@@ -12,8 +12,7 @@ and then compiled (`simulator.specfile.compiled`): the parsers behind these two 
 from pathlib import Path
 
 from simulator.errors import nearest, unknown_name
-from simulator.specfile.dataclass import frozen_dataclass, spec_dataclass
-from simulator.specfile.spec import KeyPath, Spec, T
+from simulator.specfile.spec import KeyPath, Spec, T, spec_dataclass
 from simulator.specfile.writing import check_target, write_whole
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "Spec",
     "build",
     "check_target",
-    "frozen_dataclass",
     "nearest",
     "read_spec",
     "spec_dataclass",

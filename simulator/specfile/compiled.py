@@ -76,7 +76,7 @@ def read_code(file: str) -> bytes:
 def load(target: Path, contents: bytes) -> tuple[Any] | None:
     """Return what is kept, in a tuple of one; None where nothing is, or it is of another text or code."""
     try:
-        head, _, body = target.read_text(encoding="ascii").partition("\n")
+        head, _, body = target.read_text(encoding="utf-8").partition("\n")
         about = json.loads(head)
         if about["hash"] != hash_all(contents, about["modules"]):
             return None

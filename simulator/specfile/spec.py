@@ -1,12 +1,13 @@
-"""A spec: the plain content of a file with the lines of its keys."""
+"""A spec: the plain content of a file with the lines of its keys, and the dataclasses made of it."""
 
 import reprlib
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 from simulator.errors import InputError
-from simulator.specfile.dataclass import frozen_dataclass
+from simulator.frozen import frozen_dataclass
 
 KeyPath = tuple[str | int, ...]
 T = TypeVar("T")
@@ -47,3 +48,14 @@ def describe_value(value: object) -> str:
     if isinstance(value, bool):
         return f"{str(value).lower()} is a boolean"
     return f"{reprlib.repr(value)} is {'text' if isinstance(value, str) else 'a number'}"
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def spec_dataclass(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass that `build` fills strictly: no unknown keys, no conversions, no nan or inf.
+
+    The schema is made of the annotations when a file is first built. Building an instance directly checks nothing, so
+    its fields may then hold arrays or symbols.
+    """
+    cls.__pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # type: ignore[attr-defined]
+    return frozen_dataclass(cls)
