@@ -1,8 +1,10 @@
 """Each tool's files are read to their numbers, what they leave out is asked for, and what is broken is one line."""
 
+import copy
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -450,6 +452,131 @@ def test_a_file_cut_off_anywhere_is_one_line_or_fewer_rows(tmp_path: Path, name:
         except InputError:
             continue
         assert {row.value for row in rows} <= whole
+
+
+def list_places(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where every value of a JSON document is."""
+    parts = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for key, value in parts:
+        yield (*place, key)
+        yield from list_places(value, (*place, key))
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.rglob("*.json*")), ids=lambda path: path.name)
+def test_a_value_of_another_kind_anywhere_is_one_line_or_not_needed(tmp_path: Path, path: Path) -> None:
+    told = Told("llama-3.1-8b", "h100", "vllm-0.10", batch_size=8, prompt_tokens=512, concurrency=4)
+    text = path.read_text()
+    whole = json.loads(text.splitlines()[0] if path.suffix == ".jsonl" else text)
+    broken = tmp_path / path.name
+    for *parents, last in list_places(whole):
+        for junk in (None, "x", [1], -1):
+            document = copy.deepcopy(whole)
+            part = document
+            for key in parents:
+                part = part[key]
+            part[last] = junk
+            broken.write_text(json.dumps(document))
+            try:
+                rows = read_rows(broken, None, told)
+            except InputError as error:
+                message = str(error)
+            else:
+                message = ""
+                assert rows
+            assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("document", "told", "metric", "value", "facts"),
+    [
+        (  # GuideLLM without a strategy: what was in flight on average
+            {
+                "benchmarks": [
+                    {
+                        "metrics": {
+                            "request_concurrency": {"successful": {"mean": 7.9}},
+                            "prompt_token_count": {"successful": {"mean": 128.0}},
+                            "output_token_count": {"successful": {"mean": 11.0}},
+                            "time_to_first_token_ms": {"successful": {"mean": 100.0}},
+                            "time_per_output_token_ms": {"successful": {"mean": 20.0}},
+                        }
+                    }
+                ]
+            },
+            *(PLACE, "tpot_s", 0.012, {"concurrency": 8, "output_tokens": 11}),
+        ),
+        (  # optimum-benchmark of an older version
+            {
+                "config": {"benchmark": {"input_shapes": {"batch_size": 1, "sequence_length": 16}, "new_tokens": 11}},
+                "report": {"prefill": {"latency": {"mean": 0.02}}, "decode": {"latency": {"mean": 0.1}}},
+            },
+            *(PLACE, "tpot_s", 0.01, {"batch_size": 1, "prompt_tokens": 16, "output_tokens": 11}),
+        ),
+        (  # trtllm-bench's performance alone
+            {
+                "performance": {
+                    "request_throughput_req_s": 2.0,
+                    "system_output_throughput_tok_s": 256.0,
+                    "system_total_throughput_tok_s": 1280.0,
+                    "avg_request_latency_ms": 4000.0,
+                }
+            },
+            *(PLACE, "throughput_tok_s", 256.0, {"prompt_tokens": 512, "output_tokens": 128, "concurrency": 8}),
+        ),
+        (  # InferenceMAX, the first version of the file, on four devices
+            {
+                **{
+                    "hw": "mi300x",
+                    "tp": 4,
+                    "ep": 1,
+                    "dp_attention": "false",
+                    "conc": 8,
+                    "model": "openai/gpt-oss-120b",
+                },
+                **{"framework": "vllm", "precision": "fp4", "tput_per_gpu": 400.0, "output_tput_per_gpu": 200.0},
+                **{"mean_ttft": 0.1, "mean_tpot": 0.01},
+            },
+            PLACE._replace(model=None, hardware=None, prompt_tokens=1024, output_tokens=1024),
+            *("throughput_tok_s", 800.0, {"weight_dtype": "mxfp4", "hardware": "mi300x-192gb", "tp": 4}),
+        ),
+        (  # SGLang with lengths that vary
+            {
+                **{"backend": "sglang", "dataset_name": "random", "request_rate": "inf", "max_concurrency": 4},
+                **{"random_input_len": 1000, "random_output_len": 100, "random_range_ratio": 0.5, "duration": 10.0},
+                **{"completed": 10, "total_input_tokens": 7500, "total_output_tokens": 750, "mean_tpot_ms": 9.0},
+                **{"output_throughput": 75.0, "mean_ttft_ms": 90.0},
+            },
+            *(PLACE, "ttft_s", 0.09, {"prompt_tokens": 1000, "length_low": 0.5, "length_high": 1.0}),
+        ),
+    ],
+)
+def test_what_other_versions_write_is_read(
+    tmp_path: Path, document: Any, told: Told, metric: str, value: float, facts: dict[str, Any]
+) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(document))
+    row = pick(read_rows(path, None, told), metric)
+    assert row.value == pytest.approx(value)
+    assert {key: getattr(row, key) for key in facts} == facts
+
+
+def test_a_format_that_could_be_two_is_asked_for(tmp_path: Path) -> None:
+    """fp4 is nvfp4 or mxfp4, by the checkpoint."""
+    result = {
+        "hw": "b200",
+        "tp": 8,
+        "conc": 8,
+        "model": "deepseek-ai/DeepSeek-R1",
+        "precision": "fp4",
+        "isl": 8,
+        "osl": 8,
+    }
+    path = tmp_path / "agg.json"
+    path.write_text(json.dumps(result | {"output_tput_per_gpu": 200.0, "mean_ttft": 0.1}))
+    assert "unknown weight dtype 'fp4'" in find_error(path)
+    assert pick(read_rows(path, None, PLACE._replace(weight_dtype="nvfp4")), "ttft_s").weight_dtype == "nvfp4"
 
 
 def test_a_folder_of_one_tool_is_read_whole(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ CLOSE = 1e-3  # a count of three digits is off by up to 0.05%, and llama.cpp cou
 
 def agrees(model: str, parameters: float) -> bool:
     """Whether a shipped model has so many parameters."""
-    return abs(count_shipped()[model] / parameters - 1) <= CLOSE
+    return abs(count_shipped()[model] - parameters) <= CLOSE * parameters
 
 
 def find_by_size(kind: str, parameters: float) -> list[str]:

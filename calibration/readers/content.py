@@ -15,6 +15,7 @@ from typing import Any
 from simulator.errors import InputError
 
 MOST_BYTES = 256 * 2**20
+MOST_COUNT = 1e12
 # How a JSON file begins; lines of a log may begin with a bracket too, but not with one of these behind it.
 JSON_START = re.compile(r"\s*(?:\{\s*(?:[\"}]|$)|\[\s*(?:[{\]]|$))")
 
@@ -134,6 +135,44 @@ def need_number(where: str, found: Mapping[str, Any], *names: str) -> float:
     return number
 
 
+def take_count(where: str, found: Mapping[str, Any], *names: str) -> int | None:
+    """A number of tokens, requests or devices; None where it is not there.
+
+    Raises:
+        InputError: it is no whole number of 0 to 10^12.
+    """
+    number = take_number(where, found, *names)
+    if number is None:
+        return None
+    if not 0 <= number <= MOST_COUNT or number != int(number):
+        raise InputError(f"{where}: {names[0]} is {number:g}; it must be a whole number of at least 0")
+    return int(number)
+
+
+def need_count(where: str, found: Mapping[str, Any], *names: str) -> int:
+    """The same where it has to be there.
+
+    Raises:
+        InputError: it is missing, or none.
+    """
+    count = take_count(where, found, *names)
+    if count is None:
+        raise InputError(f"{where}: {names[0]} is missing")
+    return count
+
+
+def need_positive(where: str, found: Mapping[str, Any], *names: str) -> float:
+    """A number above zero.
+
+    Raises:
+        InputError: it is missing, or none.
+    """
+    number = need_number(where, found, *names)
+    if number <= 0:
+        raise InputError(f"{where}: {names[0]} is {number:g}; it must be above zero")
+    return number
+
+
 def parse_finite(where: str, name: str, value: Any) -> float:
     """A finite number; commas between thousands are read over.
 
@@ -190,6 +229,8 @@ def find_nested(document: Any, wanted: Callable[[str, Any], bool]) -> Any:
     while level:
         below: list[Any] = []
         for node in level:
+            if not isinstance(node, dict | list):
+                continue
             for key, value in node.items() if isinstance(node, dict) else (("", item) for item in node):
                 if wanted(key, value):
                     return value

@@ -14,7 +14,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from calibration.readers.content import Content, find_nested, parse_finite, read_header, split_rows, take_number
+from calibration.readers.content import (
+    MOST_COUNT,
+    Content,
+    find_nested,
+    parse_finite,
+    read_header,
+    split_rows,
+    take_number,
+)
 from calibration.readers.runs import Metric, Run, Told, list_latencies
 from simulator.errors import InputError
 
@@ -96,7 +104,7 @@ def parse_statistics(where: str, found: Mapping[str, Any], told: Told) -> Run:
 
 def is_number(value: Any) -> bool:
     """Whether a setting is one number, and no list of several."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MOST_COUNT
 
 
 def find_name(value: Any) -> str:
@@ -124,6 +132,6 @@ def take_latency(where: str, found: Mapping[str, Any], name: str, statistic: str
     if value is None:
         return None
     unit = found[name].get("unit")
-    if unit not in SECONDS:
+    if not isinstance(unit, str) or unit not in SECONDS:
         raise InputError(f"{where}: {name} is in {unit!r}; known units are {', '.join(SECONDS)}")
     return parse_finite(where, name, value) * SECONDS[unit]

@@ -36,10 +36,10 @@ def read(content: Content, told: Told) -> Iterator[Run]:
     for where, report in content.objects:
         for place, benchmark in enumerate(report["benchmarks"]):
             if isinstance(benchmark, dict) and isinstance(benchmark.get("metrics"), dict):
-                yield parse_benchmark(f"{where}: benchmark {place}", benchmark, report)
+                yield parse_benchmark(f"{where}: benchmark {place}", benchmark, report, told)
 
 
-def parse_benchmark(where: str, benchmark: Mapping[str, Any], report: Mapping[str, Any]) -> Run:
+def parse_benchmark(where: str, benchmark: Mapping[str, Any], report: Mapping[str, Any], told: Told) -> Run:
     """One rate or concurrency."""
     metrics = benchmark["metrics"]
     output = take_statistic(where, metrics, "output_token_count", "mean")
@@ -52,7 +52,7 @@ def parse_benchmark(where: str, benchmark: Mapping[str, Any], report: Mapping[st
     if times["tpot_s", "mean"] is None:
         times["tpot_s", "mean"] = exclude_first(where, metrics, times["ttft_s", "mean"], output)
     rate_out = take_statistic(where, metrics, "output_tokens_per_second", "mean")
-    concurrency, rate = read_strategy(where, benchmark)
+    concurrency, rate = read_strategy(where, benchmark, told)
     model = find_nested(
         [benchmark, report],
         lambda key, value: key in ("backend_model", "model") and isinstance(value, str) and value != "",
@@ -91,13 +91,20 @@ def exclude_first(where: str, metrics: Mapping[str, Any], ttft_s: float | None, 
     return (with_first * output - ttft_s) / (output - 1)
 
 
-def read_strategy(where: str, benchmark: Mapping[str, Any]) -> tuple[int | None, float | None]:
-    """Requests in flight, and requests a second.
+def read_strategy(where: str, benchmark: Mapping[str, Any], told: Told) -> tuple[int | None, float | None]:
+    """Requests in flight, and requests a second; where no strategy is named, those that were in flight on average.
 
     Raises:
         InputError: a way to send requests that is unknown.
     """
     strategy = find_nested(benchmark, lambda key, value: key == "strategy" and isinstance(value, dict | str))
+    if strategy is None:
+        in_flight = told.concurrency or take_statistic(where, benchmark["metrics"], "request_concurrency", "mean")
+        if in_flight is None:
+            raise InputError(
+                f"{where}: {TOOL} does not say how many requests were in flight; name it with --concurrency"
+            )
+        return max(round(in_flight), 1), None
     facts = strategy if isinstance(strategy, dict) else {"type_": strategy}
     kind = take_text(facts, "type_", "kind") or ""
     streams = take_number(where, facts, "streams", "worker_count")

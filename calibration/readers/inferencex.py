@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from calibration.readers import vllm_serve
-from calibration.readers.content import Content, has_keys, need_number, take_number, take_text
+from calibration.readers.content import Content, has_keys, need_count, need_number, take_count, take_number, take_text
 from calibration.readers.runs import Metric, Run, Told, list_latencies
 from simulator.inputs.stack_versions import parse_stack
 
@@ -20,8 +20,6 @@ TOOL = "InferenceX"
 RATIO = 0.8
 REQUESTS = 10  # for each in flight
 NAMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2el"}
-# Which of the four-bit formats is meant depends on the checkpoint: it has to be told.
-UNCLEAR = {"fp4"}
 
 
 def recognise(content: Content) -> bool:
@@ -41,7 +39,7 @@ def read(content: Content, told: Told) -> Iterator[Run]:
 def parse_result(where: str, found: Mapping[str, Any]) -> Run:
     """One aggregated result."""
     reason = find_reason(where, found)
-    devices = take_number(where, found, "tp")
+    devices = take_count(where, found, "tp")
     if devices is None or reason is not None:
         return Run(where, TOOL, left_out=reason or "a layout without tp")
     latencies = {
@@ -49,7 +47,7 @@ def parse_result(where: str, found: Mapping[str, Any]) -> Run:
         for metric, name in NAMES.items()
         for prefix, which in vllm_serve.PREFIXES.items()
     }
-    concurrency = int(need_number(where, found, "conc"))
+    concurrency = need_count(where, found, "conc")
     throughput = Metric("throughput_tok_s", need_number(where, found, "output_tput_per_gpu") * devices)
     precision, experts = take_text(found, "precision"), take_number(where, found, "ep") or 1
     sizes = [take_number(where, found, name) for name in ("isl", "osl")]
@@ -60,9 +58,9 @@ def parse_result(where: str, found: Mapping[str, Any]) -> Run:
         model=take_text(found, "model", "infmax_model_prefix"),
         hardware=(take_text(found, "hw") or "").partition("-")[0].partition("_")[0] or None,
         stack=find_stack(found),
-        tp=int(devices),
+        tp=devices,
         pp=1,
-        weight_dtype=None if precision in UNCLEAR else precision,
+        weight_dtype=precision,
         batch_size=1,
         prompt_tokens=sizes[0],
         output_tokens=sizes[1],

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from calibration.readers.content import Content, has_keys, need_number, parse_finite
+from calibration.readers.content import Content, has_keys, need_count, need_number, parse_finite
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
 
@@ -48,7 +48,7 @@ def split_table(content: Content) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def parse_batch(where: str, row: Mapping[str, Any]) -> Iterator[Run]:
     """Prefill and decode of one batch."""
-    prompt, output, batch = (int(need_number(where, row, name)) for name in ("pp", "tg", "pl"))
+    prompt, output, batch = (need_count(where, row, name) for name in ("pp", "tg", "pl"))
     common: dict[str, Any] = {"tool": TOOL, "prompt_tokens": prompt, "native_dtype": "fp16"}
     prefilled = 1 if parse_finite(where, "is_pp_shared", row["is_pp_shared"]) else batch
     prefill = Metric("prefill_s", need_number(where, row, "t_pp"))

@@ -15,10 +15,12 @@ from typing import Any
 from calibration.readers.content import (
     Content,
     has_keys,
+    need_count,
     need_number,
     parse_finite,
     read_header,
     split_rows,
+    take_count,
     take_number,
     take_text,
 )
@@ -90,10 +92,10 @@ def split_inserts(content: Content) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def parse_test(where: str, row: Mapping[str, Any]) -> Run:
     """One test with all its fields."""
-    prompt, output = (int(need_number(where, row, name)) for name in ("n_prompt", "n_gen"))
-    depth = int(take_number(where, row, "n_depth") or 0)
+    prompt, output = (need_count(where, row, name) for name in ("n_prompt", "n_gen"))
+    depth = take_count(where, row, "n_depth") or 0
     seconds, spread = need_number(where, row, "avg_ns") * NS, take_number(where, row, "stddev_ns")
-    build = take_number(where, row, "build_number")
+    build = take_count(where, row, "build_number")
     on_cpu = set((take_text(row, "backends") or "").split(",")) <= CPU_BACKENDS or row.get("n_gpu_layers") in (0, "0")
     devices = [] if on_cpu else (take_text(row, "gpu_info") or "").split(", ")
     names = take_text(row, "cpu_info") if on_cpu else (devices[0] if len(set(devices)) == 1 else None)
@@ -106,7 +108,7 @@ def parse_test(where: str, row: Mapping[str, Any]) -> Run:
         model=take_text(row, "model_filename") or kind,
         parameters=take_number(where, row, "model_n_params"),
         hardware=names or None,
-        stack=f"llama.cpp-b{build:.0f}" if build else None,
+        stack=f"llama.cpp-b{build}" if build else None,
         tp=1 if by_layer or len(devices) < 2 else len(devices),
         pp=len(devices) if by_layer else 1,
         native_dtype="fp16",
@@ -118,6 +120,8 @@ def parse_test(where: str, row: Mapping[str, Any]) -> Run:
 
 def split_time(prompt: int, output: int, depth: int, seconds: float, spread: float | None) -> dict[str, Any]:
     """Lengths and metric of a test."""
+    if not prompt and not output:
+        return {"left_out": "a test of no tokens"}
     if prompt and depth:
         return {"left_out": "a prefill over a cache that is not empty (n_depth), which the tidy table has no row for"}
     if prompt and output:

@@ -47,7 +47,7 @@ def read(content: Content, told: Told) -> Iterator[Run]:
     scenario = found.get("Scenario", "")
     if scenario not in RATES:
         raise InputError(f"{where}: scenario {scenario or 'not named'}; known are {', '.join(RATES)}")
-    if not found.get("Mode", "").startswith("PerformanceOnly"):
+    if found.get("Mode", "").startswith("Accuracy"):
         yield Run(where, TOOL, left_out="an accuracy run")
         return
     tokens, samples = (

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from calibration.readers.content import Content, find_nested, need_number, take_number, take_text
+from calibration.readers.content import Content, find_nested, need_number, take_count, take_number, take_text
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
 
@@ -65,10 +65,11 @@ def read_config(path: Path) -> Any:
 
 def parse_report(where: str, report: Mapping[str, Any], config: Mapping[str, Any], told: Told) -> Iterator[Run]:
     """One run."""
-    parts = {name: config.get(name) for name in ("backend", "scenario")}
-    backend, scenario = (part if isinstance(part, dict) else {} for part in parts.values())
-    shapes = scenario.get("input_shapes") or {}
-    output = take_number(where, scenario.get("generate_kwargs") or {}, "max_new_tokens") or told.output_tokens
+    backend = config.get("backend")
+    backend = backend if isinstance(backend, dict) else {}
+    shapes = find_nested(config, lambda key, value: key == "input_shapes" and isinstance(value, dict)) or {}
+    stated = find_nested(config, lambda key, value: key in ("max_new_tokens", "new_tokens") and isinstance(value, int))
+    output = stated or told.output_tokens
     times = {part: take_latency(where, report, part) for part in PARTS}
     metrics = []
     if times["prefill"] is not None:
@@ -93,7 +94,7 @@ def parse_report(where: str, report: Mapping[str, Any], config: Mapping[str, Any
         stack=STACKS.get(take_text(backend, "name") or ""),
         dtype=take_text(backend, "torch_dtype", "dtype"),
         weight_dtype=None if quantized is None else f"{quantized}-int{bits or 4}" if quantized == "gptq" else quantized,
-        batch_size=whole(take_number(where, shapes, "batch_size")),
+        batch_size=take_count(where, shapes, "batch_size"),
         prompt_tokens=take_number(where, shapes, "sequence_length"),
         output_tokens=output,
     )
@@ -105,14 +106,10 @@ def take_latency(where: str, report: Mapping[str, Any], part: str) -> tuple[floa
     Raises:
         InputError: in an unknown unit.
     """
-    latency = (report.get(part) or {}).get("latency")
+    found = report.get(part)
+    latency = found.get("latency") if isinstance(found, dict) else None
     if not isinstance(latency, dict):
         return None
     if latency.get("unit", "s") != "s":
         raise InputError(f"{where}: {part} latency is in {latency['unit']!r}, not in seconds")
     return need_number(where, latency, "mean"), "mean", take_number(where, latency, "stdev")
-
-
-def whole(number: float | None) -> int | None:
-    """A count."""
-    return None if number is None else int(number)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from calibration.readers.content import Content, read_header, take_number
+from calibration.readers.content import Content, read_header, take_count, take_number
 from calibration.readers.runs import Metric, Run, Told
 from simulator.csvfile import Row, split_csv
 from simulator.inputs.stack_versions import parse_stack
@@ -46,7 +46,7 @@ def parse_point(where: str, cells: Row, told: Told) -> Run:
     if number(where, cells, "dp") not in (None, 1.0):
         return Run(where, TOOL, left_out="data-parallel replicas, which the tidy table has no column for")
     spread = SPREAD.search(cells.get("lengths", ""))
-    concurrency = int(number(where, cells, "concurrency") or 1)
+    concurrency = count(where, cells, "concurrency") or 1
     version = cells.get("stack_version")
     run = Run(
         where,
@@ -59,7 +59,7 @@ def parse_point(where: str, cells: Row, told: Told) -> Run:
         else cells["stack"],
         tp=count(where, cells, "tp"),
         pp=count(where, cells, "pp"),
-        weight_dtype=own_format(cells["model"], cells.get("weight_dtype", "")),
+        weight_dtype=cells.get("weight_dtype") or None,
         batch_size=1,
         prompt_tokens=number(where, cells, "isl"),
         output_tokens=number(where, cells, "osl"),
@@ -69,13 +69,6 @@ def parse_point(where: str, cells: Row, told: Told) -> Run:
         return run
     low, high = float(spread[1]), float(spread[2])
     return replace(run, length_low=low, length_high=high, num_requests=REQUESTS * concurrency)
-
-
-def own_format(model: str, name: str) -> str | None:
-    """A format of weights; of gpt-oss the one that its checkpoint has, whatever four-bit format a table calls it."""
-    if "gpt-oss" in model.lower() and name in ("nvfp4", "fp4", ""):
-        return "mxfp4"
-    return name or None
 
 
 def parse_run(where: str, cells: Row, told: Told) -> Run:
@@ -124,5 +117,4 @@ def number(where: str, cells: Row, name: str) -> float | None:
 
 def count(where: str, cells: Row, name: str) -> int | None:
     """The same, whole."""
-    value = number(where, cells, name)
-    return None if value is None else int(value)
+    return take_count(where, {name: cells.get(name) or None}, name)

@@ -39,6 +39,9 @@ OPTIONS = {
     "output tokens": "-n",
     "batch size": "-b",
 }
+# Formats of checkpoints that are not of 16 bits, by the model that they are of; tables call that of gpt-oss any fp4.
+CHECKPOINTS = {"gpt-oss-20b": "mxfp4", "gpt-oss-120b": "mxfp4", "deepseek-v3": "fp8-block"}
+FOUR_BITS = ("fp4", "nvfp4", "mxfp4")
 WHOLE = ("e2e_s", "throughput_tok_s")  # what the other two metrics add up to
 
 
@@ -112,7 +115,10 @@ def settle_run(run: Run, told: Told, settled: Settled) -> None:
         )
     assert hardware is not None
     assert stack is not None
-    dtype, weight_dtype, kv_dtype = settle_formats(run, told, named_format, hardware, settled)
+    own = CHECKPOINTS.get(model)
+    if own in FOUR_BITS and run.weight_dtype in FOUR_BITS:
+        run = replace(run, weight_dtype=own)
+    dtype, weight_dtype, kv_dtype = settle_formats(run, told, named_format or own, hardware, settled)
     metrics = pick_metrics(run, output_tokens)
     for metric in metrics:
         if not LEAST <= metric.value <= MOST:

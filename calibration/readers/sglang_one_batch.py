@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from calibration.readers.content import Content, has_keys, need_number
+from calibration.readers.content import Content, has_keys, need_count, need_number
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
 
@@ -38,7 +38,7 @@ def recognise(content: Content) -> bool:
 def read(content: Content, told: Told) -> Iterator[Run]:
     """The runs of a file."""
     for where, found in content.objects:
-        sizes = {name: need_number(where, found, name) for name in ("batch_size", "input_len", "output_len")}
+        sizes = {name: need_count(where, found, name) for name in ("batch_size", "input_len", "output_len")}
         yield make_run(where, found, sizes)
     if not content.objects:
         yield from read_printed(content, told)

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from calibration.readers.content import Content, find_nested, has_keys, take_number, take_text
+from calibration.readers.content import Content, find_nested, has_keys, take_count, take_number, take_text
 from calibration.readers.runs import Run, Told
-from calibration.readers.vllm_serve import BANNER, LABELS, parse_result, split_summaries
+from calibration.readers.vllm_serve import BANNER, LABELS, is_sglang, parse_result, split_summaries
 
 TOOL = "sglang bench_serving"
 
@@ -22,7 +22,8 @@ TOOL = "sglang bench_serving"
 def recognise(content: Content) -> bool:
     """A saved result, or a summary that names its backend."""
     if content.objects:
-        return has_keys(content, "total_input_tokens", "total_output_tokens_retokenized")
+        ours = all(is_sglang(found) for _, found in content.objects)
+        return ours and has_keys(content, "total_input_tokens", "total_output_tokens", "output_throughput")
     return BANNER in content.text and "Backend:" in content.text
 
 
@@ -41,8 +42,8 @@ def add_lengths(where: str, found: Mapping[str, Any], run: Run) -> Run:
         run,
         model=run.model or take_text(facts, "model_path"),
         stack=f"sglang-{version}" if version else None,
-        tp=whole(take_number(where, facts, "tp_size")),
-        pp=whole(take_number(where, facts, "pp_size")),
+        tp=take_count(where, facts, "tp_size"),
+        pp=take_count(where, facts, "pp_size"),
         dtype=take_text(facts, "dtype"),
         weight_dtype=take_text(facts, "quantization"),
         kv_dtype=take_text(facts, "kv_cache_dtype"),
@@ -57,8 +58,3 @@ def add_lengths(where: str, found: Mapping[str, Any], run: Run) -> Run:
     if ratio == 1 or None in sizes:
         return run
     return replace(run, prompt_tokens=sizes[0], output_tokens=sizes[1], length_low=ratio, length_high=1.0)
-
-
-def whole(number: float | None) -> int | None:
-    """A count."""
-    return None if number is None else int(number)

@@ -12,7 +12,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from calibration.readers.content import Content, has_keys, need_number, read_labels, take_number, take_text
+from calibration.readers.content import (
+    Content,
+    need_number,
+    need_positive,
+    read_labels,
+    take_count,
+    take_number,
+    take_text,
+)
 from calibration.readers.runs import Metric, Run, Told, list_latencies
 
 TOOL = "trtllm-bench"
@@ -59,7 +67,10 @@ KEYS = {"TPOT": "tpot_s", "TTFT": "ttft_s", "Latency": "e2e_s"}
 
 def recognise(content: Content) -> bool:
     """Either form."""
-    return has_keys(content, "engine", "world_info", "performance") or TITLE in content.text
+    if content.objects:
+        parts = [found.get("performance") for _, found in content.objects]
+        return all(isinstance(part, dict) and "request_throughput_req_s" in part for part in parts)
+    return TITLE in content.text
 
 
 def read(content: Content, told: Told) -> Iterator[Run]:
@@ -94,7 +105,8 @@ def list_percentiles(where: str, report: Mapping[str, Any]) -> dict[tuple[str, s
         ("performance", "request_latency_percentiles_ms", "e2e_s"),
     )
     for section, name, metric in places:
-        part = (report.get(section) or {}).get(name)
+        part = report.get(section)
+        part = part.get(name) if isinstance(part, dict) else None
         for which in ("p50", "p99"):
             value = take_number(where, part, which) if isinstance(part, dict) else None
             if value is not None:
@@ -104,8 +116,8 @@ def list_percentiles(where: str, report: Mapping[str, Any]) -> dict[tuple[str, s
 
 def parse_report(where: str, found: Mapping[str, Any], spread: Mapping[tuple[str, str], float]) -> Run:
     """One run."""
-    per_s = need_number(where, found, "request_throughput_req_s")
-    output_per_s = need_number(where, found, "system_output_throughput_tok_s")
+    per_s = need_positive(where, found, "request_throughput_req_s")
+    output_per_s = need_positive(where, found, "system_output_throughput_tok_s")
     total_per_s = take_number(where, found, "system_total_throughput_tok_s")
     per_device = take_number(where, found, "output_throughput_per_gpu_tok_s")
     output = take_number(where, found, "avg_output_length") or output_per_s / per_s
@@ -116,7 +128,7 @@ def parse_report(where: str, found: Mapping[str, Any], spread: Mapping[tuple[str
     in_flight = take_number(where, found, "avg_num_concurrent_requests") or per_s * latency_s
     lasted = take_number(where, found, "total_latency_ms")
     count = take_number(where, found, "num_requests") or (lasted and per_s * lasted * 1e-3)
-    layout = [take_number(where, found, name) for name in ("tp_size", "pp_size")]
+    layout = [take_count(where, found, name) for name in ("tp_size", "pp_size")]
     if layout[0] is None and per_device and round(output_per_s / per_device) == 1:
         layout = [1, 1]
     version = take_text(found, "version")
@@ -133,8 +145,8 @@ def parse_report(where: str, found: Mapping[str, Any], spread: Mapping[tuple[str
         model=take_text(found, "model"),
         hardware=take_text(found, "machine"),
         stack=f"tensorrt-llm-{version}" if version else None,
-        tp=None if layout[0] is None else int(layout[0]),
-        pp=None if layout[1] is None else int(layout[1]),
+        tp=layout[0],
+        pp=layout[1],
         native_dtype=None,
         dtype=take_text(found, "dtype"),
         weight_dtype=take_text(found, "quantization"),

@@ -12,7 +12,15 @@ import re
 import statistics
 from collections.abc import Iterator
 
-from calibration.readers.content import Content, has_keys, need_number, parse_finite, read_labels
+from calibration.readers.content import (
+    Content,
+    has_keys,
+    need_number,
+    need_positive,
+    parse_finite,
+    read_labels,
+    take_number,
+)
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
 
@@ -56,18 +64,20 @@ def read_throughput(content: Content, told: Told) -> Iterator[Run]:
     """All prompts at once."""
     for where, found in content.objects:
         names = ("num_requests", "total_num_tokens", "requests_per_second")
-        count, total, per_s = (need_number(where, found, name) for name in names)
+        count, total, per_s = (need_positive(where, found, name) for name in names)
         yield make_throughput(where, count, total / count, per_s, told)
     if not content.objects:
         printed = PRINTED_RATES.search(content.text)
         assert printed is not None
         where = str(content.path)
-        per_s, tokens_per_s = (parse_finite(where, "Throughput", printed[place]) for place in (1, 2))
-        outputs = read_labels(content.text).get("Total num output tokens")
-        requests = None
+        rates = {f"rate {place}": printed[place] for place in (1, 2)}
+        per_s, tokens_per_s = (need_positive(where, rates, name) for name in rates)
+        outputs = take_number(where, read_labels(content.text), "Total num output tokens")
+        requests: float | None = None
         if printed[3] is not None:
-            told = told._replace(output_tokens=round(float(printed[3]) / per_s), prompt_tokens=None)
-            requests = round(float(outputs) / (float(printed[3]) / per_s)) if outputs else None
+            output = parse_finite(where, "Throughput", printed[3]) / per_s
+            told = told._replace(output_tokens=round(output), prompt_tokens=None)
+            requests = outputs / output if outputs and output else None
         yield make_throughput(where, requests, tokens_per_s / per_s, per_s, told)
 
 

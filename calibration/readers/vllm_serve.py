@@ -13,7 +13,17 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from calibration.readers.content import Content, has_keys, need_number, read_labels, take_number, take_rate, take_text
+from calibration.readers.content import (
+    Content,
+    has_keys,
+    need_count,
+    need_number,
+    read_labels,
+    take_count,
+    take_number,
+    take_rate,
+    take_text,
+)
 from calibration.readers.runs import Metric, Run, Told, list_latencies
 from simulator.errors import InputError
 
@@ -29,8 +39,13 @@ def recognise(content: Content) -> bool:
     """A saved result, or a summary that is not SGLang's."""
     if content.objects:
         ours = has_keys(content, "total_input_tokens", "total_output_tokens", "output_throughput", "duration")
-        return ours and not any("total_output_tokens_retokenized" in found for _, found in content.objects)
+        return ours and not any(is_sglang(found) for _, found in content.objects)
     return BANNER in content.text and "Backend:" not in content.text
+
+
+def is_sglang(found: Mapping[str, Any]) -> bool:
+    """Whether a result is of SGLang's client, which keeps more of what it was asked."""
+    return any(name in found for name in ("total_output_tokens_retokenized", "random_range_ratio", "server_info"))
 
 
 def read(content: Content, told: Told) -> Iterator[Run]:
@@ -45,11 +60,11 @@ def parse_result(where: str, found: Mapping[str, Any], tool: str, told: Told) ->
     Raises:
         InputError: no request was completed, or it is not said how many were in flight.
     """
-    completed = need_number(where, found, "completed")
+    completed = need_count(where, found, "completed")
     if completed < 1:
         raise InputError(f"{where}: no request was completed")
     totals = [need_number(where, found, name) for name in ("total_input_tokens", "total_output_tokens")]
-    concurrency, rate = take_number(where, found, "max_concurrency"), take_rate(where, found, "request_rate")
+    concurrency, rate = take_count(where, found, "max_concurrency"), take_rate(where, found, "request_rate")
     if concurrency is None and rate is None:
         if "request_rate" in found:
             rate = math.inf  # all requests at once
@@ -74,9 +89,9 @@ def parse_result(where: str, found: Mapping[str, Any], tool: str, told: Told) ->
         batch_size=1,
         prompt_tokens=totals[0] / completed,
         output_tokens=totals[1] / completed,
-        concurrency=None if concurrency is None else int(concurrency),
+        concurrency=concurrency,
         request_rate=rate,
-        num_requests=int(completed),
+        num_requests=completed,
         left_out=DRAFTS if drafted else None,
     )
 
