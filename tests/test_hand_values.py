@@ -411,7 +411,7 @@ def test_a_product_on_a_cpu_packs_its_weights_unless_it_has_few_rows() -> None:
         packing_passes=3, matrix_efficiency=0.5, unpacked_efficiency=0.2, cache_bandwidth_ratio=2
     )._replace(matrix_bandwidth_efficiency=0.5, kernel_latency_cycles=1000)
     device = make_device(is_cpu=True, element_bytes=4)
-    # 1 MB of weights at half the bandwidth, 2 us; 10 MFLOP, 1 us at the peak; 1 MB of activations, 0.5 us; a start, 1 us.
+    # 1 MB of weights at half the bandwidth, 2 us; 10 MFLOP at the peak, 1 us; 1 MB of activations, 0.5 us; a start, 1.
     op = Operator("p", "linear", flops=1e7, weight_bytes=1e6, activation_bytes=1e6, m=16, n=1, k=1)
     assert cpu.time_linear(op, device, f) == us(1 + 0.5 + 3 * 2 + 1 / 0.5)
     assert cpu.time_linear(op._replace(m=15), device, f) == us(1 + 0.5 + 2 + 1 / 0.2)

@@ -29,9 +29,9 @@ NOISE_PARAMETERS = 4
 LEAST_LOG_EARLY = -7.0  # least scale below zero, of that above: a thousandth
 MOST_LOG_LONG = 7.0  # longest exponential, of the shorter
 LEAST_TIME_SHARE = 1e-9  # of the fastest request: what no time may fall below
-# Autocorrelation times that the kept steps must span. With 48 walkers the mean of all draws is then off by some 3% of a
-# standard deviation, and the ends of an interval by some 2% of its width.
-CONVERGED = 20
+# Autocorrelation times that the kept steps must span. With 48 walkers the mean of all draws is then off by some 5% of a
+# standard deviation, and the ends of an interval by some 3% of its width.
+CONVERGED = 10
 MOST_ROUNDS = 3  # of draws, each twice as long as the one before, until they converge
 LEAST_WALKERS = 48
 # Shares of moves: by the difference of two walkers, scaled; by the whole difference, from one mode to the next; along
@@ -48,7 +48,7 @@ class Draws(NamedTuple):
 
     coefficients: Array  # of the design's columns, seconds
     noise: Array  # (draws, 4), see ``unpack_noise``
-    autocorrelation_times: float  # that the kept steps span, of the coordinate with the longest
+    autocorrelation_times: float  # that the kept steps span, of the coefficient with the longest
 
 
 def unpack_noise(noise: Array) -> tuple[Array, Array, Array, Array]:
@@ -97,6 +97,7 @@ def draw(
     kept: int,
     rounds: int = 1,
     membership: Array | None = None,
+    watched: int | None = None,
 ) -> tuple[Array, float]:
     """Draw from a density with emcee.
 
@@ -114,6 +115,7 @@ def draw(
         rounds: at most; each begins where the last one ended, with twice as many steps, until the draws converge.
         membership: which part (rows) depends on which of the first coordinates (columns), one each, as 0 and 1; None:
             all coordinates move together.
+        watched: how many of the first coordinates must converge; None: all.
 
     Returns:
         The draws, two of each autocorrelation time and walker or more, and how many such times the kept steps span.
@@ -139,7 +141,7 @@ def draw(
         state = sampler.run_mcmc(state, kept * 2**number)
         with np.errstate(invalid="ignore"):  # of a walker that has not moved, which forgets nothing
             times = np.nan_to_num(sampler.get_autocorr_time(tol=0), nan=kept * 2**number)
-        longest = float(times.max())
+        longest = float(times[:watched].max())
         if kept * 2**number >= CONVERGED * longest:
             break
     return sampler.get_chain(thin=max(1, int(longest / 2)), flat=True), kept * 2**number / longest
@@ -232,7 +234,7 @@ def draw_posterior(
     start[:, :-1] += start[:, -1:] * centre
     cloud = np.hstack([start, scatter_noise(noise, walkers, generator)])
     alone = bool(np.all((weights == 0) | (weights == 1)))
-    drawn, times = draw(log_parts, cloud, seed, burn_in, kept, rounds, weights if alone else None)
+    drawn, times = draw(log_parts, cloud, seed, burn_in, kept, rounds, weights if alone else None, levels + 1)
     sample = to_parameters(drawn)
     return Draws(sample[:, : levels + 1], sample[:, levels + 1 :], times)
 
