@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-network check bench clean
+.PHONY: help demo test test-network mutants check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,9 @@ demo: $(VENV)/.core ## one prediction beside its measurement, without torch
 
 test: $(VENV)/.dev ## the tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+mutants: $(VENV)/.dev ## changes of the laws that the tests must notice, ten minutes on two cores
+	$(BIN)/python -m benchmarks.mutants
 
 test-network: $(VENV)/.dev ## the tests that install another program, HELM's metric, from a package index
 	$(BIN)/python -m pytest -m network

@@ -60,9 +60,9 @@ def make_factors(**known: float) -> Factors:
     return Factors(**{name: 1.0 if meaning.unit == "1" else 0.0 for name, meaning in FACTORS.items()} | known)
 
 
-def make_machine(tp: int = 1, direct_bytes: int = 0, **known: float) -> Machine:
+def make_machine(tp: int, **known: float) -> Machine:
     """The device among others."""
-    return Machine(make_device(), LINK, LINK / 2, LINK / 4, direct_bytes, tp, 4, make_factors(**known))
+    return Machine(make_device(), LINK, LINK / 2, LINK / 4, 0, tp, 4, make_factors(**known))
 
 
 def us(seconds: Any) -> Any:
@@ -92,8 +92,7 @@ def test_a_product_computes_two_flops_a_multiply_add_and_moves_both_operands_and
     ],
 )
 def test_attention_of_four_queries_over_ten_tokens(window: int | None, scores: int, read: int) -> None:
-    sizes = {"decoding": False, "launches": 1, "activation_bytes": 2, "kv_bytes": 1, "window": window}
-    op = attention(2, 4, 10, 6, 3, 8, **sizes)
+    op = attention(2, 4, 10, 6, 3, 8, decoding=False, launches=1, activation_bytes=2, kv_bytes=1, window=window)
     assert op.flops == 2 * 6 * scores * 2 * (2 * 8)  # sequences, heads; score and weighted sum; multiply and add
     assert op.activation_bytes == 2 * 2 * 4 * 6 * 8 * 2  # queries in and results out
     assert op.kv_bytes == 2 * 2 * (read + 4) * 3 * 8 * 1  # keys and values read, and four tokens' written
@@ -127,7 +126,8 @@ def test_a_pass_has_the_rows_of_all_its_segments_and_logits_where_they_are_wante
 
 def test_micro_batches_fill_a_pipeline_and_wait_for_each_other() -> None:
     def pipe(parts: int) -> RequestPasses:
-        return RequestPasses(*[None] * 6, parts, 4)  # type: ignore[arg-type]
+        nothing: Any = None
+        return RequestPasses(nothing, 1, None, nothing, nothing, 1, parts, 4)
 
     assert (pipe(3).filling, pipe(3).turns) == (1 + 2 / 4, 1)
     assert (pipe(8).filling, pipe(8).turns) == (1 + 7 / 4, 2)
@@ -254,8 +254,7 @@ def test_attention_over_a_prompt_ends_with_a_share_of_its_longest_row_of_blocks(
     device = make_device(peak_flops_per_s=2.048e13)
     known = {"attention_tail_share": 0.5, "attention_operand_passes": 2, "kernel_latency_cycles": 1000}
     # Keys and values of 256 tokens are read, and those of 256 written, which is not the kernel's work.
-    sizes = {"activation_bytes": 1e6, "kv_bytes": 3e6, "m": 256, "n": 256, "k": 128}
-    op = Operator("attention", "prefill_attention", batch=20, **sizes)
+    op = Operator("attention", "prefill_attention", activation_bytes=1e6, kv_bytes=3e6, m=256, n=256, k=128, batch=20)
     streaming = 2 * (1 + 3 / 2)
     assert time_prefill_attention(op, device, make_factors(**known)) == us(
         1 + 20 * 10 * 1.28 / 10 + 0.5 * 4 * 1.28 + streaming
@@ -367,7 +366,7 @@ SERIAL = {"step_host_s": 1e-4, "sequence_host_s": 1e-6, "prompt_token_host_s": 1
 
 
 def test_the_device_runs_layers_one_after_the_other_and_the_host_adds_its_time_for_each_sequence() -> None:
-    machine = make_machine(tp=2, low_latency_link_efficiency=0.1, **SERIAL)
+    machine = make_machine(2, low_latency_link_efficiency=0.1, **SERIAL)
     found = time_pass(make_pass(HostWork(False, 2, 8, 500, False)), machine)
     # 10 kB at a tenth of the link are 1 us; a ring would take 0.1 and 3 x 0.01.
     assert found.device_s == us(2 + 2 * (1 + 0.13) + 2 * 4)
@@ -379,12 +378,12 @@ def test_the_device_runs_layers_one_after_the_other_and_the_host_adds_its_time_f
 
 def test_an_eager_host_issues_every_kernel_of_the_layers() -> None:
     work = make_pass(HostWork(True, 2, 8, 0, True))
-    found = time_pass(work, make_machine(tp=2, parallel_overlap=1, **KNOWN))
+    found = time_pass(work, make_machine(2, parallel_overlap=1, **KNOWN))
     # On the device 2 + 2 x (1 + 0.1) + 2 x 4 us, the all-reduce at the whole link.
     # Two layers: 1 + 2 us of their own, three launches and four of the mixing at 0.5 us, a collective of 3 us.
     assert found.host_s == us(2 * (1 + 2 + 3 * 0.5 + 3 + 4 * 0.5))
     assert found.seconds == us(19 + 12.2 + 3)  # where host and device wait for each other all the time, the sum
-    sharper = time_pass(work, make_machine(tp=2, parallel_overlap=2, **KNOWN))
+    sharper = time_pass(work, make_machine(2, parallel_overlap=2, **KNOWN))
     assert sharper.seconds == us((19**2 + 12.2**2) ** 0.5 + 3)
 
 
@@ -393,7 +392,7 @@ def test_on_one_device_host_and_device_hardly_wait_for_each_other() -> None:
     host = HostWork(True, 2, 8, 0, False)
     layer = Operator("kernel", "elementwise", activation_bytes=4e6)
     work = Pass(LinearPart([], [(2, [layer])], [], [], host), [])
-    assert time_pass(work, make_machine(launch_s=1e-6, layer_host_s=3e-6)).seconds == us(8 * 2 ** (1 / 12))
+    assert time_pass(work, make_machine(1, launch_s=1e-6, layer_host_s=3e-6)).seconds == us(8 * 2 ** (1 / 12))
 
 
 def test_idle_pipeline_stages_draw_idle_power() -> None:
