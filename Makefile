@@ -37,9 +37,9 @@ check: $(VENV)/.dev ## ruff, the floors of the house, mypy
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev ## the benchmarks of Roofcast itself, half an hour
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.sweep
-	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python -m benchmarks.calibration
 	$(BIN)/python -m benchmarks.denoise
 
 clean: ## remove .venv, caches and build outputs
