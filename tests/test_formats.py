@@ -87,7 +87,7 @@ def test_all_types_of_gguf_are_formats() -> None:
 def test_a_file_of_llama_3_8b_has_the_size_that_llama_cpp_states(name: str) -> None:
     model = load_model("llama-3.1-8b")
     d = Deployment(weight_dtype=name)
-    weights = measure_footprint(model.architecture, d, WHOLE, 1, 1, 1).weights_bytes
+    weights = measure_footprint(model.architecture, d, IDEAL, 1, 1, 1).weights_bytes
     assert weights == pytest.approx(FILES_GIB[name] * 2**30, rel=0.005)
 
 
@@ -245,7 +245,7 @@ def test_a_head_with_wide_weights_computes_wide(dtype: str, quantizes_head: bool
     assert head.operator.flops / head.seconds == pytest.approx(1978.9e12 if quantizes_head else 989.4e12)
 
 
-@given(any_model, st.sampled_from(["int8", "awq", "q4_k_s"]), st.integers(1, 99))
+@given(any_model, st.sampled_from(["int8", "awq", "nf4"]), st.integers(1, 99))
 def test_only_a_stack_that_narrows_the_head_narrows_the_head(a: Any, name: str, m: int) -> None:
     for stack, size in ((IDEAL, 2), (WHOLE, element_bytes(name))):
         step = build_pass(a, Deployment(weight_dtype=name), stack, decode_batch(m, 1))
@@ -267,13 +267,16 @@ def test_a_cache_of_one_byte_is_half_as_large(a: Any, kv_dtype: str, p: int, bat
 
 @given(st.sampled_from(sorted(FAMILIES)), st.integers(0, len(ORDER) - 2), st.sampled_from([1, 16]), st.booleans())
 def test_narrower_weights_never_make_a_bound_slower(name: str, i: int, batch: int, head: bool) -> None:
+    """Of formats that leave the head alike: a type of GGUF file has the head in it on any stack."""
+    order = ORDER if head else [one for one in ORDER if one not in gguf_types.FILES]
+    i %= len(order) - 1
     question: dict[str, Any] = {
         "hardware": H100,
         "calibration": "none",
         "stack": WHOLE if head else IDEAL,
         "batch_size": batch,
     }
-    wide, narrow = (predict(FAMILIES[name], **question, weight_dtype=w) for w in ORDER[i : i + 2])
+    wide, narrow = (predict(FAMILIES[name], **question, weight_dtype=w) for w in order[i : i + 2])
     assert all(n <= w for n, w in zip(times(narrow), times(wide), strict=True))
     assert narrow.request.decode_s < wide.request.decode_s or not head
     assert narrow.weights_bytes <= wide.weights_bytes

@@ -121,23 +121,29 @@ def list_head_operators(layer: Layer, d: Deployment, stack: Stack, batch: Batch)
     rows = batch.rows if stack.logits == "all" else batch.logits
     vocabulary = padded_vocabulary(a, d, stack)
     size = {"weight_bytes": head_weight_bytes(d, stack), "activation_bytes": d.activation_bytes}
-    if stack.quantizes_head:
+    narrow = narrows_head(d, stack)
+    if narrow:
         size["input_bytes"] = d.input_bytes
     operators = []
     if a.embedding_size is not None:
         operators.append(linear("head projection", rows, a.embedding_width, a.hidden_size, **size))
     sharers = d.tp if stack.shards_head else 1
     operators.append(linear("lm head", rows, vocabulary / sharers, a.embedding_width, **size))
-    operators = [operator._replace(wide=not stack.quantizes_head) for operator in operators]
+    operators = [operator._replace(wide=not narrow) for operator in operators]
     if d.tp != 1 and stack.gathers_logits:
         message = rows * vocabulary * d.activation_bytes
         operators.append(Operator("logits all-gather", "all_gather", message_bytes=message))
     return operators + list_memory_kernels(stack.head_kernels, layer, d, stack, rows)
 
 
+def narrows_head(d: Deployment, stack: Stack) -> bool:
+    """Whether token table and head are in the weights' format: where the stack or the file has them so."""
+    return stack.quantizes_head or d.stores_file
+
+
 def head_weight_bytes(d: Deployment, stack: Stack) -> Number:
     """Bytes of one number of the token table and the head, which most stacks leave as wide as activations."""
-    return d.weight_bytes if stack.quantizes_head else maximum(d.weight_bytes, d.activation_bytes)
+    return d.weight_bytes if narrows_head(d, stack) else maximum(d.weight_bytes, d.activation_bytes)
 
 
 def list_all(work: Pass) -> list[tuple[Number, Operator]]:

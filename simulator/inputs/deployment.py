@@ -10,6 +10,7 @@ from simulator.errors import InputError
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture, LayerGroup, specialise
 from simulator.inputs.formats import CACHE_SIZES, FORMATS, SIZES, WIDE, find_format
+from simulator.inputs.gguf_types import FILES
 from simulator.inputs.hardware import Hardware
 
 
@@ -84,6 +85,11 @@ class Deployment:
     def weight_bytes(self) -> Any:
         """Bytes of one weight of a layer."""
         return SIZES[self.weight_dtype or self.dtype]
+
+    @property
+    def stores_file(self) -> bool:
+        """Whether weights are in a type of GGUF file, whose bits a weight hold for all its tensors, the head too."""
+        return (self.weight_dtype or self.dtype) in FILES
 
     @property
     def kv_bytes(self) -> Any:
