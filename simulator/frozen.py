@@ -35,6 +35,7 @@ def make_frozen(cls: type[T], eq: bool) -> type[T]:
     made._field_names = tuple(names)
     made._field_keys = dict.fromkeys(names).keys()
     made._field_defaults = {each.name: each.default for each in fields(made) if each.default is not MISSING}
+    made._field_factories = {each.name: each.default_factory for each in fields(made) if callable(each.default_factory)}
     made._field_values = attrgetter(*names)
     made._field_check = getattr(made, "__post_init__", None)
     for method in (__init__, __repr__, __setattr__, __delattr__, *((__eq__, __hash__) if eq else ())):
@@ -47,6 +48,8 @@ def __init__(self: Any, *values: Any, **named: Any) -> None:
     kind = type(self)
     names, own = kind._field_names, self.__dict__
     own.update(kind._field_defaults)
+    for name, make in kind._field_factories.items():
+        own[name] = make()
     own.update(zip(names, values, strict=False))
     if named:
         own.update(named)
@@ -63,10 +66,11 @@ def refuse_call(kind: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Ty
     """The error for a call with other values than the fields."""
     names = kind._field_names
     placed, given = names[: len(values)], {*names[: len(values)], *named}
+    self_filled = {*kind._field_defaults, *kind._field_factories}
     problems = {
         "has no field for": [*map(repr, values[len(names) :]), *(name for name in named if name not in names)],
         "is given twice": [name for name in placed if name in named],
-        "needs": [name for name in names if name not in given and name not in kind._field_defaults],
+        "needs": [name for name in names if name not in given and name not in self_filled],
     }
     said = [f"{what} {', '.join(each)}" for what, each in problems.items() if each]
     return TypeError(f"{kind.__name__} {'; '.join(said)}")

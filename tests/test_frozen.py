@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, asdict, dataclass, fields, replace
+from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -94,3 +94,16 @@ def test_without_eq_an_object_is_equal_to_itself_alone() -> None:
     assert one == one
     assert one != other
     assert len({one, other}) == 2
+
+
+def test_a_default_that_is_made_is_made_anew() -> None:
+    @frozen_dataclass
+    class Notes:
+        of: str
+        lines: list[str] = field(default_factory=list)
+
+    one, other = Notes("a"), Notes("a")
+    assert one == other == Notes("a", [])
+    assert one.lines is not other.lines
+    with pytest.raises(TypeError, match="^Notes needs of$"):
+        Notes()  # type: ignore[call-arg]
