@@ -105,5 +105,5 @@ def test_a_default_that_is_made_is_made_anew() -> None:
     one, other = Notes("a"), Notes("a")
     assert one == other == Notes("a", [])
     assert one.lines is not other.lines
-    with pytest.raises(TypeError, match="^Notes needs of$"):
+    with pytest.raises(TypeError, match=r"^Notes needs of$"):
         Notes()  # type: ignore[call-arg]
