@@ -44,10 +44,9 @@ def fit(
     TABLE is a tidy table, the result of a benchmark tool, or a folder of its results.
 
     \b
-    Examples:
+    Example:
       roofcast calibrate fit calibration/tables/narayanan-2023-a100-30-rows.csv \\
         --hardware a100-sxm-80gb --stack megatron-lm-2022 --out profile.yaml
-      roofcast calibrate fit llama-bench.json --out profile.yaml
     """
     from calibration.fit.from_table import run_fit
 
