@@ -24,7 +24,7 @@ from calibration.readers.runs import Told
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.report.output import format_table
-from simulator.timing.uncertainty import NORMAL_90
+from simulator.timing.intervals import NORMAL_90
 
 MOST_ROWS = 8  # that one profile is fitted to, and at most half of what there is
 # Models that a stack is calibrated with, where not all: two of the others, of 70 billion parameters, differ by 33%.

@@ -22,8 +22,8 @@ from calibration.readers.runs import Told
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.report.output import format_table
-from simulator.timing.efficiency import Profile, find_profile
-from simulator.timing.uncertainty import NORMAL_90, TRANSFER_STANDARD_ERROR
+from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
+from simulator.timing.profile import Profile, find_profile
 
 
 def list_pairs(rows: list[Measurement]) -> list[tuple[Profile, str]]:

@@ -25,10 +25,11 @@ from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.utilisation import find_mbu, find_mfu
 from simulator.numbers import Number
 from simulator.timing.device import describe_device
-from simulator.timing.efficiency import Factors, Profile, find_profile, load_profile
+from simulator.timing.factors import Factors
+from simulator.timing.intervals import Intervals, find_intervals, list_used_factors
 from simulator.timing.passes import Machine, find_bound
+from simulator.timing.profile import Knowledge, Profile, complete, find_profile, load_profile
 from simulator.timing.request import RequestTime, Times, combine_times, find_throughput, time_request
-from simulator.timing.uncertainty import Intervals, find_intervals
 
 DEFAULT_STACK = "ideal"
 TIME_FIELDS = ("ttft_s", "tpot_s", "e2e_s")
@@ -76,6 +77,11 @@ class Question:
         """The forward passes of the request."""
         return build_request(self.work)
 
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """What is known of all factors here; None for a bound."""
+        return None if self.profile is None else complete(self.profile, self.machine.device.kind, self.work.stack)
+
     def times(self, factors: Factors | None) -> RequestTime:
         """Time the request with other factors than the profile's."""
         return time_request(self.passes, self.machine._replace(factors=factors))
@@ -122,15 +128,16 @@ class Prediction:
     @cached_property
     def intervals(self) -> Intervals | None:
         """90% intervals of the three times; None for a bound."""
-        profile = self.question.profile
-        if profile is None:
+        knowledge = self.question.knowledge
+        if knowledge is None:
             return None
         workload = self.question.work.workload
 
         def law(factors: Factors) -> Times:
             return combine_times(self.question.times(factors), workload)
 
-        return find_intervals(profile, law, np.ndim(self.e2e_s), self.basis == "transfer")
+        used = list_used_factors(self.question.passes, self.question.machine)
+        return find_intervals(knowledge, used, law, np.ndim(self.e2e_s), self.basis == "transfer")
 
     @property
     def output_tokens_per_s(self) -> Number:
@@ -317,33 +324,8 @@ def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, p
     Raises:
         InputError: the data sheet lacks a peak for the data type, or a link that the layout needs.
     """
-    d = deployment
-    return Machine(
-        describe_device(hardware, deployment, stack),
-        find_bandwidth(hardware, d.tp),
-        find_bandwidth(hardware, d.ep if d.expert_replicas > 1 else 1),
-        find_bandwidth(hardware, d.tp * d.pp if d.pp > 1 else 1),
-        find_direct_bytes(hardware, stack, d.tp),
-        d.tp,
-        d.ep,
-        None if profile is None else profile.values,
-    )
-
-
-def find_direct_bytes(hardware: Hardware, stack: Stack, devices: int) -> int:
-    """Largest all-reduce that reads the peers' memory, bytes; none does past one node."""
-    node = None if hardware.links is None else hardware.links.node
-    within = node is not None and devices <= (node.max_devices or devices)
-    return int(stack.direct_reduce_bytes or 0) if within else 0
-
-
-def find_bandwidth(hardware: Hardware, devices: int) -> float:
-    """Bytes per second and direction that link a group of devices; no limit for a single one.
-
-    Raises:
-        InputError: the data sheet lacks the link.
-    """
-    return hardware.find_link(devices).bandwidth_each_way if devices > 1 else float("inf")
+    device = describe_device(hardware, deployment, stack)
+    return Machine(device, None if profile is None else complete(profile, device.kind, stack).factors)
 
 
 def choose_profile(hardware: str, stack: str | None, calibration: str | None) -> str | Profile | None:

@@ -24,7 +24,7 @@ from simulator.inputs.library import load_model
 from simulator.inputs.workload import Workload
 from simulator.metrics.rates import find_price
 from simulator.prediction import FIELDS, TIME_FIELDS
-from simulator.timing.uncertainty import NORMAL_90, TRANSFER_STANDARD_ERROR
+from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
 
 A100 = ("-H", "a100-sxm-80gb")
 SMALL = ("compare", "-m", "gptj-6b", *A100, "-n", "16")

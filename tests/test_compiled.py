@@ -15,7 +15,7 @@ from simulator.metrics import rates
 from simulator.specfile import build, compiled, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 from simulator.studies import names
-from simulator.timing.efficiency import read_profile
+from simulator.timing.profile import read_profile
 from simulator.units import Seconds
 
 Read = Callable[[Path], Any]

@@ -18,7 +18,6 @@ from click.testing import CliRunner
 import simulator
 from cli import app
 from simulator.costs.formulas import SYMBOLS
-from simulator.timing.efficiency import FACTORS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

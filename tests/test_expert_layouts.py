@@ -19,8 +19,9 @@ from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.timing.device import describe_device
-from simulator.timing.efficiency import FACTORS, Factors
-from simulator.timing.matrix import time_grouped, time_linear
+from simulator.timing.factors import Factors
+from simulator.timing.kinds.grouped import time_grouped
+from simulator.timing.kinds.linear import time_linear
 
 IDEAL = load_stack("ideal")
 H100 = "h100-sxm-80gb"

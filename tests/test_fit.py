@@ -21,7 +21,8 @@ from calibration.fit.validate import validate_profile
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement, read_table
-from simulator.timing.efficiency import FACTORS, Factors, Profile, as_log_array, load_profile
+from simulator.timing.factors import Factors, as_log_array
+from simulator.timing.profile import Profile, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "calibration" / "tables" / "narayanan-2023-a100-30-rows.csv"

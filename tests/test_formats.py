@@ -308,7 +308,7 @@ def test_unpacking_weights_in_memory_costs_prompts_more_than_wide_weights_and_fe
     p: int, weight_dtype: str
 ) -> None:
     above = 32
-    stack = replace(WHOLE, widens_weights_above=above)
+    stack = replace(WHOLE, dequantizes_above=above)
     question: dict[str, Any] = {"hardware": A100, "calibration": PROFILE, "prompt_tokens": p, "output_tokens": 4}
     wide = predict(LLAMA, stack=WHOLE, **question)
     straight, unpacked = (predict(LLAMA, stack=s, weight_dtype=weight_dtype, **question) for s in (WHOLE, stack))

@@ -21,7 +21,7 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_model, load_stack
 from simulator.inputs.ranges import parse_counts
 from simulator.inputs.what_if import change_architecture, change_hardware, read_scalar
-from simulator.timing.efficiency import list_settings, load_profile
+from simulator.timing.profile import list_settings, load_profile
 
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
 SHELVES: dict[str, tuple[Path, Callable[[Any], Any]]] = {

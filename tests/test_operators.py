@@ -30,7 +30,7 @@ from simulator.inputs.operator_text import (
     parse_operator,
 )
 from simulator.prediction import describe_machine
-from simulator.timing.efficiency import Factors
+from simulator.timing.factors import Factors
 from simulator.timing.passes import time_operator
 
 A100 = load_hardware("a100-sxm-80gb")

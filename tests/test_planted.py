@@ -20,7 +20,8 @@ from calibration.fit.validate import validate_profile
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.operator_text import DECODE, PREFILL, format_operator
-from simulator.timing.efficiency import FACTORS, Discrepancy, Factors, as_log_array
+from simulator.timing.factors import Factors, as_log_array
+from simulator.timing.profile import Discrepancy
 
 DEVICE = load_hardware("a100-sxm-80gb")
 STACK = load_stack("tensorrt-llm-1.0")

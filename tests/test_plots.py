@@ -30,7 +30,7 @@ from simulator.metrics.rates import find_price
 from simulator.prediction import Prediction
 from simulator.report.plots import latency, pareto, roofline, tornado, waterfall
 from simulator.report.plots.text import draw_bar
-from simulator.timing.efficiency import load_profile
+from simulator.timing.profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"

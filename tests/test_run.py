@@ -22,7 +22,8 @@ from cli import app
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import HELD_OUT, read_table
-from simulator.timing.efficiency import Factors, load_profile
+from simulator.timing.factors import Factors
+from simulator.timing.profile import load_profile
 
 RECORDED = Path(__file__).resolve().parents[1] / "calibration" / "recorded" / "xeon-2-threads.yaml"
 MACHINE = RECORDED.with_suffix(".hardware.yaml")

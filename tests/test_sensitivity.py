@@ -26,7 +26,6 @@ from simulator.inputs.library import PROFILE_FOLDER, load_hardware
 from simulator.metrics.rates import Price, find_price
 from simulator.prediction import Question, answer, describe_machine
 from simulator.report.sensitivity import SCHEMA, list_influences
-from simulator.timing.efficiency import FACTORS
 
 STEP = 1e-6  # of a logarithm
 PROFILES = ["none", "none", *sorted(path.stem for path in PROFILE_FOLDER.glob("*.yaml"))]

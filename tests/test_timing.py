@@ -15,14 +15,15 @@ from simulator.costs.passes import build_pass, list_mixing
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_hardware, load_model, load_stack
-from simulator.timing.attention import time_decode_attention
-from simulator.timing.collectives import bound_collective, time_collective
 from simulator.timing.device import Device, describe_device
-from simulator.timing.efficiency import FACTORS, Factors, load_profile
-from simulator.timing.kernels import is_compute_bound
-from simulator.timing.matrix import MISALIGNED_TILES, time_linear, time_menu
+from simulator.timing.factors import Factors
+from simulator.timing.kinds.collectives import bound_collective, time_collective
+from simulator.timing.kinds.decode_attention import time_decode_attention
+from simulator.timing.kinds.linear import MISALIGNED_TILES, time_linear
+from simulator.timing.kinds.memory import time_stream
+from simulator.timing.kinds.tiles import time_menu
 from simulator.timing.passes import time_pass
-from simulator.timing.stream import time_stream
+from simulator.timing.profile import load_profile
 
 A100 = load_hardware("a100-sxm-80gb")
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"

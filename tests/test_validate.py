@@ -17,7 +17,7 @@ from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import METRICS, Measurement, read_table, write_table
 from simulator.prediction import predict
 from simulator.report.prediction import describe_basis
-from simulator.timing.efficiency import load_profile
+from simulator.timing.profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS = ROOT / "calibration" / "tables" / "narayanan-2023-a100-checks.csv"

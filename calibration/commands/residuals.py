@@ -41,7 +41,7 @@ def residuals(
     check_place(picture, terminal)
     from calibration.fit import residual_plot as drawn
     from calibration.fit.checks import run_validation
-    from simulator.timing.efficiency import load_profile
+    from simulator.timing.profile import load_profile
 
     validation = run_validation(table, source, calibration, transfer, False, warn)
     found = drawn.find_residuals(validation, load_profile(calibration), table.name)

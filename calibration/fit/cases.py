@@ -19,10 +19,11 @@ from simulator.inputs.operator_text import KINDS, is_library_reduce, name_kind, 
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
 from simulator.prediction import Question, answer, describe_machine, resolve
-from simulator.timing.efficiency import Factors, Profile, perturb_factors
+from simulator.timing.factors import Factors, perturb_factors
+from simulator.timing.intervals import find_width
 from simulator.timing.passes import Machine, time_operator
+from simulator.timing.profile import Knowledge, Profile, complete
 from simulator.timing.request import Times, combine_times, find_throughput
-from simulator.timing.uncertainty import find_width
 
 Array = NDArray[np.float64]
 NO_PROFILE = "a bound has no interval; give a profile"
@@ -36,8 +37,11 @@ class Case(Protocol):
         """Places of the rows in the table."""
         ...
 
-    def predict(self, factors: Factors) -> Array:
-        """Predicted value of each row for a set of factors; leading axes of the factors stay in front."""
+    def predict(self, factors: Factors | None) -> Array:
+        """Predicted value of each row for a set of factors; leading axes of the factors stay in front.
+
+        No factors: those that are known where the row was measured, or else the bound.
+        """
         ...
 
     def find_ends(self) -> tuple[Array, Array]:
@@ -56,9 +60,11 @@ class RequestCase(NamedTuple):
     metrics: list[str]
     question: Question
 
-    def predict(self, factors: Factors) -> Array:
+    def predict(self, factors: Factors | None) -> Array:
         """Predicted value of each row."""
-        times = combine_times(self.question.times(factors), self.question.work.workload)
+        times = combine_times(
+            self.question.times(factors or self.question.machine.factors), self.question.work.workload
+        )
         return self.pick_metrics(times)
 
     def find_ends(self) -> tuple[Array, Array]:
@@ -90,25 +96,27 @@ class OperatorCase(NamedTuple):
     kind: str
     operator: Operator
     machine: Machine
-    profile: Profile | None
+    knowledge: Knowledge | None
     transfer: bool
 
     def predict(self, factors: Factors | None) -> Array:
-        """Seconds of each operator; with no factors, the least that the data sheet allows."""
+        """Seconds of each operator."""
+        factors = factors or self.machine.factors
         if self.kind != "host":
             return np.asarray(time_operator(self.operator, self.machine._replace(factors=factors)))
         issuing = self.operator.launches * (factors.launch_s if factors else 0.0)
-        if self.machine.device.is_cpu:  # where who issues a kernel also runs it
+        if self.machine.device.kind == "cpu":  # where who issues a kernel also runs it
             issuing = issuing + time_operator(self.operator, self.machine._replace(factors=factors))
         return np.asarray(issuing)
 
     def find_ends(self) -> tuple[Array, Array]:
         """Ends of the 90% interval of each row."""
-        if self.profile is None:
+        if self.knowledge is None:
             raise InputError(NO_PROFILE)
-        values = self.predict(perturb_factors(self.profile.values, 1))
-        scatter = (self.profile.discrepancy.operators or {}).get(self.kind, 0.0)
-        width = find_width(self.profile, values, scatter, self.transfer)
+        names = list(self.knowledge.factors.names)
+        values = self.predict(perturb_factors(self.knowledge.factors, names, 1))
+        scatter = (self.knowledge.profile.discrepancy.operators or {}).get(self.kind, 0.0)
+        width = find_width(self.knowledge.log_covariance(names), values, scatter, self.transfer)
         return values[0] / width, values[0] * width
 
 
@@ -185,7 +193,7 @@ def build_operator_case(
         device = hardware or load_hardware(first.hardware)
         software = stack or load_stack(first.stack if profile is None else profile.stack)
         deployment = Deployment(first.tp, first.pp, dtype=first.activation_dtype)
-        machine = describe_machine(device, software, deployment, None)
+        machine = describe_machine(device, software, deployment, profile)
     except InputError as error:
         raise InputError(f"rows of {kind} on {first.hardware}: {error}") from None
     if {first.weight_dtype, first.kv_dtype} != {first.activation_dtype}:
@@ -193,10 +201,12 @@ def build_operator_case(
     if kind == "all_reduce" and first.tp == 1:
         raise InputError(f"rows of {kind} on {first.hardware}: an all-reduce needs tp of at least 2")
     if is_library_reduce(first.operator):
-        machine = machine._replace(direct_reduce_bytes=0)
+        links = machine.device.links._replace(direct_reduce_bytes=0)
+        machine = machine._replace(device=machine.device._replace(links=links))
     operator = build_operator(kind, sizes, deployment.activation_bytes, software)
     transfer = profile is not None and (profile.hardware, profile.stack) != (device.id, software.id)
-    return OperatorCase(indices, kind, operator, machine, profile, transfer)
+    knowledge = None if profile is None else complete(profile, machine.device.kind, software)
+    return OperatorCase(indices, kind, operator, machine, knowledge, transfer)
 
 
 def scatter(cases: Sequence[Case], values: Iterable[Array]) -> Array:
@@ -205,8 +215,8 @@ def scatter(cases: Sequence[Case], values: Iterable[Array]) -> Array:
     return np.concatenate(list(values), axis=-1)[..., order]
 
 
-def predict_rows(cases: Sequence[Case], factors: Factors) -> Array:
-    """Predicted values in the order of the table, along the last axis."""
+def predict_rows(cases: Sequence[Case], factors: Factors | None = None) -> Array:
+    """Predicted values in the order of the table, along the last axis; see ``Case.predict``."""
     return scatter(cases, (case.predict(factors) for case in cases))
 
 

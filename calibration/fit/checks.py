@@ -15,7 +15,7 @@ from simulator.errors import CheckFailed, InputError
 from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file, load_hardware, load_stack
 from simulator.inputs.measurements import read_table
 from simulator.report.output import OutputForm
-from simulator.timing.efficiency import Profile, load_profile
+from simulator.timing.profile import Profile, load_profile
 
 TABLE_FOLDER = Path(__file__).parents[1] / "tables"
 

@@ -13,7 +13,7 @@ from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.stack import Stack
-from simulator.timing.efficiency import SCHEMA, Profile
+from simulator.timing.profile import SCHEMA, Profile
 
 
 def leave_one_model_out(rows: list[Measurement], fitted: Selection, hardware: Hardware, stack: Stack) -> Validation:

@@ -9,13 +9,14 @@ import numpy as np
 
 from calibration.fit.cases import build_cases, find_impossible, predict_rows
 from calibration.fit.least_squares import find_sigma
-from calibration.fit.priors import choose_priors
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import HELD_OUT, Measurement
 from simulator.inputs.stack import Stack
-from simulator.timing.efficiency import Factors, find_log_slopes, perturb_factors
+from simulator.timing.device import classify
+from simulator.timing.factors import find_log_slopes, perturb_factors
+from simulator.timing.priors import as_factors, choose_priors
 
 CONFLICT = 3.0  # ratio of two measurements of one thing from which they are reported
 NAMED = 3  # conflicts that are named
@@ -86,9 +87,9 @@ def choose_requests(rows: list[Measurement], most: int, hardware: Hardware, stac
     """
     if most >= len(rows):
         return rows
-    priors = choose_priors(hardware, stack)
-    typical = Factors(**{name: prior.value for name, prior in priors.items()})
-    values = predict_rows(build_cases(rows, "none", hardware, stack), perturb_factors(typical, 1))
+    priors = choose_priors(classify(hardware), stack)
+    typical = as_factors(priors)
+    values = predict_rows(build_cases(rows, "none", hardware, stack), perturb_factors(typical, list(priors), 1))
     slopes = find_log_slopes(values)
     covariance = np.diag([prior.spread**2 for prior in priors.values()])
     noise = find_sigma(rows, hardware) ** 2

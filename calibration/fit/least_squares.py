@@ -1,7 +1,7 @@
 """Least squares: the factors of a profile from a table of measurements.
 
 Minimises over the logarithms of the factors the sum of robust relative residuals (soft L1) and of squared deviations
-from the priors, each in units of its standard deviation, within the bounds of ``FACTORS``.
+from the priors, each in units of its standard deviation, within the bounds of ``list_factors``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from calibration.fit.cases import Array, Case, build_cases, predict_rows
-from calibration.fit.priors import Prior, choose_priors
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.measurements import OWN_SOURCE, Measurement
 from simulator.inputs.stack import Stack
-from simulator.timing.efficiency import FACTORS, Discrepancy, Factors, as_log_array, find_log_slopes, perturb_factors
-from simulator.timing.uncertainty import NORMAL_90
+from simulator.timing.device import classify
+from simulator.timing.factors import Factors, Prior, as_log_array, find_log_slopes, perturb_factors
+from simulator.timing.intervals import NORMAL_90
+from simulator.timing.priors import choose_priors, list_factors
+from simulator.timing.profile import Discrepancy
 
 LAW_SCATTER = 0.025  # relative scatter of the law about a measured request, one standard deviation
 OPERATOR_SCATTER = 0.06  # the same of a single operator
@@ -38,13 +40,14 @@ MOST_EVALUATIONS = 400
 TOLERANCE = 1e-6  # relative change of cost and factors at which a fit is done: far inside their standard errors
 AT_BOUND = 0.01  # log distance within which a factor sits at its bound
 HIGH_CORRELATION = 0.95
+LEAST_INFORMATION = 0.05  # share of a prior's variance that rows must take away for a profile to hold the factor
 
 
 @dataclass(frozen=True)
 class Fit:
     """Fitted factors with their covariance, and how well they hold.
 
-    ``log_covariance`` is of the logarithms, in the order of ``Factors``. ``predicted`` is in the order of ``rows``.
+    ``log_covariance`` is of the logarithms, in the order of ``list_factors``; ``predicted`` in the order of ``rows``.
     """
 
     rows: list[Measurement]
@@ -66,6 +69,13 @@ class Fit:
         return np.sqrt(np.diag(self.log_covariance))
 
     @property
+    def informed(self) -> list[str]:
+        """Names of the factors that the rows said something about: they took some of the prior's variance away."""
+        spreads = np.array([prior.spread for prior in self.priors.values()])
+        taken = 1 - (self.standard_errors / spreads) ** 2
+        return [name for name, share in zip(self.factors.names, taken, strict=True) if share > LEAST_INFORMATION]
+
+    @property
     def correlation(self) -> Array:
         """Correlation matrix of the factors."""
         return np.asarray(self.log_covariance / np.outer(self.standard_errors, self.standard_errors))
@@ -75,16 +85,15 @@ class Fit:
         logs = as_log_array(self.factors)
         lows, highs = log_bounds()
         at_end = (logs - lows < AT_BOUND) | (highs - logs < AT_BOUND)
-        return [name for name, hit in zip(Factors._fields, at_end, strict=True) if hit]
+        return [name for name, hit in zip(self.factors.names, at_end, strict=True) if hit]
 
     def high_correlations(self) -> list[tuple[str, str, float]]:
         """Pairs of factors that the data can hardly tell apart."""
-        return list_high_correlations(self.correlation)
+        return list_high_correlations(list(self.factors.names), self.correlation)
 
 
-def list_high_correlations(correlation: Array) -> list[tuple[str, str, float]]:
-    """Pairs of factors whose correlation is close to one, from a matrix in the order of ``Factors``."""
-    names = Factors._fields
+def list_high_correlations(names: list[str], correlation: Array) -> list[tuple[str, str, float]]:
+    """Pairs of factors whose correlation is close to one, from a matrix in the order of their names."""
     return [
         (names[i], names[j], float(correlation[i, j]))
         for i in range(len(names))
@@ -102,7 +111,7 @@ def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fi
     if not rows:
         raise InputError("no rows to fit")
     cases = build_cases(rows, "none", hardware, stack)
-    priors = choose_priors(hardware, stack)
+    priors = choose_priors(classify(hardware), stack)
     sigma = find_sigma(rows, hardware)
     factors, covariance = solve(cases, rows, priors, sigma)
     predicted = predict_rows(cases, factors)
@@ -125,7 +134,7 @@ def solve(cases: list[Case], rows: list[Measurement], priors: dict[str, Prior], 
         return np.concatenate([np.log(predicted / measured) / sigma, (logs - prior) / spread])
 
     def derivatives(logs: Array) -> Array:
-        slopes = find_log_slopes(predict_rows(cases, perturb_factors(as_factors(logs), 1)))
+        slopes = find_log_slopes(predict_rows(cases, perturb_factors(as_factors(logs), list(priors), 1)))
         return np.concatenate([slopes.T / sigma[:, np.newaxis], np.diag(1 / spread)])
 
     lows, highs = log_bounds()
@@ -177,7 +186,7 @@ def robust_loss(squares: Array, data_rows: int) -> Array:
 
 def find_freedom(cases: list[Case], factors: Factors, covariance: Array, sigma: Array) -> Array:
     """Share of each row's scatter that shows in its residual: one minus the row's leverage on the fit."""
-    slopes = find_log_slopes(predict_rows(cases, perturb_factors(factors, 1)))
+    slopes = find_log_slopes(predict_rows(cases, perturb_factors(factors, list(factors.names), 1)))
     leverage = np.einsum("ir,ij,jr->r", slopes, covariance, slopes) / sigma**2
     return np.asarray(np.clip(1 - leverage, LEAST_FREEDOM, 1.0))
 
@@ -214,10 +223,10 @@ def find_scatter(errors: Array, assumed: Array, freedom: Array, least: float) ->
 
 def as_factors(logs: Array) -> Factors:
     """Factors from their logarithms."""
-    return Factors(*(float(value) for value in np.exp(logs)))
+    return Factors(**dict(zip(list_factors(), np.exp(logs).tolist(), strict=True)))
 
 
 def log_bounds() -> tuple[Array, Array]:
-    """Logarithms of the ends of the physical ranges, in the order of ``Factors``."""
-    meanings = [FACTORS[name] for name in Factors._fields]
+    """Logarithms of the ends of the physical ranges, in the order of ``list_factors``."""
+    meanings = list_factors().values()
     return np.log([meaning.low for meaning in meanings]), np.log([meaning.high for meaning in meanings])

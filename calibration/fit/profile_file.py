@@ -16,16 +16,8 @@ from calibration.fit.least_squares import Fit
 from calibration.fit.validate import Validation
 from simulator.errors import InputError
 from simulator.specfile import write_whole
-from simulator.timing.efficiency import (
-    FACTORS,
-    SCHEMA,
-    Check,
-    Factors,
-    FittedFactor,
-    OperatorCheck,
-    Profile,
-    Provenance,
-)
+from simulator.timing.priors import list_factors
+from simulator.timing.profile import SCHEMA, Check, FittedFactor, OperatorCheck, Profile, Provenance
 
 DIGITS = 4  # significant digits of stored factors
 
@@ -71,24 +63,26 @@ def hash_table(table: Path) -> str:
 
 
 def make_factors(fit: Fit) -> dict[str, FittedFactor]:
-    """The fitted factors as a profile stores them."""
-    errors = fit.standard_errors
+    """The factors that the rows informed, as a profile stores them."""
+    errors = dict(zip(fit.factors.names, fit.standard_errors.tolist(), strict=True))
+    known = list_factors()
     return {
         name: FittedFactor(
-            round_digits(value),
-            FACTORS[name].unit,
-            round_digits(float(errors[place])),
+            round_digits(getattr(fit.factors, name)),
+            known[name].unit,
+            round_digits(errors[name]),
             fit.priors[name].value,
             fit.priors[name].spread,
         )
-        for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True))
+        for name in fit.informed
     }
 
 
 def make_correlation(fit: Fit) -> dict[str, list[float]]:
     """The correlations as a profile stores them."""
-    rows = zip(Factors._fields, fit.correlation, strict=True)
-    return {name: [round(float(cell), 3) for cell in row] for name, row in rows}
+    places = [fit.factors.names.index(name) for name in fit.informed]
+    matrix = fit.correlation[np.ix_(places, places)]
+    return {name: [round(float(cell), 3) for cell in row] for name, row in zip(fit.informed, matrix, strict=True)}
 
 
 def check_unfitted(profile: Profile, validation: Validation) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 from calibration.fit.least_squares import HIGH_CORRELATION, Fit
 from calibration.fit.validate import Validation
 from simulator.report.output import OutputForm, format_rows, format_table
-from simulator.timing.efficiency import FACTORS, Factors
+from simulator.timing.priors import list_factors
 
 
-def list_factors(fit: Fit) -> list[dict[str, Any]]:
+def list_fitted(fit: Fit) -> list[dict[str, Any]]:
     """One row a factor: value, relative standard error, prior, and how far the data moved it."""
     at_bound = fit.factors_at_bound()
     rows = []
-    for place, (name, value) in enumerate(zip(Factors._fields, fit.factors, strict=True)):
+    for place, (name, value) in enumerate(zip(fit.factors.names, fit.factors, strict=True)):
         prior = fit.priors[name]
         rows.append(
             {
@@ -34,7 +34,7 @@ def describe_factor(name: str, value: float, error: float, prior: float, prior_e
     return {
         "factor": name,
         "value": value,
-        "unit": FACTORS[name].unit,
+        "unit": list_factors()[name].unit,
         "standard_error": f"{100 * error:.0f}%",
         "prior": prior,
         "prior_error": f"{100 * prior_error:.0f}%",
@@ -70,7 +70,7 @@ def format_fit(fit: Fit, held_out: list[Validation], notes: list[str]) -> str:
     """The report of a fit, with the errors on rows that were not fitted."""
     spread = fit.discrepancy
     lines = [
-        format_table(list_factors(fit), f"Factors fitted to {len(fit.rows)} rows (errors are relative)"),
+        format_table(list_fitted(fit), f"Factors fitted to {len(fit.rows)} rows (errors are relative)"),
         "",
         format_table(list_residuals(fit), "Residuals of the fitted rows"),
         "",
@@ -105,7 +105,7 @@ def report_fit(fit: Fit, held_out: list[Validation], notes: list[str], form: Out
     """A fit in one of the forms, with the errors on rows that were not fitted; as CSV or Markdown, the factors."""
     if form == "table":
         return format_fit(fit, held_out, notes)
-    factors = list_factors(fit)
+    factors = list_fitted(fit)
     correlations = [{"factors": [a, b], "correlation": r} for a, b, r in fit.high_correlations()]
     document = {
         "schema": "roofcast/fit/1",

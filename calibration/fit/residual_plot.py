@@ -13,7 +13,7 @@ from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.report.plots.style import BLUE, COLOURS, MARKS, label_logarithmic, new_figure, soften
 from simulator.report.plots.text import WIDTH, Canvas, Scale, align, join_lines
-from simulator.timing.efficiency import Profile
+from simulator.timing.profile import Profile
 
 BAND = 10.0  # percent, either side, that is shaded
 OUTER, INNER = (5.0, 95.0), (25.0, 75.0)  # percentiles

@@ -22,29 +22,28 @@ from simulator.report.plots.style import (
     render,
     soften,
 )
-from simulator.timing.efficiency import FACTORS, Factors, Profile
+from simulator.timing.priors import list_factors
+from simulator.timing.profile import Profile
 
 
 def report_profile(profile: Profile, form: OutputForm) -> str:
     """A profile in one of the forms; as CSV or Markdown, the factors."""
-    rows = list_factors(profile)
+    rows = list_fitted(profile)
     if form == "table":
         return format_profile(profile, rows)
     document = {"schema": "roofcast/profile-report/1", "id": profile.id, **list_facts(profile), "factors": rows}
     return format_rows(rows, form, document)
 
 
-def list_factors(profile: Profile) -> list[dict[str, Any]]:
+def list_fitted(profile: Profile) -> list[dict[str, Any]]:
     """One row a factor: what the measurement made of it, and what was known before."""
     rows = []
-    for name in Factors._fields:
-        factor = profile.factors[name]
-        measured = factor.standard_error < 0.95 * factor.prior_standard_error
+    known = list_factors()
+    for name, factor in profile.factors.items():
         rows.append(
             {
                 **describe_factor(name, factor.value, factor.standard_error, factor.prior, factor.prior_standard_error),
-                "known_from": "measurement" if measured else "prior",
-                "meaning": FACTORS[name].meaning,
+                "meaning": known[name].meaning,
             }
         )
     return rows
@@ -70,7 +69,7 @@ def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
         ]
     table = [{key: value for key, value in row.items() if key != "meaning"} for row in rows]
     lines += ["", format_table(table, "Factors (errors are relative)")]
-    lines.append(describe_correlations(list_high_correlations(profile.correlation_matrix())))
+    lines.append(describe_correlations(list_high_correlations(list(profile.factors), profile.correlation_matrix)))
     if profile.check is not None:
         check = asdict(profile.check)
         lines += ["", format_table([{**check, "models": ", ".join(check["models"])}], "Requests that were not fitted")]

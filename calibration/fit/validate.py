@@ -17,7 +17,7 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.stack import Stack
-from simulator.timing.efficiency import Profile
+from simulator.timing.profile import Profile
 
 SCHEMA = "roofcast/validation/1"
 WORST = 10
@@ -130,4 +130,4 @@ def validate_profile(
     screened = screen_rows(rows, hardware, stack or load_stack(profile.stack))
     cases = build_cases(screened.rows, profile, hardware, stack)
     low, high = predict_intervals(cases)
-    return Validation(screened.rows, predict_rows(cases, profile.values), low, high, screened.notes)
+    return Validation(screened.rows, predict_rows(cases), low, high, screened.notes)

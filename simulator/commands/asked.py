@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simulator.inputs.hardware import Hardware
     from simulator.inputs.workload import Workload
     from simulator.prediction import Question
-    from simulator.timing.efficiency import Profile
+    from simulator.timing.profile import Profile
 
 
 class Counts(NamedTuple):

@@ -43,7 +43,7 @@ def warn(text: str) -> None:
 
 def warn_of_question(question: Question, asked: Asked) -> None:
     """Say what a person should know of an answer: of its model, its stack, and that it is a bound nobody asked for."""
-    from simulator.timing.efficiency import list_settings
+    from simulator.timing.profile import list_settings
 
     for note in (question.model.note, question.work.stack.note):
         if note is not None:

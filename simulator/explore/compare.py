@@ -27,9 +27,10 @@ from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, change_hardware
 from simulator.inputs.workload import Workload
 from simulator.prediction import TIME_FIELDS, Prediction, answer, choose_profile, resolve
-from simulator.timing.efficiency import Profile, find_log_slopes, load_profile, perturb_factors
+from simulator.timing.factors import find_log_slopes, perturb_factors
+from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
+from simulator.timing.profile import Knowledge, Profile, load_profile
 from simulator.timing.request import combine_times
-from simulator.timing.uncertainty import NORMAL_90, TRANSFER_STANDARD_ERROR
 
 MOST_COMBINATIONS = 1000
 
@@ -94,11 +95,18 @@ class Answer:
         self.question = prediction.question
         self.profile = prediction.question.profile
 
+    @property
+    def knowledge(self) -> Knowledge:
+        """What is known of the factors; only of an answer with a profile."""
+        assert self.question.knowledge is not None
+        return self.question.knowledge
+
     @cached_property
     def log_slopes(self) -> NDArray[Any]:
         """Derivatives of the logarithms of the times by those of the factors, (factors, 3)."""
-        assert self.profile is not None
-        times = combine_times(self.question.times(perturb_factors(self.profile.values, 0)), self.question.work.workload)
+        factors = self.knowledge.factors
+        moved = perturb_factors(factors, list(factors.names), 0)
+        times = combine_times(self.question.times(moved), self.question.work.workload)
         return find_log_slopes(np.stack(np.broadcast_arrays(*times), axis=1))
 
     @cached_property
@@ -227,8 +235,7 @@ def find_ratio_variances(one: Answer, base: Answer) -> NDArray[Any]:
     variances = one.log_variances + base.log_variances
     if not is_akin(one, base):
         return np.asarray(variances)
-    assert one.profile is not None
-    covariance = one.profile.log_covariance()
+    covariance = one.knowledge.log_covariance(list(one.knowledge.factors.names))
     shared = np.einsum("it,ij,jt->t", one.log_slopes, covariance, base.log_slopes)
     if one.prediction.basis == "transfer" and is_moved_alike(one, base):
         shared = shared + TRANSFER_STANDARD_ERROR**2

@@ -24,9 +24,10 @@ from typing import NamedTuple
 from simulator.costs.layers import list_layers
 from simulator.costs.operators import Operator
 from simulator.prediction import Prediction, Question, answer
-from simulator.timing.efficiency import Factors
-from simulator.timing.kernels import is_compute_bound
-from simulator.timing.passes import MESSAGES, Machine, PassTime, overlap_host
+from simulator.timing.factors import Factors
+from simulator.timing.kinds import KINDS
+from simulator.timing.kinds.base import is_compute_bound
+from simulator.timing.passes import Machine, PassTime, overlap_host
 from simulator.timing.request import RequestTime
 
 MATRIX_KINDS = frozenset({"linear", "grouped"})
@@ -43,7 +44,7 @@ IDEAL_EFFICIENCY = {
     "matrix_efficiency": 1.0,
     "balanced_tile_side": 0.0,
     "misaligned_slowdown": 1.0,
-    "widening_cycles": 0.0,
+    "dequantize_cycles": 0.0,
     "grouped_slowdown": 1.0,
     "narrow_load_cycles": 0.0,
     "packing_passes": 1.0,
@@ -198,7 +199,7 @@ class LayerKinds:
     def find(self, operator: Operator) -> str:
         """Layer kind of an operator."""
         name = operator.name
-        if operator.kind in MESSAGES:
+        if KINDS[operator.kind].is_message:
             return "collectives"
         for kind, names in self.names.items():
             if name in names:
@@ -207,7 +208,7 @@ class LayerKinds:
 
     def find_class(self, operator: Operator) -> str:
         """Which steps of the waterfall an operator takes."""
-        if operator.kind in MESSAGES:
+        if KINDS[operator.kind].is_message:
             return "messages"
         if operator.name in self.names["attention"]:
             return "attention"
@@ -229,7 +230,7 @@ def count_passes(question: Question) -> Passes:
 
 def idle_host(f: Factors) -> Factors:
     """Factors with a host that takes no time."""
-    return f._replace(**{name: 0.0 for group in IDEAL_HOST.values() for name in group})
+    return f.replace(**{name: 0.0 for group in IDEAL_HOST.values() for name in group})
 
 
 def find_waterfall(
@@ -251,9 +252,9 @@ def find_waterfall(
 def idealise_device(f: Factors) -> dict[str, Factors]:
     """Factors of the stages between the bound and a device whose host takes no time."""
     device = idle_host(f)
-    bandwidth = device._replace(**IDEAL_LATENCY)
-    efficiency = bandwidth._replace(**IDEAL_BANDWIDTH)
-    tiles = efficiency._replace(**IDEAL_EFFICIENCY)
+    bandwidth = device.replace(**IDEAL_LATENCY)
+    efficiency = bandwidth.replace(**IDEAL_BANDWIDTH)
+    tiles = efficiency.replace(**IDEAL_EFFICIENCY)
     return {"tiles": tiles, "efficiency": efficiency, "bandwidth": bandwidth, "device": device}
 
 
@@ -307,7 +308,7 @@ def list_host_steps(
     """Steps from the device's time to the prediction: the host's times become real group by group."""
     steps, before, factors = [], read_phases(device), idle_host(f)
     for name, meaning in HOST_STEPS.items():
-        factors = factors._replace(**{factor: getattr(f, factor) for factor in IDEAL_HOST[name]})
+        factors = factors.replace(**{factor: getattr(f, factor) for factor in IDEAL_HOST[name]})
         after = read_phases(prediction if factors == f else question.times(factors))
         added = (end - start for end, start in zip(after, before, strict=True))
         steps.append(WaterfallStep(name, meaning, *added))
@@ -350,7 +351,7 @@ def share_pass(
     for operator, times, each in time.operators:
         busy = float(times * each)
         resource = "compute" if is_compute_bound(operator, machine.device) else "memory"
-        resource = "network" if operator.kind in MESSAGES else resource
+        resource = "network" if KINDS[operator.kind].is_message else resource
         part = (kinds.find(operator), resource, count * float(times), count * busy, scale * visible * busy)
         parts.append(OperatorPart(phase, operator.name, *part))
     for name, busy, waited in (
@@ -368,7 +369,7 @@ def find_host_part(time: PassTime, machine: Machine) -> float:
     if f is None or not time.host_s:
         return 0.0
     more, less = (
-        float(overlap_host(time.host_s * factor, time.device_s, machine, f)) for factor in (1 + SMALL, 1 - SMALL)
+        float(overlap_host(time.host_s * factor, time.device_s, machine.device, f)) for factor in (1 + SMALL, 1 - SMALL)
     )
     return (more - less) / (2 * SMALL)
 

@@ -24,10 +24,10 @@ from simulator.explore.datasheet import CLOCK, UNITS, find_unit, is_peak, list_n
 from simulator.explore.dual import Dual, seed_duals, slopes_of, value_of
 from simulator.metrics.rates import Price, cost_request
 from simulator.prediction import Prediction, Question, answer, describe_machine
-from simulator.timing.efficiency import FACTORS, Factors
+from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
 from simulator.timing.passes import Machine
+from simulator.timing.priors import list_factors
 from simulator.timing.request import Times, combine_times, time_request
-from simulator.timing.uncertainty import NORMAL_90, TRANSFER_STANDARD_ERROR
 
 METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
 PRICE = "price"
@@ -167,14 +167,15 @@ def combine_with_peaks(question: Question, inputs: dict[str, float], influences:
 
 def find_kind(name: str) -> str:
     """What an input is: of the data sheet, a price, or a factor of the profile."""
-    return "factor" if name in FACTORS else "price" if name == PRICE else "data sheet"
+    return "factor" if name in list_factors() else "price" if name == PRICE else "data sheet"
 
 
 def find_input_unit(name: str) -> str:
     """SI unit of an input."""
     if name == PRICE:
         return "USD/s"
-    return FACTORS[name].unit if name in FACTORS else find_unit(name)
+    known = list_factors()
+    return known[name].unit if name in known else find_unit(name)
 
 
 def list_inputs(question: Question, price: Price | None) -> dict[str, float]:
@@ -182,8 +183,9 @@ def list_inputs(question: Question, price: Price | None) -> dict[str, float]:
     inputs = {name: float(value) for name, value in list_used_numbers(question).items()}
     if price is not None:
         inputs[PRICE] = price.price
-    if question.profile is not None:
-        inputs |= question.profile.values._asdict()
+    factors = question.machine.factors
+    if factors is not None:
+        inputs |= dict(zip(factors.names, factors, strict=True))
     return inputs
 
 
@@ -191,7 +193,7 @@ def list_used_numbers(question: Question) -> dict[str, float]:
     """The numbers of the data sheet that reach the time laws of a question, by key."""
     numbers = list_numbers(question.hardware)
     machine = describe_with(question, seed_duals(numbers))
-    reached = sum(np.abs(slopes_of(number)) for number in (*machine, *machine.device))
+    reached = sum(np.abs(slopes_of(number)) for number in (*machine.device, *machine.device.links))
     return {name: value for (name, value), there in zip(numbers.items(), np.asarray(reached) > 0, strict=True) if there}
 
 
@@ -202,8 +204,8 @@ def describe_with(question: Question, numbers: dict[str, Any]) -> Machine:
     machine = describe_machine(hardware, work.stack, work.deployment, question.profile)
     if machine.factors is None:
         return machine
-    factors = {name: numbers.get(name, value) for name, value in machine.factors._asdict().items()}
-    return machine._replace(factors=Factors(**factors))
+    known = machine.factors
+    return machine._replace(factors=known.replace(**{name: numbers[name] for name in known.names if name in numbers}))
 
 
 def derive_metrics(question: Question, inputs: dict[str, float], numbers: dict[str, Any]) -> dict[str, Any]:
@@ -234,12 +236,13 @@ def find_spread(
     The variance is that of the interval which ``predict`` gives; what neither the factors nor the transfer account for
     is the scatter of the law.
     """
-    profile = prediction.question.profile
+    knowledge = prediction.question.knowledge
     variance = find_variance(prediction, by)
-    if profile is None or slopes is None or variance is None:
+    if knowledge is None or slopes is None or variance is None:
         return None, {}
-    elasticities = slopes[[inputs.index(name) for name in Factors._fields]]
-    covariance = profile.log_covariance()
+    names = list(knowledge.factors.names)
+    elasticities = slopes[[inputs.index(name) for name in names]]
+    covariance = knowledge.log_covariance(names)
     own = elasticities**2 * np.diag(covariance)
     joint = covariance @ elasticities
     carried = max(float(elasticities @ joint), 0.0)
@@ -250,7 +253,7 @@ def find_spread(
     errors = np.sqrt(np.diag(covariance))
     shares = zip(errors.tolist(), (own / whole).tolist(), (known / whole).tolist(), strict=True)
     parts = (float(np.sum(own)), carried - float(np.sum(own)), scatter, moved)
-    return Spread(whole, *(part / whole for part in parts)), dict(zip(Factors._fields, shares, strict=True))
+    return Spread(whole, *(part / whole for part in parts)), dict(zip(names, shares, strict=True))
 
 
 def find_variance(prediction: Prediction, by: str) -> float | None:

@@ -22,6 +22,7 @@ class Compute:
     vector_peak: dict[str, FlopsPerSecond] | None = None
     generation: str | None = None  # its maker's name of the design, such as Hopper
     capability: str | None = None  # what compilers build for: 9.0 of CUDA, gfx942 of ROCm
+    matrix_units: bool = True  # units that multiply small matrices at once; else products run on the vector lanes
     clock_limit: Hertz | None = None  # the highest that the driver sets, where it is not ``clock``
 
     def __post_init__(self) -> None:

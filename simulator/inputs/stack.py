@@ -131,7 +131,8 @@ class Stack:
     own_products: bool = False  # matrix products by kernels of the stack, not of the vendor's library
     narrow_loads: bool = False  # threads of its own kernels load four bytes at a time
     accumulates_fp16: bool = False  # products of fp16 are added up in fp16, which some devices do faster
-    widens_weights_above: int | None = None  # products of more tokens first write narrow weights to memory, widened
+    dequantizes_above: int | None = None  # products of more tokens first dequantize narrow weights in memory
+    skinny_rows: int = 32  # products of so few rows only stream their operands, however these are aligned
     allocates_cache: bool = False  # each layer allocates its cache anew for every request
     encodes_text: bool = False  # prompts come as text, and the time to turn it into tokens counts
     splits_context: bool = True  # decode attention may share the tokens of one sequence among blocks

@@ -13,8 +13,9 @@ from simulator.inputs.what_if import describe
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.prediction import FIELDS, Prediction
 from simulator.report.output import OutputForm, format_rows, format_table
-from simulator.timing.kernels import is_compute_bound
-from simulator.timing.passes import MESSAGES, PassTime
+from simulator.timing.kinds import KINDS
+from simulator.timing.kinds.base import is_compute_bound
+from simulator.timing.passes import PassTime
 from simulator.units import format_quantity, format_seconds
 
 SCHEMA = "roofcast/prediction/1"
@@ -101,7 +102,7 @@ def list_breakdown(passed: PassTime, prediction: Prediction) -> list[dict[str, A
                 "each_s": seconds,
                 "total_s": count * seconds,
                 "share": count * seconds / passed.seconds,
-                "bound": "network" if operator.kind in MESSAGES else compute,
+                "bound": "network" if KINDS[operator.kind].is_message else compute,
             }
         )
     for name, total in (("host, beside the device", passed.host_s), ("host, before and after", passed.serial_s)):
@@ -165,7 +166,7 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
     if work.stack.execution == "eager" and question.profile is not None:
         beside = "The host issues kernels while the device runs them; the slower of the two decides a pass."
         in_turn = "The processor issues kernels and runs them in turn; both times add up."
-        lines += ["", in_turn if question.machine.device.is_cpu else beside]
+        lines += ["", in_turn if question.machine.device.kind == "cpu" else beside]
     return "\n".join(lines)
 
 

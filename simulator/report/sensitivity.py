@@ -7,7 +7,7 @@ from typing import Any
 from simulator.explore.sensitivity import METRICS, Influence, Sensitivity
 from simulator.report.output import OutputForm, format_cell, format_rows, format_table
 from simulator.report.prediction import list_rows
-from simulator.timing.efficiency import FACTORS
+from simulator.timing.priors import list_factors
 from simulator.units import format_quantity
 
 SCHEMA = "roofcast/sensitivity/1"
@@ -59,7 +59,7 @@ def list_influences(sensitivity: Sensitivity) -> list[dict[str, Any]]:
 
 def list_influence(influence: Influence) -> dict[str, Any]:
     """One input as a row."""
-    meaning = FACTORS.get(influence.name)
+    meaning = list_factors().get(influence.name)
     return {
         "input": influence.name,
         "kind": influence.kind,

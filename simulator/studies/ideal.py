@@ -24,9 +24,10 @@ from simulator.metrics.rates import HOUR_S, Grid, Price, Site, cost_request
 from simulator.numbers import Number
 from simulator.prediction import Prediction, answer, resolve
 from simulator.studies.names import Devices
-from simulator.timing.efficiency import Factors, Profile
+from simulator.timing.factors import Factors
+from simulator.timing.intervals import find_intervals, list_used_factors
+from simulator.timing.profile import Profile
 from simulator.timing.request import Times, combine_times
-from simulator.timing.uncertainty import find_intervals
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ def find_mean_interval(prediction: Prediction) -> tuple[float, float] | tuple[No
 
     The factors err for all queries together, so the interval is of the mean itself and not the mean of intervals.
     """
-    profile = prediction.question.profile
-    if profile is None:
+    knowledge = prediction.question.knowledge
+    if knowledge is None:
         return None, None
     workload = prediction.question.work.workload
 
@@ -144,7 +145,8 @@ def find_mean_interval(prediction: Prediction) -> tuple[float, float] | tuple[No
         times = combine_times(prediction.question.times(factors), workload)
         return Times(*(np.mean(part, axis=-1) for part in (times.ttft_s, times.ttft_s, times.e2e_s)))
 
-    interval = find_intervals(profile, law, 1, prediction.basis == "transfer")
+    used = list_used_factors(prediction.question.passes, prediction.question.machine)
+    interval = find_intervals(knowledge, used, law, 1, prediction.basis == "transfer")
     return float(interval.low.e2e_s), float(interval.high.e2e_s)
 
 

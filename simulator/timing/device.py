@@ -1,4 +1,4 @@
-"""What the time laws need of a data sheet and of the kernel library, for one data type."""
+"""What the time laws need of a data sheet, of the kernel library and of the layout, for one number format."""
 
 from __future__ import annotations
 
@@ -14,17 +14,41 @@ from simulator.numbers import Number
 NARROW_KINDS = frozenset({"linear", "grouped"})
 
 
+class GroupLinks(NamedTuple):
+    """One device's links in one direction, bytes per second, to the groups that it works in.
+
+    ``tp`` devices share a layer and ``ep`` the experts; a stage of a pipeline sends to the next.
+    ``direct_reduce_bytes`` is the largest all-reduce that reads the peers' memory.
+    """
+
+    layer_bytes_per_s: Number
+    expert_bytes_per_s: Number
+    stage_bytes_per_s: Number
+    tp: int
+    ep: int
+    direct_reduce_bytes: int
+
+    def find_group(self, kind: str) -> tuple[int, Number]:
+        """How many devices a kind of message is between, and their link."""
+        if kind == "send":
+            return 2, self.stage_bytes_per_s
+        if kind == "all_to_all":
+            return self.ep, self.expert_bytes_per_s
+        return self.tp, self.layer_bytes_per_s
+
+
 class Device(NamedTuple):
     """One device.
 
-    ``is_cpu``: its kernels and the host's work run in turn. ``wide_peak_flops_per_s``: of products without weights,
-    which no narrow format holds for. ``weight_share``: size of a weight over that of the number it is multiplied with.
-    ``widens_above``: products of more tokens widen narrow weights in memory. ``narrow_loads``: threads of the stack's
-    own kernels load four bytes at a time. ``splits_k`` and ``splits_context``: the
-    matrix library may split a product along k, and decode attention the tokens of a sequence.
+    ``kind``: its class (``simulator.timing.devices``). ``wide_peak_flops_per_s``: of products without weights, which no
+    narrow format holds for. ``weight_share``: size of a weight over that of the number it is multiplied with.
+    ``dequantizes_above``: products of more tokens dequantize weights in memory first. ``narrow_loads``: threads of the
+    stack's own kernels load four bytes at a time. ``splits_k`` and ``splits_context``: the matrix library may split a
+    product along k, and decode attention the tokens of a sequence. ``skinny_rows``: products of so few rows only stream
+    their operands, however these are aligned.
     """
 
-    is_cpu: bool
+    kind: str
     peak_flops_per_s: Number
     wide_peak_flops_per_s: Number
     bandwidth_bytes_per_s: Number
@@ -32,10 +56,12 @@ class Device(NamedTuple):
     clock_hz: Number
     element_bytes: Number
     weight_share: Number
-    widens_above: float
+    dequantizes_above: float
     narrow_loads: bool
     splits_k: bool
     splits_context: bool
+    skinny_rows: int
+    links: GroupLinks
 
     @property
     def unit_flops_per_s(self) -> Number:
@@ -52,15 +78,15 @@ class Device(NamedTuple):
 
 
 def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) -> Device:
-    """Collect the numbers of one device for the formats of a deployment.
+    """Collect the numbers of one device for the formats and the layout of a deployment.
 
     Raises:
-        InputError: the data sheet has no matrix peak for a format that is computed in.
+        InputError: the data sheet has no matrix peak for a format that is computed in, or no link that is needed.
     """
     math, wide = (find_math(hardware, dtype, stack) for dtype in (deployment.dtype, deployment.wide_dtype))
     peak = hardware.peak_flops_per_s(math)
     return Device(
-        hardware.kind == "cpu",
+        classify(hardware),
         peak,
         peak if wide == math else hardware.peak_flops_per_s(wide),
         hardware.memory.bandwidth,
@@ -68,11 +94,20 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         hardware.compute.clock,
         deployment.activation_bytes,
         min(deployment.weight_bytes / deployment.input_bytes, 1.0),
-        float("inf") if stack.widens_weights_above is None else float(stack.widens_weights_above),
+        float("inf") if stack.dequantizes_above is None else float(stack.dequantizes_above),
         stack.narrow_loads and hardware.kind != "cpu",
         stack.splits_k,
         stack.splits_context,
+        stack.skinny_rows,
+        describe_links(hardware, deployment, stack),
     )
+
+
+def classify(hardware: Hardware) -> str:
+    """Class of a device, by which its laws and priors are chosen."""
+    if hardware.kind == "gpu":
+        return "gpu" if hardware.compute.matrix_units else "vector gpu"
+    return "cpu" if hardware.kind == "cpu" else "systolic"
 
 
 def find_math(hardware: Hardware, dtype: str, stack: Stack) -> str:
@@ -80,3 +115,36 @@ def find_math(hardware: Hardware, dtype: str, stack: Stack) -> str:
     math = FORMATS[dtype].math or dtype
     narrow = f"{math}/fp16"
     return narrow if stack.accumulates_fp16 and narrow in hardware.compute.matrix_peak else math
+
+
+def describe_links(hardware: Hardware, deployment: Deployment, stack: Stack) -> GroupLinks:
+    """The links of the groups of a layout.
+
+    Raises:
+        InputError: the data sheet lacks a link that the layout needs.
+    """
+    d = deployment
+    return GroupLinks(
+        find_bandwidth(hardware, d.tp),
+        find_bandwidth(hardware, d.ep if d.expert_replicas > 1 else 1),
+        find_bandwidth(hardware, d.tp * d.pp if d.pp > 1 else 1),
+        d.tp,
+        d.ep,
+        find_direct_bytes(hardware, stack, d.tp),
+    )
+
+
+def find_direct_bytes(hardware: Hardware, stack: Stack, devices: int) -> int:
+    """Largest all-reduce that reads the peers' memory, bytes; none does past one node."""
+    node = None if hardware.links is None else hardware.links.node
+    within = node is not None and devices <= (node.max_devices or devices)
+    return int(stack.direct_reduce_bytes or 0) if within else 0
+
+
+def find_bandwidth(hardware: Hardware, devices: int) -> float:
+    """Bytes per second and direction that link a group of devices; no limit for a single one.
+
+    Raises:
+        InputError: the data sheet lacks the link.
+    """
+    return hardware.find_link(devices).bandwidth_each_way if devices > 1 else float("inf")

@@ -7,35 +7,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator.costs.operators import Operator
-from simulator.costs.passes import HostWork, LinearPart, Pass
+from simulator.costs.passes import LinearPart, Pass
 from simulator.costs.structure import Group
 from simulator.memo import remember
-from simulator.numbers import Number, smooth_maximum
-from simulator.timing.collectives import bound_collective, time_collective
+from simulator.numbers import Number
 from simulator.timing.device import Device
-from simulator.timing.efficiency import Factors
-from simulator.timing.kernels import bound_kernel, is_compute_bound, time_kernel
-
-# With one device the queue of kernels decouples host and device almost perfectly.
-SINGLE_DEVICE_OVERLAP = 12
-MESSAGES = frozenset({"all_reduce", "all_gather", "all_to_all", "send"})
+from simulator.timing.devices import DEVICE_CLASSES
+from simulator.timing.factors import Factors
+from simulator.timing.host import time_host, time_issuing
+from simulator.timing.kinds import KINDS
+from simulator.timing.kinds.base import is_compute_bound
 
 
 class Machine(NamedTuple):
-    """Everything but the work: one device, the layout with its links, and the factors. No factors: the bound.
-
-    The links are one device's, in one direction, bytes per second: to the ``tp`` devices that share a layer, to the
-    ``ep`` devices that share experts, and to the next pipeline stage. ``direct_reduce_bytes`` is the largest all-reduce
-    that reads the peers' memory.
-    """
+    """Everything but the work: one device with its links, and the factors. No factors: the bound."""
 
     device: Device
-    link_bytes_per_s: Number
-    expert_link_bytes_per_s: Number
-    stage_link_bytes_per_s: Number
-    direct_reduce_bytes: int
-    tp: int
-    ep: int
     factors: Factors | None
 
 
@@ -74,22 +61,10 @@ class LinearTime(NamedTuple):
 
 def time_operator(operator: Operator, machine: Machine) -> Number:
     """Seconds of one operator on the machine."""
-    f = machine.factors
-    if operator.kind not in MESSAGES:
-        return bound_kernel(operator, machine.device) if f is None else time_kernel(operator, machine.device, f)
-    devices, link = find_group(operator, machine)
-    if f is None:
-        return bound_collective(operator, devices, link)
-    return time_collective(operator, devices, link, machine.direct_reduce_bytes, machine.device, f)
-
-
-def find_group(operator: Operator, machine: Machine) -> tuple[int, Number]:
-    """How many devices a message is between, and their link."""
-    if operator.kind == "send":
-        return 2, machine.stage_link_bytes_per_s
-    if operator.kind == "all_to_all":
-        return machine.ep, machine.expert_link_bytes_per_s
-    return machine.tp, machine.link_bytes_per_s
+    kind, device = KINDS[operator.kind], machine.device
+    if machine.factors is None:
+        return kind.bound(operator, device)
+    return DEVICE_CLASSES[device.kind].find_law(kind)(operator, device.serve(operator), machine.factors)
 
 
 def time_groups(groups: list[Group], machine: Machine) -> list[OperatorTime]:
@@ -127,25 +102,6 @@ def time_linear_part(part: LinearPart, machine: Machine) -> LinearTime:
     return LinearTime(device_s, host_s, sum_times(head), serial_s, operators)
 
 
-def time_host(work: HostWork, layers: list[Group], f: Factors) -> tuple[Number, Number]:
-    """Host seconds beside the device, and those that nothing hides."""
-    serial_s = f.step_host_s + f.sequence_host_s * work.sequences + f.prompt_token_host_s * work.encoded_tokens
-    if not work.eager:
-        return 0.0, serial_s
-    own_s = f.layer_host_s + (f.layer_setup_s if work.allocates else 0.0)
-    return work.depth * own_s + time_issuing(layers, f), serial_s
-
-
-def time_issuing(groups: list[Group], f: Factors) -> Number:
-    """Host seconds to issue the operators of all layers."""
-    seconds: Number = 0.0
-    for layers, operators in groups:
-        collectives = sum(1 for operator in operators if operator.kind in MESSAGES)
-        launches = sum(operator.launches for operator in operators if operator.kind not in MESSAGES)
-        seconds = seconds + layers * (launches * f.launch_s + collectives * f.collective_host_s)
-    return seconds
-
-
 def add_mixing(part: LinearPart, mixing: list[Group], machine: Machine) -> PassTime:
     """Complete a pass with the mixing of tokens, and let host and device overlap."""
     linear = time_linear_part(part, machine)
@@ -156,16 +112,14 @@ def add_mixing(part: LinearPart, mixing: list[Group], machine: Machine) -> PassT
         overlapped = device_s
     else:
         host_s = host_s + time_issuing(mixing, f)
-        overlapped = overlap_host(host_s, device_s, machine, f)
+        overlapped = overlap_host(host_s, device_s, machine.device, f)
     seconds = overlapped + linear.head_s + linear.serial_s
     return PassTime(seconds, host_s, device_s, linear.head_s, linear.serial_s, linear.operators + timed)
 
 
-def overlap_host(host_s: Number, device_s: Number, machine: Machine, f: Factors) -> Number:
-    """Seconds until host and device are done with the layers; a CPU is both, and does one thing after the other."""
-    if machine.device.is_cpu:
-        return host_s + device_s
-    return smooth_maximum(host_s, device_s, SINGLE_DEVICE_OVERLAP if machine.tp == 1 else f.parallel_overlap)
+def overlap_host(host_s: Number, device_s: Number, device: Device, f: Factors) -> Number:
+    """Seconds until host and device are done with the layers."""
+    return DEVICE_CLASSES[device.kind].overlap(host_s, device_s, device.links.tp, f)
 
 
 def find_bound(time: PassTime, machine: Machine) -> Any:
@@ -173,7 +127,7 @@ def find_bound(time: PassTime, machine: Machine) -> Any:
     spent: dict[str, Number] = {"compute": 0.0, "memory": 0.0, "network": 0.0}
     for operator, count, seconds in time.operators:
         total = count * seconds
-        if operator.kind in MESSAGES:
+        if KINDS[operator.kind].is_message:
             spent["network"] = spent["network"] + total
             continue
         share = is_compute_bound(operator, machine.device) * 1.0

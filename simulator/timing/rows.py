@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from simulator.costs.operators import Operator
 from simulator.numbers import Number
 from simulator.timing.device import Device
-from simulator.timing.efficiency import Factors
+from simulator.timing.factors import Factors
 
 Array = NDArray[Any]
 MOST_COUNTED = 2**22  # whole numbers up to here are told apart by a table, larger ones by sorting
@@ -39,7 +39,7 @@ def answer_rows(law: Callable[[Operator, Device, Factors], Number], op: Operator
     if not arrays:
         return law(op, device, f)
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
-    factors = Factors(*(value.reshape(-1, 1) if isinstance(value, np.ndarray) else value for value in f))
+    factors = flatten_factors(f)
     if isinstance(op.m, np.ndarray) and differs_in_rows_alone(op, device):
         distinct = find_distinct(op.m)
         chosen = Operator(*(flatten(value, op.m.shape, distinct.first) for value in op))
@@ -51,6 +51,14 @@ def answer_rows(law: Callable[[Operator, Device, Factors], Number], op: Operator
         seconds = law(flat, Device(*(flatten(value, shape, everything) for value in device)), factors)
     leading = seconds.shape[:-1]
     return seconds.reshape(*leading, *shape)
+
+
+def flatten_factors(f: Factors) -> Factors:
+    """Factors of which each array has one axis for its values and one for the rows."""
+    arrays = {
+        name: value.reshape(-1, 1) for name, value in zip(f.names, f, strict=True) if isinstance(value, np.ndarray)
+    }
+    return f.replace(**arrays) if arrays else f
 
 
 def differs_in_rows_alone(op: Operator, device: Device) -> bool:

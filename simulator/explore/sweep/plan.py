@@ -29,7 +29,7 @@ from simulator.inputs.what_if import change_hardware, describe
 from simulator.metrics.rates import find_price
 from simulator.prediction import DEFAULT_STACK, FIELDS, choose_profile, resolve_profile
 from simulator.specfile import Spec, build
-from simulator.timing.efficiency import Profile
+from simulator.timing.profile import Profile
 
 CHUNK_POINTS = 2**17  # of one part of a file
 MOST_GROUPS = 512  # combinations of names in one chunk

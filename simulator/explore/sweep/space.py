@@ -27,7 +27,7 @@ from simulator.inputs.ranges import MOST, parse_counts
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import read_scalar
 from simulator.inputs.workload import Workload
-from simulator.timing.efficiency import Profile
+from simulator.timing.profile import Profile
 from simulator.units import Dimension, parse_quantity
 
 PLACES = ("model", "hardware", "stack", "calibration")

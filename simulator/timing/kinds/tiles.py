@@ -1,4 +1,4 @@
-"""Time laws of matrix products on a GPU.
+"""Matrix products on a GPU as tiles and waves, which the laws of linear, grouped and batched operators share.
 
 A product is cut into output tiles; tiles run in waves, one tile a multiprocessor, and the last wave takes as long as a
 full one (NVIDIA, Matrix Multiplication Background User's Guide, sections 'Tile Quantization' and 'Wave Quantization').
@@ -15,21 +15,16 @@ import numpy as np
 from simulator.costs.operators import Operator
 from simulator.numbers import (
     Number,
-    both,
     ceil,
-    choose,
-    either,
-    is_multiple,
-    maximum,
     minimum,
     round_corner,
     round_up,
     where,
 )
 from simulator.timing.device import Device
-from simulator.timing.efficiency import Factors
-from simulator.timing.rows import answer_rows, select_rows
-from simulator.timing.stream import load_narrowly, move_bytes
+from simulator.timing.factors import Factor, Factors, Prior
+from simulator.timing.kinds import shared
+from simulator.timing.rows import select_rows
 
 # Output tiles (token rows x weight columns) that matrix libraries use for half precision, by the most rows of a product
 # that they are meant for. Tiles twice as high as what holds all rows are never the fastest.
@@ -39,14 +34,39 @@ MENUS = ((16, ((16, 64),)), (32, ((32, 64),)), (64, ((64, 128), (64, 64))), (flo
 SPLITS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 LEAST_PART = 128
 MAIN_LOOP_STEP = 32  # elements of k that one turn of a tile's main loop takes in
-WIDENED_AT_ONCE = 64  # weights that the factor is stated for
+DEQUANTIZED_AT_ONCE = 64  # weights that the factor is stated for
 PARTIAL_SUM_BYTES = 8  # a partial sum is written and read, four bytes each
-# Products misaligned to this many bytes cannot use wide loads, and run on one general kernel of this tile.
-ALIGNMENT_BYTES = 16
-MISALIGNED_TILES = ((128, 128),)
-SKINNY_ROWS = 32  # products of so few rows only stream their operands, however these are aligned
 Tile = tuple[int, int]
 Menu = tuple[Tile, ...]
+
+BALANCED_TILE = Factor(
+    "balanced_tile_side",
+    *("elements", 0.5, 500.0),
+    "side of the square output tile whose operands take as long to load as to multiply",
+    Prior(90.0, 0.35, "64x64 tiles are slower than 128x128 ones; fits gave 112 on A100 and 56 on H200"),
+)
+SPLIT_LATENCY = Factor(
+    "split_latency_cycles",
+    *("cycles", 50.0, 1e5),
+    "start of the kernel that adds up the parts of a product split along k",
+    Prior(3500.0, 0.4, "about a kernel's latency"),
+)
+SPLIT_TRAFFIC = Factor(
+    "split_traffic",
+    *("1", 0.01, 1.0),
+    "share of the partial sums' writes and reads that costs memory time; the cache hides the rest",
+    Prior(0.5, 0.5, "some of the partial sums stay in the cache"),
+)
+DEQUANTIZE = Factor(
+    "dequantize_cycles",
+    *("cycles", 0.05, 100.0),
+    "time in which a unit dequantizes 64 weights that are narrower than what they multiply",
+    Prior(3.0, 0.6, "a conversion and a scale or two a weight, on 64 lanes of a multiprocessor"),
+)
+TILE_FACTORS = (
+    *(shared.MATRIX_EFFICIENCY, shared.MATRIX_BANDWIDTH),
+    *(BALANCED_TILE, SPLIT_LATENCY, SPLIT_TRAFFIC, DEQUANTIZE),
+)
 
 
 class Tiling(NamedTuple):
@@ -58,81 +78,6 @@ class Tiling(NamedTuple):
     whole_s: Number
     writing_s: Number
     streaming_s: Number
-
-
-def time_linear(operator: Operator, device: Device, f: Factors) -> Number:
-    """A weight matrix applied to tokens: the fastest tile and split."""
-    return answer_rows(time_one_linear, operator, device, f)
-
-
-def time_one_linear(operator: Operator, device: Device, f: Factors) -> Number:
-    """``time_linear`` of numbers or of one-dimensional arrays."""
-    if device.weight_share == 1 or device.widens_above == float("inf"):
-        return time_product(operator, device, f)
-    return choose(
-        operator.m > device.widens_above,
-        lambda: time_widening(operator, device, f),
-        lambda: time_product(operator, device, f),
-    )
-
-
-def time_product(operator: Operator, device: Device, f: Factors) -> Number:
-    """The product alone, with wide loads or, where these do not fit its dimensions, without."""
-    step = ALIGNMENT_BYTES // device.element_bytes
-    aligned = both(is_multiple(operator.n, step), is_multiple(operator.k, step))
-    product = choose(
-        either(aligned, operator.m <= SKINNY_ROWS),
-        lambda: time_tiled(operator, device, f),
-        lambda: time_menu(operator, MISALIGNED_TILES, device, f, f.misaligned_slowdown),
-    )
-    if device.narrow_loads and device.weight_share == 1:
-        product = where(operator.m <= 1, maximum(product, load_narrowly(operator.weight_bytes, device, f)), product)
-    return f.kernel_latency_cycles / device.clock_hz + product
-
-
-def time_widening(operator: Operator, device: Device, f: Factors) -> Number:
-    """A kernel that reads narrow weights and writes wide ones, then the product with these."""
-    wide = operator.n * operator.k * device.element_bytes
-    product = time_product(operator._replace(weight_bytes=wide), device._replace(weight_share=1.0), f)
-    return f.kernel_latency_cycles / device.clock_hz + move_bytes(operator.weight_bytes + wide, device, f) + product
-
-
-def time_grouped(operator: Operator, device: Device, f: Factors) -> Number:
-    """Several weight matrices, each with its own tokens, whose tiles share the waves."""
-    return answer_rows(time_one_grouped, operator, device, f)
-
-
-def time_one_grouped(operator: Operator, device: Device, f: Factors) -> Number:
-    """``time_grouped`` of numbers or of one-dimensional arrays."""
-    slower = f._replace(matrix_efficiency=f.matrix_efficiency / f.grouped_slowdown)
-    product = time_tiled(operator, device._replace(splits_k=False), slower)
-    return f.kernel_latency_cycles / device.clock_hz + product
-
-
-def time_batched(operator: Operator, device: Device, f: Factors) -> Number:
-    """Many small products at once, as in unfused attention: their tiles share the waves, and few rows only stream."""
-    return answer_rows(time_one_batched, operator, device, f)
-
-
-def time_one_batched(operator: Operator, device: Device, f: Factors) -> Number:
-    """``time_batched`` of numbers or of one-dimensional arrays."""
-    product = choose(
-        operator.m <= SKINNY_ROWS,
-        lambda: time_streamed(operator, device, f),
-        lambda: time_tiled(operator, device._replace(splits_k=False), f),
-    )
-    return f.kernel_latency_cycles / device.clock_hz + product
-
-
-def time_streamed(op: Operator, device: Device, f: Factors) -> Number:
-    """Products of so few rows that no tile is worth its while: a roofline.
-
-    Query heads that share keys read them once each, from the cache but for the first.
-    """
-    streaming = op.bytes_moved / (f.matrix_bandwidth_efficiency * device.bandwidth_bytes_per_s)
-    cached = op.kv_bytes * op.group / (f.cache_bandwidth_ratio * device.bandwidth_bytes_per_s)
-    reading = where(op.group > 1, maximum(streaming, cached), streaming)
-    return round_corner(reading, op.flops / (f.matrix_efficiency * device.peak_flops_per_s))
 
 
 def time_tiled(op: Operator, device: Device, f: Factors) -> Number:
@@ -159,8 +104,8 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     A tile goes along k in turns of its main loop, in which it multiplies ``rows x columns`` and loads
     ``rows + columns`` operands, whichever is slower. The loading is stated relative to the multiplication, since
     devices with faster matrix units also feed them faster; weights narrower than the inputs load faster by as much, and
-    are widened on the vector units meanwhile. A wave writes its tiles when its main loops are through, all at the same
-    time. Products with fewer tiles than the device has units may be split.
+    are dequantized on the vector units meanwhile. A wave writes its tiles when its main loops are through, all at the
+    same time. Products with fewer tiles than the device has units may be split.
     """
     seconds_per_byte = 1 / (f.matrix_bandwidth_efficiency * device.bandwidth_bytes_per_s)
     streaming = op.bytes_moved * seconds_per_byte
@@ -168,13 +113,13 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     per_element = 2 * slowdown * op.k / device.unit_flops_per_s
     padding = round_up(op.k, MAIN_LOOP_STEP) / op.k
     writing = device.element_bytes * device.units * seconds_per_byte
-    widening = op.k * f.widening_cycles / (WIDENED_AT_ONCE * device.clock_hz)
+    dequantizing = op.k * f.dequantize_cycles / (DEQUANTIZED_AT_ONCE * device.clock_hz)
     best = None
     for rows, columns in menu:
         area, tiles = rows * columns, op.batch * ceil(op.m / rows) * ceil(op.n / columns)
         whole = per_element * area * round_corner(multiplying, loading * (device.weight_share / rows + 1 / columns))
         if device.weight_share < 1:
-            whole = round_corner(whole, widening * columns)
+            whole = round_corner(whole, dequantizing * columns)
         waves = ceil(tiles / device.units)
         seconds = round_corner(waves * (whole * padding + writing * area), streaming)
         best = seconds if best is None else minimum(best, seconds)

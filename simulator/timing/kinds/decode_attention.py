@@ -1,8 +1,13 @@
-"""Time laws of fused attention on a GPU: over a prompt, and for one new token over a cache."""
+"""Fused attention of one new token of each sequence over its cache.
+
+Sequences of different lengths in one launch: each takes its share of what the launch would take if all were like it,
+so that a batch of equal ones is the law of one operator, and the kernel is never shorter than its longest alone.
+"""
 
 from __future__ import annotations
 
-from simulator.costs.operators import Operator, count_scores, share_read
+from simulator.costs.batch import add
+from simulator.costs.operators import Operator
 from simulator.numbers import (
     Number,
     both,
@@ -17,14 +22,11 @@ from simulator.numbers import (
     whole_part,
 )
 from simulator.timing.device import Device
-from simulator.timing.efficiency import Factors
+from simulator.timing.factors import Factor, Factors, Prior
+from simulator.timing.kinds import prefill_attention, shared
+from simulator.timing.kinds.base import Kind
 
-# Over a prompt. A block holds this many queries and keys where a unit makes 2048 FLOP a cycle, as on A100.
-QUERY_TILE = 64
-QUERY_TILE_FLOPS_PER_CYCLE = 2048
-SOFTMAX_ELEMENTS = 32  # exponential and rescaling of a score take as long as this many elements of a head
-
-# For one token. Choice of kernel and of the number of parts as in TensorRT-LLM: computeMultiBlockCount and
+# Choice of kernel and of the number of parts as in TensorRT-LLM: computeMultiBlockCount and
 # mayHavePerfGain, cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAttention/decoderXQAImplCommon.h and
 # decoderXQAConstants.h. The grouped kernel serves all query heads of a key head from one block, the other kernel one.
 LEAST_TOKENS_PER_PART = 128
@@ -33,55 +35,70 @@ LEAST_FILL = 4  # the grouped kernel needs blocks for a quarter of the units
 MOST_GROUP = 32  # query heads that one block packs
 GROUP_STEP = 16  # a group is padded to the rows of the smallest matrix instruction
 TOKEN_STEP = 128  # tokens that a block of the grouped kernel takes at once
-RESIDENT_BLOCKS = 3  # blocks of the per-head kernel that share a unit
 HEAD_TOKEN_STEP, HEAD_LEAST_TOKENS = 16, 64  # tokens at once, and fewest tokens a part, of the per-head kernel
 STATED_HEAD_SIZE = 128  # the factors are for heads of this size
 
-
-def time_prefill_attention(operator: Operator, device: Device, f: Factors) -> Number:
-    """Causal attention of ``m`` new tokens over ``n``: blocks of queries against the blocks of keys they may see.
-
-    The work spreads over the units, but the last block row is the longest: the kernel ends a share of that row after
-    the others, and is never shorter than it (list scheduling; Graham 1969, doi 10.1137/0117039).
-    """
-    op = operator
-    # Faster units take larger blocks, such that a block takes them about as many cycles.
-    per_cycle = device.unit_flops_per_s / device.clock_hz
-    tile = QUERY_TILE * square_root(per_cycle / QUERY_TILE_FLOPS_PER_CYCLE)
-    rows, columns = ceil(op.m / tile), ceil(op.n / tile)
-    block = 4 * tile * tile * (op.k + SOFTMAX_ELEMENTS) / f.attention_efficiency
-    visible = count_scores(rows, columns, whole_part(op.unseen / tile))
-    everything = op.batch * visible * block / device.peak_flops_per_s
-    longest = columns * block / device.unit_flops_per_s
-    compute = maximum(everything + f.attention_tail_share * longest, longest)
-    operands = op.activation_bytes + op.kv_bytes * share_read(op)
-    streaming = f.attention_operand_passes * operands / device.bandwidth_bytes_per_s
-    return op.launches * f.kernel_latency_cycles / device.clock_hz + compute + streaming
+GROUPED_TOKEN = Factor(
+    "grouped_token_cycles",
+    *("cycles", 0.5, 1e3),
+    "one cached token in a block of decode attention that shares keys among query heads",
+    Prior(35.0, 0.6, "512 bytes of a head of 128: 20 in kernels that stream at full speed, 60 with paged caches"),
+)
+HEAD_TOKEN = Factor(
+    "head_token_cycles",
+    *("cycles", 0.5, 1e3),
+    "one cached token in a block of decode attention that serves a single query head",
+    Prior(30.0, 0.5, "as of blocks that share keys, without matrix units; 45 in AIConfigurator's A100 table"),
+)
+RESIDENT_BLOCKS = Factor(
+    "resident_blocks",
+    *("1", 1.0, 32.0),
+    "blocks of decode attention for a single query head that a unit runs at once",
+    Prior(3.0, 0.3, "registers and shared memory of a block leave room for two to four"),
+)
 
 
 def time_decode_attention(operator: Operator, device: Device, f: Factors) -> Number:
-    """One new token of each sequence over a cache of ``n`` tokens."""
+    """One new token of each sequence over a cache of ``n`` tokens; see the module docstring."""
+    latency = operator.launches * f.kernel_latency_cycles / device.clock_hz
+    if not operator.parts:
+        return latency + time_equal(operator, device, f)
+    return latency + time_ragged(operator, device, f)
+
+
+def time_ragged(operator: Operator, device: Device, f: Factors) -> Number:
+    """Seconds of a kernel over sequences of different lengths, without its latency."""
+    pairs = add(part.batch for part in operator.parts)
+    shared_s: Number = 0.0
+    longest_s: Number = 0.0
+    for part in operator.parts:
+        shared_s = shared_s + time_equal(scale_batch(part, pairs), device, f) * (part.batch / pairs)
+        longest_s = maximum(longest_s, time_equal(part, device, f))
+    return maximum(shared_s, longest_s)
+
+
+def scale_batch(op: Operator, pairs: Number) -> Operator:
+    """The operator of as many pairs of sequence and head as a launch has, all like those of ``op``."""
+    times = pairs / op.batch
+    return op._replace(
+        batch=pairs,
+        flops=op.flops * times,
+        activation_bytes=op.activation_bytes * times,
+        kv_bytes=op.kv_bytes * times,
+    )
+
+
+def time_equal(operator: Operator, device: Device, f: Factors) -> Number:
+    """Seconds of a kernel over sequences of equal lengths, without its latency."""
     pairs = operator.batch / operator.group
     most_parts = maximum(whole_part(operator.n / LEAST_TOKENS_PER_PART), 1) if device.splits_context else 1
     packed = both(operator.group > 1, operator.group <= MOST_GROUP)
     grouped = both(packed, pairs * most_parts * LEAST_FILL >= device.units)
-    kernel = choose(
+    return choose(
         grouped,
         lambda: time_grouped_blocks(operator, pairs, most_parts, device, f),
         lambda: time_head_blocks(operator, device, f),
     )
-    return operator.launches * f.kernel_latency_cycles / device.clock_hz + kernel
-
-
-def time_latent_decode(op: Operator, device: Device, f: Factors) -> Number:
-    """One new token over a compressed cache that all heads share and that is read once: a roofline, and parts to merge.
-
-    As in FlashMLA (github.com/deepseek-ai/FlashMLA), whose blocks take 64 heads with all of a part of the cache.
-    """
-    streaming = op.bytes_moved / (f.stream_efficiency * device.bandwidth_bytes_per_s)
-    computing = op.flops / (f.attention_efficiency * device.peak_flops_per_s)
-    cycles = op.launches * f.kernel_latency_cycles + 2 * f.attention_block_cycles
-    return cycles / device.clock_hz + round_corner(streaming, computing)
 
 
 def time_grouped_blocks(op: Operator, pairs: Number, most_parts: Number, device: Device, f: Factors) -> Number:
@@ -102,7 +119,7 @@ def time_head_blocks(op: Operator, device: Device, f: Factors) -> Number:
     least_parts = maximum(whole_part(op.n / HEAD_LEAST_TOKENS), 1)
     parts = maximum(minimum(whole_part(device.units / op.batch), least_parts), 1) if device.splits_context else 1
     tokens = round_up(op.n / parts, HEAD_TOKEN_STEP)
-    waves = ceil(op.batch * parts / (device.units * RESIDENT_BLOCKS))
+    waves = ceil(op.batch * parts / (device.units * f.resident_blocks))
     cycles = f.attention_block_cycles + tokens * op.k / STATED_HEAD_SIZE * f.head_token_cycles
     cached = op.kv_bytes * op.group / (f.cache_bandwidth_ratio * device.bandwidth_bytes_per_s)
     return finish_decode(op, waves * cycles, parts, where(op.group > 1, cached, 0.0), device, f)
@@ -113,3 +130,12 @@ def finish_decode(op: Operator, cycles: Number, parts: Number, cached: Number, d
     streaming = op.bytes_moved / (f.stream_efficiency * device.bandwidth_bytes_per_s)
     blocks = round_corner(cycles / device.clock_hz, maximum(streaming, cached))
     return blocks + where(parts > 1, f.attention_block_cycles / device.clock_hz, 0.0)
+
+
+FACTORS = (
+    *(GROUPED_TOKEN, HEAD_TOKEN, RESIDENT_BLOCKS, shared.ATTENTION_BLOCK, shared.CACHE_BANDWIDTH),
+    *(shared.STREAM_EFFICIENCY, shared.KERNEL_LATENCY),
+)
+DECODE_ATTENTION = Kind(
+    "decode_attention", time_decode_attention, prefill_attention.time_on_cpu, FACTORS, prefill_attention.CPU_FACTORS
+)

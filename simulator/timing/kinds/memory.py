@@ -1,0 +1,56 @@
+"""Kernels that only move numbers: over activations, or through memory that no cache holds."""
+
+from __future__ import annotations
+
+from simulator.costs.operators import Operator
+from simulator.numbers import Number, maximum
+from simulator.timing.device import Device
+from simulator.timing.factors import Factors
+from simulator.timing.kinds import shared
+from simulator.timing.kinds.base import Kind
+
+NARROW_BYTES = 128  # that ``narrow_load_cycles`` is stated for
+WORKING_BYTES = 4  # of a number while a CPU computes with it
+
+
+def time_stream(operator: Operator, device: Device, f: Factors) -> Number:
+    """A kernel that moves numbers through memory: latency of each launch plus bytes over the bandwidth it reaches."""
+    return operator.launches * f.kernel_latency_cycles / device.clock_hz + move_bytes(operator.bytes_moved, device, f)
+
+
+def move_bytes(moved_bytes: Number, device: Device, f: Factors) -> Number:
+    """Seconds in which a kernel moves bytes, once it runs."""
+    streaming = moved_bytes / (f.stream_efficiency * device.bandwidth_bytes_per_s)
+    return maximum(streaming, load_narrowly(moved_bytes, device, f)) if device.narrow_loads else streaming
+
+
+def load_narrowly(moved_bytes: Number, device: Device, f: Factors) -> Number:
+    """Least seconds of a kernel whose threads load four bytes at a time.
+
+    Too few bytes are then under way to fill the latency of the memory (Little's law), so that a multiprocessor takes in
+    so many a cycle, however fast the memory is.
+    """
+    return moved_bytes / NARROW_BYTES * f.narrow_load_cycles / (device.units * device.clock_hz)
+
+
+def time_on_cpu(op: Operator, device: Device, f: Factors) -> Number:
+    """A kernel over activations, which stay in a CPU's caches."""
+    return time_latency(op.launches, device, f) + time_activations(op.bytes_moved, device, f)
+
+
+def time_latency(launches: Number, device: Device, f: Factors) -> Number:
+    """Start and end of kernels on all cores."""
+    return launches * f.kernel_latency_cycles / device.clock_hz
+
+
+def time_activations(size: Number, device: Device, f: Factors) -> Number:
+    """Streaming of activations through the caches."""
+    working = size * WORKING_BYTES / device.element_bytes
+    return working / (f.activation_bandwidth_ratio * device.bandwidth_bytes_per_s)
+
+
+GPU_FACTORS = (shared.KERNEL_LATENCY, shared.STREAM_EFFICIENCY, shared.NARROW_LOAD)
+ELEMENTWISE = Kind(
+    "elementwise", time_stream, time_on_cpu, GPU_FACTORS, (shared.KERNEL_LATENCY, shared.ACTIVATION_BANDWIDTH)
+)
+STREAM = Kind("stream", time_stream, time_stream, GPU_FACTORS, (shared.KERNEL_LATENCY, shared.STREAM_EFFICIENCY))

@@ -1,0 +1,35 @@
+"""What is known of every factor before measuring, on a class of device with a stack."""
+
+from __future__ import annotations
+
+from simulator.inputs.stack import Stack
+from simulator.timing import host
+from simulator.timing.devices import DEVICE_CLASSES
+from simulator.timing.factors import Factor, Factors, Prior
+from simulator.timing.kinds import KINDS
+
+# Of stacks with matrix kernels of their own.
+OWN_PRODUCTS = {
+    "cache_bandwidth_ratio": Prior(1.2, 0.5, "hand-written kernels over the cache are far from what it can do"),
+}
+
+
+def list_factors() -> dict[str, Factor]:
+    """All factors by name, in one order: of kinds of operators, of the host, of classes of devices."""
+    of_kinds = [factor for kind in KINDS.values() for factor in kind.factors]
+    of_devices = [factor for one in DEVICE_CLASSES.values() for factor in one.factors]
+    return {factor.name: factor for factor in (*of_kinds, *host.FACTORS, *of_devices)}
+
+
+def choose_priors(device_class: str, stack: Stack) -> dict[str, Prior]:
+    """The prior of every factor, in the order of ``list_factors``."""
+    known = dict(host.PRIORS.get(stack.host, {}))
+    if stack.own_products:
+        known |= OWN_PRODUCTS
+    known |= DEVICE_CLASSES[device_class].priors
+    return {name: known.get(name, factor.prior) for name, factor in list_factors().items()}
+
+
+def as_factors(priors: dict[str, Prior]) -> Factors:
+    """The typical values of priors."""
+    return Factors(**{name: prior.value for name, prior in priors.items()})

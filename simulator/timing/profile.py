@@ -1,0 +1,242 @@
+"""The calibration profile: what a measurement adds to a data sheet.
+
+A profile holds the factors that its rows said something about, fitted for one (hardware, stack), each with a meaning
+and a unit, their covariance and where they come from. All other factors are the prior of the device's class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import InputError, suggest
+from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
+from simulator.inputs.stack import Stack
+from simulator.specfile import build, read_spec, spec_dataclass
+from simulator.specfile.compiled import read_compiled
+from simulator.timing.factors import Factors, Prior
+from simulator.timing.priors import choose_priors, list_factors
+
+SCHEMA = "roofcast/profile/2"
+MOST_ERROR = 10  # of a logarithm: nothing is known of the factor
+ROUNDED_EIGENVALUE = 0.01  # correlations are stored to three decimals
+
+
+@spec_dataclass
+class FittedFactor:
+    """One factor as fitted: standard errors are relative (of the logarithm)."""
+
+    value: float
+    unit: str
+    standard_error: float
+    prior: float
+    prior_standard_error: float
+
+
+@spec_dataclass
+class Discrepancy:
+    """Relative scatter (one standard deviation) that remains between law and measurement: by phase, by operator."""
+
+    prefill: float
+    decode: float
+    operators: dict[str, float] | None = None
+
+
+@spec_dataclass
+class Provenance:
+    """What was measured, when, and how well the fit holds."""
+
+    date: str
+    rows: int
+    table: str
+    table_sha256: str
+    models: list[str]
+    roofcast_version: str
+    mape: float
+    command: str | None = None
+    source: str | None = None
+
+
+@spec_dataclass
+class Check:
+    """Errors of a profile on measurements that it was not fitted to, as fractions of the measured value."""
+
+    date: str
+    table: str
+    rows: int
+    models: list[str]
+    mape: float
+    median_ape: float
+    p90_ape: float
+    bias: float
+    coverage_90: float
+
+
+@spec_dataclass
+class OperatorCheck:
+    """Errors on operators of one kind that the profile was not fitted to, as fractions of the measured time."""
+
+    rows: int
+    mape: float
+    median_ape: float
+    coverage_90: float
+
+
+@spec_dataclass
+class Profile:
+    """One fitted profile file. ``correlation`` has a row for each of its factors, the numbers in the order of those."""
+
+    schema: str
+    id: str
+    hardware: str
+    stack: str
+    factors: dict[str, FittedFactor]
+    correlation: dict[str, list[float]]
+    discrepancy: Discrepancy
+    provenance: Provenance | None = None
+    check: Check | None = None
+    operator_checks: dict[str, OperatorCheck] | None = None
+    aliases: list[str] | None = None
+    preferred: bool = False  # stands for its device where neither a profile nor a stack is named
+
+    def __hash__(self) -> int:
+        """Of the names, since mappings have none."""
+        return hash((self.id, self.hardware, self.stack))
+
+    @property
+    def correlation_matrix(self) -> NDArray[np.float64]:
+        """Correlations of its factors, in their order."""
+        return np.array([self.correlation[name] for name in self.factors], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What is known of all factors where a profile is used: its own, and for the others the prior of the target.
+
+    ``priors`` are those of the target's class and stack, ``errors`` the relative standard errors, in the same order.
+    """
+
+    profile: Profile
+    factors: Factors
+    priors: dict[str, Prior]
+    errors: dict[str, float]
+
+    def log_covariance(self, names: list[str]) -> NDArray[np.float64]:
+        """Covariance of the logarithms of some factors, in their order; what is known from priors is independent."""
+        fitted = list(self.profile.factors)
+        matrix = np.eye(len(names))
+        own = [place for place, name in enumerate(names) if name in self.profile.factors]
+        rows = [fitted.index(names[place]) for place in own]
+        matrix[np.ix_(own, own)] = self.profile.correlation_matrix[np.ix_(rows, rows)]
+        errors = np.array([self.errors[name] for name in names])
+        return np.asarray(matrix * np.outer(errors, errors), dtype=np.float64)
+
+
+@lru_cache(maxsize=256)
+def complete(profile: Profile, device_class: str, stack: Stack) -> Knowledge:
+    """All factors on a device and stack: the profile's, and the prior's where it says nothing."""
+    priors = choose_priors(device_class, stack)
+    fitted = profile.factors
+    values = {name: fitted[name].value if name in fitted else prior.value for name, prior in priors.items()}
+    errors = {name: fitted[name].standard_error if name in fitted else prior.spread for name, prior in priors.items()}
+    return Knowledge(profile, Factors(**values), priors, errors)
+
+
+def load_profile(calibration: str | Path | Profile) -> Profile:
+    """Resolve a profile: a name, a YAML file, or an object.
+
+    Raises:
+        InputError: no such name or file, or the file is wrong.
+    """
+    if isinstance(calibration, Profile):
+        return calibration
+    path = find_file(calibration)
+    return read_shipped_profile(str(calibration)) if path is None else read_profile(path)
+
+
+@cache
+def read_shipped_profile(name: str) -> Profile:
+    """Read a shipped profile by id."""
+    return read_compiled(find_by_name("profile", name, PROFILE_FOLDER), read_profile)
+
+
+def read_profile(path: Path) -> Profile:
+    """Read and check one profile file.
+
+    Raises:
+        InputError: another schema version, a factor unknown or out of range, or a matrix of the wrong shape.
+    """
+    spec = read_spec(path)
+    schema = spec.data.get("schema")
+    if schema != SCHEMA:
+        raise InputError(f"{path}: schema is {schema!r}; this version reads '{SCHEMA}', so fit the profile again")
+    profile: Profile = build(spec, Profile)
+    known = list_factors()
+    for name, factor in profile.factors.items():
+        if name not in known:
+            raise InputError(suggest(f"{path}: factors: unknown factor '{name}'", name, known))
+        meaning = known[name]
+        if not all(0 <= error <= MOST_ERROR for error in (factor.standard_error, factor.prior_standard_error)):
+            raise InputError(f"{path}: factors.{name}: a standard error is not within 0 to {MOST_ERROR}")
+        if factor.unit != meaning.unit:
+            raise InputError(f"{path}: factors.{name} is in '{factor.unit}'; it must be in '{meaning.unit}'")
+        if not meaning.low <= factor.value <= meaning.high:
+            raise InputError(
+                f"{path}: factors.{name} is {factor.value:g}; allowed are {meaning.low:g} to {meaning.high:g}"
+            )
+    check_correlation(path, profile)
+    spread = profile.discrepancy
+    if min(spread.prefill, spread.decode, *(spread.operators or {}).values()) < 0:
+        raise InputError(f"{path}: discrepancy is negative")
+    return profile
+
+
+def check_correlation(path: Path, profile: Profile) -> None:
+    """Refuse what is not a correlation matrix of the factors.
+
+    Raises:
+        InputError: of the wrong shape, not symmetric, a diagonal other than 1, or not positive semidefinite.
+    """
+    names, correlation = set(profile.factors), profile.correlation
+    if set(correlation) != names or any(len(row) != len(names) for row in correlation.values()):
+        raise InputError(f"{path}: correlation must have a row of {len(names)} numbers for each factor")
+    if not names:
+        return
+    matrix = profile.correlation_matrix
+    if not np.array_equal(matrix, matrix.T) or np.any(np.diag(matrix) != 1):
+        raise InputError(f"{path}: correlation must be symmetric with a diagonal of 1")
+    if np.linalg.eigvalsh(matrix)[0] < -ROUNDED_EIGENVALUE:
+        raise InputError(f"{path}: correlation is not positive semidefinite")
+
+
+@cache
+def list_settings() -> list[tuple[str, str]]:
+    """Device and stack of each shipped profile, which are its id and its file's name: ``device--stack``."""
+    names = (path.stem.partition("--") for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
+    return [(hardware, stack) for hardware, _, stack in names]
+
+
+def list_stacks(hardware_id: str) -> list[str]:
+    """Stacks that profiles of a device ship for."""
+    return [stack for hardware, stack in list_settings() if hardware == hardware_id]
+
+
+def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
+    """Return the shipped profile of a device, and of a stack where one is named; None where there is none.
+
+    Of several the preferred one.
+
+    Raises:
+        InputError: several profiles fit, and none is preferred.
+    """
+    stacks = [stack for stack in list_stacks(hardware_id) if stack_id in (None, stack)]
+    found = [read_shipped_profile(f"{hardware_id}--{stack}") for stack in stacks]
+    if len(found) > 1:
+        found = [p for p in found if p.preferred] or found
+    if len(found) > 1:
+        raise InputError(f"{hardware_id} has several profiles: {', '.join(p.id for p in found)}; name one")
+    return found[0] if found else None
