@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from factor_samples import NAMES, from_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,7 +177,8 @@ class TestRatios:
         profile = one.profile
         assert profile is not None
         difference = (one.log_slopes - base.log_slopes)[:, 0]
-        variance = difference @ profile.log_covariance() @ difference + 2 * profile.discrepancy.prefill**2
+        names = list(one.knowledge.factors.names)
+        variance = difference @ one.knowledge.log_covariance(names) @ difference + 2 * profile.discrepancy.prefill**2
         _, low, high = find_ratios(one, base)["ttft_s"]
         assert low is not None
         assert high is not None
@@ -224,9 +226,9 @@ class TestRatios:
         profile = one.profile
         assert profile is not None
         drawn = np.random.default_rng(0).multivariate_normal(
-            np.zeros(36), profile.log_covariance(), 4000, method="eigh"
+            np.zeros(len(NAMES)), one.knowledge.log_covariance(list(NAMES)), 4000, method="eigh"
         )
-        moved = type(profile.values)(*(np.array(profile.values) * np.exp(drawn)).T)
+        moved = from_values((np.array(list(one.knowledge.factors)) * np.exp(drawn)).T)
         logs = np.log(one.question.times(moved).prefill_s / base.question.times(moved).prefill_s)
         _, low, high = find_ratios(one, base)["ttft_s"]
         assert low is not None

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import simulator
 from cli import app
 from simulator.costs.formulas import SYMBOLS
+from simulator.timing.priors import list_factors
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -184,7 +185,9 @@ def test_the_nomenclature_has_every_symbol_with_its_name_and_meaning() -> None:
 
 def test_the_nomenclature_has_every_factor_with_its_unit() -> None:
     (table,) = [table for table in read_tables(ROOT / "docs" / "nomenclature.md") if table[0][0] == "factor"]
-    assert {row[0]: row[1] for row in table[1:]} == {f"`{name}`": meaning.unit for name, meaning in FACTORS.items()}
+    assert {row[0]: row[1] for row in table[1:]} == {
+        f"`{name}`": meaning.unit for name, meaning in list_factors().items()
+    }
 
 
 def test_the_pages_name_only_files_that_there_are() -> None:

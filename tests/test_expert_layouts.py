@@ -22,6 +22,7 @@ from simulator.timing.device import describe_device
 from simulator.timing.factors import Factors
 from simulator.timing.kinds.grouped import time_grouped
 from simulator.timing.kinds.linear import time_linear
+from simulator.timing.priors import list_factors
 
 IDEAL = load_stack("ideal")
 H100 = "h100-sxm-80gb"
@@ -160,7 +161,7 @@ def test_twice_as_many_experts_cost_one_token_no_more_than_their_router(batch: i
 # Many products in one kernel, where there is no latency and every efficiency is one
 
 DEVICE = describe_device(load_hardware("a100-sxm-80gb"), Deployment(), load_stack("megatron-lm-2022"))
-PERFECT = Factors(**{name: 1e-30 if f.unit in ("s", "cycles") else 1.0 for name, f in FACTORS.items()})
+PERFECT = Factors(**{name: 1e-30 if f.unit in ("s", "cycles") else 1.0 for name, f in list_factors().items()})
 SIZES = {"weight_bytes": 2, "activation_bytes": 2}
 eights = st.integers(1, 600).map(lambda size: 8 * size)
 

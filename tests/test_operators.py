@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import samples
 import torch
+from factor_samples import typical
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
@@ -13,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from calibration.fit.cases import build_cases, predict_rows
 from calibration.fit.operators import EDGES, build_operator, classify_size, find_class
-from calibration.fit.priors import PRIORS
 from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.operators import Operator
 from simulator.costs.passes import build_pass, list_all
@@ -30,12 +30,11 @@ from simulator.inputs.operator_text import (
     parse_operator,
 )
 from simulator.prediction import describe_machine
-from simulator.timing.factors import Factors
 from simulator.timing.passes import time_operator
 
 A100 = load_hardware("a100-sxm-80gb")
 TENSORRT = load_stack("tensorrt-llm-1.0")
-TYPICAL = Factors(**{name: PRIORS[name].value for name in Factors._fields})
+TYPICAL = typical("tensorrt-llm-1.0")
 DTYPES = {2: torch.float16, 4: torch.float32}
 
 counts = st.integers(1, 24)
@@ -252,7 +251,7 @@ def test_a_measured_operator_costs_and_takes_what_it_does_in_a_model(
     assert alone._replace(name=name) == in_model
     row = samples.make_operator_row(text, A100.id, TENSORRT.id, tp=tp)
     machine = describe_machine(A100, TENSORRT, deployment, None)
-    for factors in (TYPICAL, TYPICAL._replace(kernel_latency_cycles=9e3, direct_latency_cycles=9e3)):
+    for factors in (TYPICAL, TYPICAL.replace(kernel_latency_cycles=9e3, direct_latency_cycles=9e3)):
         in_pass = time_operator(in_model, machine._replace(factors=factors))
         assert predict_rows(build_cases([row], "none"), factors) == pytest.approx([in_pass], rel=1e-12)
 

@@ -10,24 +10,24 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from factor_samples import HIGH, LOW, NAMES, from_values
 from samples import make_operator_row
 
 from calibration.fit.cases import build_cases, predict_rows
 from calibration.fit.least_squares import OPERATOR_SCATTER, Fit, fit_profile
-from calibration.fit.priors import choose_priors
 from calibration.fit.profile_file import make_profile
 from calibration.fit.validate import validate_profile
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.operator_text import DECODE, PREFILL, format_operator
 from simulator.timing.factors import Factors, as_log_array
+from simulator.timing.priors import choose_priors
 from simulator.timing.profile import Discrepancy
 
 DEVICE = load_hardware("a100-sxm-80gb")
 STACK = load_stack("tensorrt-llm-1.0")
-PRIOR = np.log([prior.value for prior in choose_priors(DEVICE, STACK).values()])
-SPREAD = np.array([prior.spread for prior in choose_priors(DEVICE, STACK).values()])
-LOW, HIGH = (np.log([getattr(FACTORS[name], end) for name in Factors._fields]) for end in ("low", "high"))
+PRIOR = np.log([prior.value for prior in choose_priors("gpu", STACK).values()])
+SPREAD = np.array([prior.spread for prior in choose_priors("gpu", STACK).values()])
 SEEDS = range(200)
 MOST_ERROR = 0.2  # of a well measured factor: past it the laws are too crooked for a standard error
 LONGEST_STEP = 1.5  # of a planted factor, in spreads of its prior
@@ -75,7 +75,7 @@ OTHER_SHAPES = list_operators(
 def plant(seed: int) -> Factors:
     """Factors around their priors, within what is physical."""
     steps = np.clip(np.random.default_rng(seed).normal(size=len(PRIOR)), -LONGEST_STEP, LONGEST_STEP)
-    return Factors(*np.exp(np.clip(PRIOR + SPREAD * steps, LOW, HIGH)).tolist())
+    return from_values(np.clip(np.exp(PRIOR + SPREAD * steps), LOW, HIGH).tolist())
 
 
 def measure(rows: list[Measurement], seed: int) -> list[Measurement]:
@@ -102,7 +102,7 @@ def test_well_measured_factors_are_recovered_within_two_standard_errors() -> Non
         fit = recover(seed)
         moved = (as_log_array(fit.factors) - as_log_array(plant(seed))) / fit.standard_errors
         for place in np.flatnonzero(fit.standard_errors < np.minimum(0.5 * SPREAD, MOST_ERROR)):
-            distances.setdefault(Factors._fields[place], []).append(abs(moved[place]))
+            distances.setdefault(NAMES[place], []).append(abs(moved[place]))
     together = np.concatenate(list(distances.values()))
     assert len(together) > 12 * len(SEEDS)
     assert np.mean(together < 2) > 0.9

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from factor_samples import typical
 
 from calibration.fit.cases import build_cases, predict_rows
-from calibration.fit.priors import CPU_PRIORS
 from calibration.measure import run
 from calibration.measure.benchmarks.bench import Case, Sample, Timing
 from calibration.measure.session import run_benchmarks
@@ -22,13 +22,12 @@ from cli import app
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import HELD_OUT, read_table
-from simulator.timing.factors import Factors
 from simulator.timing.profile import load_profile
 
 RECORDED = Path(__file__).resolve().parents[1] / "calibration" / "recorded" / "xeon-2-threads.yaml"
 MACHINE = RECORDED.with_suffix(".hardware.yaml")
 STACK = "pytorch-eager"
-FACTORS = Factors(**{name: CPU_PRIORS[name].value for name in Factors._fields})
+FACTORS = typical("pytorch-eager", "cpu")
 
 
 def plan_time(case: Case) -> float:
@@ -217,7 +216,9 @@ def test_the_recorded_run_predicts_decoders_that_it_did_not_fit(tmp_path: Path) 
     assert again.check is not None
     assert len(again.check.models) == 7
     assert again.check.median_ape < 0.06
-    np.testing.assert_allclose(again.values, recorded.values, rtol=1e-3)
+    assert set(again.factors) == set(recorded.factors)
+    for name, factor in again.factors.items():
+        assert factor.value == pytest.approx(recorded.factors[name].value, rel=1e-3)
 
 
 def test_the_recorded_machine_has_no_quantity_without_a_source() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sympy
 from click.testing import CliRunner
+from factor_samples import NAMES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from simulator.inputs.library import PROFILE_FOLDER, load_hardware
 from simulator.metrics.rates import Price, find_price
 from simulator.prediction import Question, answer, describe_machine
 from simulator.report.sensitivity import SCHEMA, list_influences
+from simulator.timing.priors import list_factors
 
 STEP = 1e-6  # of a logarithm
 PROFILES = ["none", "none", *sorted(path.stem for path in PROFILE_FOLDER.glob("*.yaml"))]
@@ -61,11 +63,11 @@ def questions(draw: st.DrawFn, profiles: list[str] = PROFILES) -> Question:
 def time_with(question: Question, numbers: dict[str, float]) -> dict[str, float]:
     """The metrics that ``predict`` gives with other numbers of the data sheet, other factors or another price."""
     facts = {name: value for name, value in numbers.items() if "." in name}
-    factors = {name: value for name, value in numbers.items() if name in FACTORS}
+    factors = {name: value for name, value in numbers.items() if name in NAMES}
     hardware, work = replace_numbers(question.hardware, facts), question.work
     machine = describe_machine(hardware, work.stack, work.deployment, question.profile)
     if machine.factors is not None:
-        machine = machine._replace(factors=machine.factors._replace(**factors))
+        machine = machine._replace(factors=machine.factors.replace(**factors))
     times = answer(replace(question, hardware=hardware, machine=machine)).times._asdict()
     dollars = numbers.get(PRICE, GIVEN.price) * times["e2e_s"]
     return times | {"cost_usd": dollars * work.deployment.devices / work.workload.batch_size}
@@ -182,7 +184,7 @@ def test_the_shares_of_an_interval_add_up_to_it(question: Question, by: str) -> 
     assert spread is not None
     assert spread.factors + spread.correlations + spread.scatter + spread.transfer == pytest.approx(1)
     factors = [one for one in found.influences if one.kind == "factor"]
-    assert {one.name for one in factors} == set(FACTORS)
+    assert {one.name for one in factors} == set(NAMES)
     assert sum(one.variance_share or 0 for one in factors) == pytest.approx(spread.factors)
     assert all(-1e-12 <= (one.known_share or 0) <= 1 - spread.scatter - spread.transfer + 0.02 for one in factors)
     for one in factors:
@@ -280,7 +282,7 @@ def test_the_command_answers_in_every_form() -> None:
     assert (document["schema"], document["by"]) == (SCHEMA, "e2e_s")
     rows = document["sensitivities"]
     assert rows[0]["input"] == "layer_host_s"
-    assert rows[0]["meaning"] == FACTORS["layer_host_s"].meaning
+    assert rows[0]["meaning"] == list_factors()["layer_host_s"].meaning
     price = find_price("a100-sxm-80gb", None)
     assert price is not None
     assert document["prediction"]["cost_usd"] == pytest.approx(8 * price.price * document["prediction"]["e2e_s"])

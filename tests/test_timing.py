@@ -15,15 +15,17 @@ from simulator.costs.passes import build_pass, list_mixing
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_hardware, load_model, load_stack
-from simulator.timing.device import Device, describe_device
+from simulator.timing.device import Device, GroupLinks, describe_device
 from simulator.timing.factors import Factors
-from simulator.timing.kinds.collectives import bound_collective, time_collective
+from simulator.timing.kinds import KINDS
+from simulator.timing.kinds.collectives import bound_message
 from simulator.timing.kinds.decode_attention import time_decode_attention
 from simulator.timing.kinds.linear import MISALIGNED_TILES, time_linear
 from simulator.timing.kinds.memory import time_stream
 from simulator.timing.kinds.tiles import time_menu
 from simulator.timing.passes import time_pass
-from simulator.timing.profile import load_profile
+from simulator.timing.priors import list_factors
+from simulator.timing.profile import complete, load_profile
 
 A100 = load_hardware("a100-sxm-80gb")
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
@@ -45,7 +47,8 @@ tokens, batches = st.integers(1, 682), st.sampled_from([1, 2, 4, 7, 16, 33, 64, 
 calibrations = st.sampled_from([PROFILE, "none"])
 # Any factors that make physical sense, not only those somebody measured.
 factors = st.builds(
-    Factors, **{name: st.floats(np.log(f.low), np.log(f.high)).map(np.exp).map(float) for name, f in FACTORS.items()}
+    Factors,
+    **{name: st.floats(np.log(f.low), np.log(f.high)).map(np.exp).map(float) for name, f in list_factors().items()},
 )
 
 
@@ -107,20 +110,20 @@ def test_no_efficiency_that_makes_sense_beats_the_bound(question: dict[str, Any]
 BETTER_WHERE_HIGHER = {
     *("matrix_efficiency", "matrix_bandwidth_efficiency", "attention_efficiency", "stream_efficiency"),
     *("link_efficiency", "low_latency_link_efficiency", "direct_link_efficiency"),
-    *("cache_bandwidth_ratio", "parallel_overlap"),
+    *("cache_bandwidth_ratio", "activation_bandwidth_ratio", "parallel_overlap", "queue_overlap", "resident_blocks"),
 }
 
 
-@pytest.mark.parametrize("name", Factors._fields)
+@pytest.mark.parametrize("name", list(list_factors()))
 @settings(max_examples=20)
 @given(question=questions(), f=factors, part=st.floats(0, 1))
 def test_a_worse_factor_never_makes_a_request_faster(
     name: str, question: dict[str, Any], f: Factors, part: float
 ) -> None:
-    meaning, value = FACTORS[name], getattr(f, name)
+    meaning, value = list_factors()[name], getattr(f, name)
     worst = meaning.low if name in BETTER_WHERE_HIGHER else meaning.high
     answer = predict(**question).question
-    better, worse = (answer.times(one) for one in (f, f._replace(**{name: value + part * (worst - value)})))
+    better, worse = (answer.times(one) for one in (f, f.replace(**{name: value + part * (worst - value)})))
     assert better.prefill_s <= worse.prefill_s * ROUNDING
     assert better.decode_s <= worse.decode_s * ROUNDING
 
@@ -288,7 +291,7 @@ def test_a_misaligned_ffn_is_slower_than_a_wider_aligned_one(prompt: int) -> Non
 DEVICE = describe_device(A100, Deployment(), load_stack(MEGATRON))._replace(bandwidth_bytes_per_s=1e30)
 # Efficiencies of one, operands that load at once, and latencies too small to see.
 LATENCIES = ("s", "cycles")
-PERFECT = Factors(**{name: 1e-30 if f.unit in LATENCIES else 1.0 for name, f in FACTORS.items()})
+PERFECT = Factors(**{name: 1e-30 if f.unit in LATENCIES else 1.0 for name, f in list_factors().items()})
 
 
 def time_product(m: int, n: int, k: int, device: Device = DEVICE, f: Factors = PERFECT) -> float:
@@ -326,10 +329,17 @@ def test_a_library_that_may_split_products_is_never_slower(m: int, n: int, k: in
     assert time_product(m, 8 * n, 8 * k, splitting, f) <= time_product(m, 8 * n, 8 * k, f=f)
 
 
+def link_devices(devices: int, bytes_per_s: float, direct: int = 0) -> Device:
+    """The device in a group of so many, with a link of so many bytes per second in each direction."""
+    return DEVICE._replace(links=GroupLinks(bytes_per_s, 0.0, 0.0, devices, 1, direct))
+
+
 @pytest.mark.parametrize(("kind", "share"), [("all_reduce", 2 * 7 / 8), ("all_gather", 7 / 8)])
 def test_a_ring_of_eight_sends_its_share_over_each_link(kind: Any, share: float) -> None:
     """NVIDIA nccl-tests, doc/PERFORMANCE.md: 2 (n - 1) / n and (n - 1) / n of the message."""
-    assert bound_collective(Operator(kind, kind, message_bytes=8e9), 8, 300e9) == pytest.approx(share * 8e9 / 300e9)
+    assert bound_message(Operator(kind, kind, message_bytes=8e9), link_devices(8, 300e9)) == pytest.approx(
+        share * 8e9 / 300e9
+    )
 
 
 def test_a_product_of_full_waves_runs_at_the_peak() -> None:
@@ -345,17 +355,18 @@ def time_decode(heads: int, kv_heads: int, context: int, f: Factors) -> float:
 @given(st.integers(2, 16), st.integers(1024, 32768))
 def test_up_to_sixteen_query_heads_share_keys_at_no_cost_but_their_own_bytes(group: int, context: int) -> None:
     """The smallest matrix instruction has sixteen rows."""
-    f = load_profile(PROFILE).values
+    f = complete(load_profile(PROFILE), "gpu", load_stack(MEGATRON)).factors
     assert time_decode(8 * group, 8, context, f) == pytest.approx(time_decode(8 * 16, 8, context, f), rel=1e-9)
 
 
 @given(st.integers(1, 2**26), st.sampled_from([2, 4, 8]), factors)
 def test_a_message_takes_at_least_its_latency_and_its_bytes(size: int, devices: int, f: Factors) -> None:
     for kind in ("all_reduce", "all_gather"):
-        op, link = Operator(kind, kind, message_bytes=size), 300e9
+        op = Operator(kind, kind, message_bytes=size)
         for direct in (0, 2**20):
-            seconds = time_collective(op, devices, link, direct, DEVICE, f)
-            assert seconds > bound_collective(op, devices, link)
+            device = link_devices(devices, 300e9, direct)
+            seconds = KINDS[kind].gpu(op, device, f)
+            assert seconds > bound_message(op, device)
             assert seconds > min(f.link_latency_cycles, f.direct_latency_cycles) / DEVICE.clock_hz
 
 
