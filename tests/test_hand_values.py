@@ -6,7 +6,6 @@ Times are in microseconds.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,26 +19,36 @@ from simulator.costs.request import RequestPasses
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_model, load_stack
 from simulator.metrics.power import find_energy
-from simulator.timing import cpu
-from simulator.timing.attention import time_decode_attention, time_latent_decode, time_prefill_attention
-from simulator.timing.collectives import bound_collective, time_collective
-from simulator.timing.device import Device
-from simulator.timing.efficiency import FACTORS, LOG_STEP, Factors
-from simulator.timing.matrix import time_batched, time_grouped, time_linear
+from simulator.timing.device import Device, GroupLinks
+from simulator.timing.factors import LOG_STEP, Factors
+from simulator.timing.intervals import find_width
+from simulator.timing.kinds import KINDS
+from simulator.timing.kinds.batched import time_batched
+from simulator.timing.kinds.collectives import bound_message
+from simulator.timing.kinds.decode_attention import time_decode_attention
+from simulator.timing.kinds.grouped import time_grouped
+from simulator.timing.kinds.latent_decode import time_latent_decode
+from simulator.timing.kinds.linear import time_linear
+from simulator.timing.kinds.memory import time_stream
+from simulator.timing.kinds.prefill_attention import choose_block, time_prefill_attention
 from simulator.timing.passes import Machine, PassTime, time_pass
+from simulator.timing.priors import list_factors
 from simulator.timing.request import RequestTime
-from simulator.timing.stream import time_stream
-from simulator.timing.uncertainty import find_width
 
 US = 1e-6
 LINK = 1e11  # bytes per second
 HUGE = 1e30  # an efficiency that leaves nothing of a time
 
 
+def link_devices(tp: int, ep: int = 4, direct: int = 0) -> GroupLinks:
+    """Links of 0.1 TB/s within a layer, half of it to the experts and a quarter to the next stage."""
+    return GroupLinks(LINK, LINK / 2, LINK / 4, tp, ep, direct)
+
+
 def make_device(**other: Any) -> Device:
     """The device of the module's docstring, where nothing else is said."""
     facts: dict[str, Any] = {
-        "is_cpu": False,
+        "kind": "gpu",
         "peak_flops_per_s": 1e13,
         "wide_peak_flops_per_s": 1e13,
         "bandwidth_bytes_per_s": 1e12,
@@ -47,22 +56,30 @@ def make_device(**other: Any) -> Device:
         "clock_hz": 1e9,
         "element_bytes": 2,
         "weight_share": 1.0,
-        "widens_above": float("inf"),
+        "dequantizes_above": float("inf"),
         "narrow_loads": False,
         "splits_k": False,
         "splits_context": False,
+        "skinny_rows": 32,
+        "links": link_devices(1),
     }
     return Device(**facts | other)
 
 
 def make_factors(**known: float) -> Factors:
-    """Factors of one, latencies of nothing and operands that load at once, where nothing else is said."""
-    return Factors(**{name: 1.0 if meaning.unit == "1" else 0.0 for name, meaning in FACTORS.items()} | known)
+    """Factors of one, latencies of nothing and operands that load at once, where nothing else is said.
+
+    A message crosses a device's own memory three times in a ring, a softmax counts as 32 elements of a head, three
+    blocks share a unit, and one device's queue of kernels rounds off with sharpness 12.
+    """
+    ones = {factor.name: 1.0 if factor.unit == "1" else 0.0 for factor in list_factors().values()}
+    counts = {"ring_memory_passes": 3.0, "softmax_elements": 32.0, "resident_blocks": 3.0, "queue_overlap": 12.0}
+    return Factors(**ones | counts | known)
 
 
 def make_machine(tp: int, **known: float) -> Machine:
     """The device among others."""
-    return Machine(make_device(), LINK, LINK / 2, LINK / 4, 0, tp, 4, make_factors(**known))
+    return Machine(make_device(links=link_devices(tp)), make_factors(**known))
 
 
 def us(seconds: Any) -> Any:
@@ -202,16 +219,16 @@ def test_narrow_weights_are_widened_on_the_vector_units_while_a_tile_multiplies(
     """64 of them in 2.048 cycles: 128 columns of 3200 are 13.1 us, those of 655 cycles as long as a full wave."""
     device = make_device(weight_share=0.5)
     cycles = FULL_WAVE_US * 1e3 / (128 * 3200 / 64)
-    assert time_product(256, 1280, 3200, device, widening_cycles=cycles) == us(FULL_WAVE_US * 2**0.25)
+    assert time_product(256, 1280, 3200, device, dequantize_cycles=cycles) == us(FULL_WAVE_US * 2**0.25)
 
 
 def test_many_rows_dequantize_their_weights_in_memory_first() -> None:
     """A kernel that reads 4.096 MB of one byte and writes 8.192 MB of two, at half the bandwidth; then the product."""
     op = Operator("p", "linear", weight_bytes=1280 * 3200, m=256, n=1280, k=3200)
     known = {"matrix_bandwidth_efficiency": HUGE, "stream_efficiency": 0.5, "kernel_latency_cycles": 1000}
-    device = make_device(weight_share=0.5, widens_above=255)
+    device = make_device(weight_share=0.5, dequantizes_above=255)
     assert time_linear(op, device, make_factors(**known)) == us(1 + 2 * (4.096 + 8.192) + 1 + FULL_WAVE_US)
-    not_above = device._replace(widens_above=256)
+    not_above = device._replace(dequantizes_above=256)
     assert time_linear(op, not_above, make_factors(**known)) == us(1 + FULL_WAVE_US)
 
 
@@ -316,8 +333,10 @@ def time_message(kind: Any, size: float, devices: int = 8, direct: int = 0, **kn
     """Seconds of one message between devices."""
     latencies = {"link_latency_cycles": 1000, "link_hop_cycles": 100, "low_latency_link_efficiency": 0.2}
     direct_ones = {"direct_latency_cycles": 500, "direct_barrier_cycles": 40, "direct_link_efficiency": 0.5}
-    f = make_factors(link_efficiency=0.7, **latencies, **direct_ones, **known)
-    return float(time_collective(Operator("m", kind, message_bytes=size), devices, LINK, direct, make_device(), f))
+    phases = {"ring_fill_cycles": 2500, "direct_phase_cycles": 2500}
+    f = make_factors(link_efficiency=0.7, **latencies, **direct_ones, **phases, **known)
+    device = make_device(links=GroupLinks(LINK, LINK, LINK, devices, devices, direct))
+    return float(KINDS[kind].gpu(Operator("m", kind, message_bytes=size), device, f))
 
 
 def test_a_ring_fills_and_passes_the_message_through_each_memory_three_times() -> None:
@@ -347,7 +366,8 @@ def test_a_direct_all_reduce_reads_all_peers_at_once_or_in_two_phases() -> None:
     ("kind", "share"), [("all_reduce", 1.5), ("all_gather", 0.75), ("all_to_all", 0.75), ("send", 1)]
 )
 def test_the_bound_of_a_message_between_four_devices(kind: Any, share: float) -> None:
-    assert bound_collective(Operator("m", kind, message_bytes=1e5), 4, LINK) == us(share)
+    device = make_device(links=GroupLinks(LINK, LINK, LINK, 4, 4, 0))
+    assert bound_message(Operator("m", kind, message_bytes=1e5), device) == us(share)
 
 
 # Passes
@@ -406,33 +426,31 @@ def test_idle_pipeline_stages_draw_idle_power() -> None:
 
 
 def test_a_product_on_a_cpu_packs_its_weights_unless_it_has_few_rows() -> None:
-    f = make_factors(
-        packing_passes=3, matrix_efficiency=0.5, unpacked_efficiency=0.2, cache_bandwidth_ratio=2
-    )._replace(matrix_bandwidth_efficiency=0.5, kernel_latency_cycles=1000)
-    device = make_device(is_cpu=True, element_bytes=4)
+    known = {"packing_passes": 3, "matrix_efficiency": 0.5, "unpacked_efficiency": 0.2, "activation_bandwidth_ratio": 2}
+    f = make_factors(matrix_bandwidth_efficiency=0.5, kernel_latency_cycles=1000, **known)
+    device = make_device(kind="cpu", element_bytes=4)
     # 1 MB of weights at half the bandwidth, 2 us; 10 MFLOP at the peak, 1 us; 1 MB of activations, 0.5 us; a start, 1.
     op = Operator("p", "linear", flops=1e7, weight_bytes=1e6, activation_bytes=1e6, m=16, n=1, k=1)
-    assert cpu.time_linear(op, device, f) == us(1 + 0.5 + 3 * 2 + 1 / 0.5)
-    assert cpu.time_linear(op._replace(m=15), device, f) == us(1 + 0.5 + 2 + 1 / 0.2)
-    assert cpu.time_linear(op._replace(m=3), device, f) == us(1 + 0.5 + 2 + 1)
+    assert KINDS["linear"].cpu(op, device, f) == us(1 + 0.5 + 3 * 2 + 1 / 0.5)
+    assert KINDS["linear"].cpu(op._replace(m=15), device, f) == us(1 + 0.5 + 2 + 1 / 0.2)
+    assert KINDS["linear"].cpu(op._replace(m=3), device, f) == us(1 + 0.5 + 2 + 1)
     # Numbers of two bytes are always packed, and are four in the caches.
-    assert cpu.time_linear(op._replace(m=3), device._replace(element_bytes=2), f) == us(1 + 1 + 3 * 2 + 1 / 0.5)
+    assert KINDS["linear"].cpu(op._replace(m=3), device._replace(element_bytes=2), f) == us(1 + 1 + 3 * 2 + 1 / 0.5)
     # Four matrices of a quarter, each with a start of its own.
-    assert cpu.time_grouped(op._replace(batch=4), device, f) == us(4 * 1 + 0.5 + 3 * 2 + 1 / 0.5)
-    assert cpu.time_batched(op, device, f) == us(1 + 2 * 0.5 + 1 / 0.5)
-    assert cpu.time_elementwise(op._replace(launches=2), device, f) == us(2 * 1 + 2 * 0.5)
+    assert KINDS["grouped"].cpu(op._replace(batch=4), device, f) == us(4 * 1 + 0.5 + 3 * 2 + 1 / 0.5)
+    assert KINDS["batched"].cpu(op, device, f) == us(1 + 2 * 0.5 + 1 / 0.5)
+    assert KINDS["elementwise"].cpu(op._replace(launches=2), device, f) == us(2 * 1 + 2 * 0.5)
 
 
 def test_attention_on_a_cpu_works_out_half_a_block_more_than_the_mask_lets_through() -> None:
     """64 queries in blocks of 32: 64 x 65 / 2 scores of the mask and 64 x 31 / 2 more, for each of ten heads."""
-    f = make_factors(
-        score_cycles=2, attention_block_cycles=1000, attention_efficiency=0.5, kernel_latency_cycles=1000
-    )._replace(matrix_bandwidth_efficiency=0.5)
+    known = {"score_cycles": 2, "attention_start_cycles": 1000, "attention_efficiency": 0.5}
+    f = make_factors(kernel_latency_cycles=1000, matrix_bandwidth_efficiency=0.5, **known)
     op = Operator("attention", "prefill_attention", kv_bytes=2e6, m=64, n=64, k=128, batch=10)
     scores = 10 * (2080 + 992)
     products, cycles = 4 * scores * 128 / 0.5 / 1e7, (scores * 2 + 10 * 2 * 1000) / 10 / 1e3
-    assert cpu.time_attention(op, make_device(is_cpu=True), f) == us(1 + products + cycles + 1 / 0.5)
-    assert [cpu.choose_block(q) for q in (191, 192, 767, 768)] == [32, 64, 64, 256]
+    assert KINDS["prefill_attention"].cpu(op, make_device(kind="cpu"), f) == us(1 + products + cycles + 1 / 0.5)
+    assert [choose_block(q) for q in (191, 192, 767, 768)] == [32, 64, 64, 256]
 
 
 # Intervals
@@ -440,9 +458,9 @@ def test_attention_on_a_cpu_works_out_half_a_block_more_than_the_mask_lets_throu
 
 def test_an_interval_adds_what_factors_law_and_transfer_leave_open() -> None:
     """A factor known to 10% that a time follows by its square, a scatter of 5%, and a transfer of 11%."""
-    profile: Any = SimpleNamespace(log_covariance=lambda: np.array([[0.1**2]]))
+    covariance = np.array([[0.1**2]])
     values = np.array([[1.0], [np.exp(2 * LOG_STEP)]])
-    (width,) = find_width(profile, values, 0.05, transfer=True)
+    (width,) = find_width(covariance, values, 0.05, transfer=True)
     assert np.log(width) == pytest.approx(1.644854 * (0.2**2 + 0.05**2 + 0.11**2) ** 0.5, rel=1e-6)
-    (calibrated,) = find_width(profile, values, 0.05, transfer=False)
+    (calibrated,) = find_width(covariance, values, 0.05, transfer=False)
     assert np.log(calibrated) == pytest.approx(1.644854 * (0.2**2 + 0.05**2) ** 0.5, rel=1e-6)

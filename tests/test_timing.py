@@ -18,6 +18,7 @@ from simulator.inputs.library import MODEL_FOLDER, list_ids, load_hardware, load
 from simulator.timing.device import Device, GroupLinks, describe_device
 from simulator.timing.factors import Factors
 from simulator.timing.kinds import KINDS
+from simulator.timing.kinds.base import is_compute_bound
 from simulator.timing.kinds.collectives import bound_message
 from simulator.timing.kinds.decode_attention import time_decode_attention
 from simulator.timing.kinds.linear import MISALIGNED_TILES, time_linear

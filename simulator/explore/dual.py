@@ -1,7 +1,7 @@
 """Dual numbers: a value with its derivatives by several inputs, carried exactly through any law written in arithmetic.
 
 Forward-mode differentiation (Griewank and Walther 2008, doi 10.1137/1.9780898717761, section 3.1). NumPy hands its
-functions over to a dual number, and so do the operators: the functions of ``costs.elementary`` need no branch for it.
+functions over to a dual number, and so do the operators: the functions of ``simulator.numbers`` need no branch for it.
 Comparisons are of values, and what moves in steps (a ceiling, a choice) has derivative zero.
 """
 

@@ -16,7 +16,8 @@ from simulator.costs.passes import Pass, list_all
 from simulator.costs.request import RequestPasses
 from simulator.numbers import Number
 from simulator.timing import host
-from simulator.timing.devices import DEVICE_CLASSES, DeviceClass
+from simulator.timing.devices import DEVICE_CLASSES
+from simulator.timing.devices.base import DeviceClass
 from simulator.timing.factors import Factor, Factors, find_log_slopes, perturb_factors
 from simulator.timing.kinds import KINDS
 from simulator.timing.passes import Machine
