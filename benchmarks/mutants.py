@@ -1,6 +1,6 @@
 """Would the tests notice a wrong law? Small changes to costs and timing, each run against the tests of its module.
 
-python -m benchmarks.mutants [--mutants 80] [--only timing/collectives.py] [--all]
+python -m benchmarks.mutants [--mutants 80] [--only kinds/collectives.py] [--all]
 
 A mutant is one change of one expression in one function: a term or a number is doubled, a factor, divisor or addend
 dropped, minimum and maximum swapped, a comparison turned round, rounding left out, two branches exchanged. Of every
@@ -34,16 +34,15 @@ ROOT = Path(__file__).resolve().parents[1]
 LISTED = Path(__file__).with_name("mutants_survive.yaml")
 ROOMS = ("costs", "timing")
 COPIED = ("simulator", "calibration", "hardware_specs", "tests", "docs", "cli.py", "pyproject.toml")
-# Not laws: formulas.py prints, efficiency.py reads files and holds a table of ranges, rows.py only makes arrays fast.
-LEFT_OUT = ("costs/formulas.py", "timing/efficiency.py", "timing/rows.py")
+# Not laws: formulas.py prints, profile.py reads files, rows.py only makes arrays fast.
+LEFT_OUT = ("costs/formulas.py", "timing/profile.py", "timing/rows.py")
 # Tests that speak of a module, those that fail first in front; the first entry that a module's path begins with counts.
 TESTS: dict[str, tuple[str, ...]] = {
     "costs/footprint": ("hand_values", "capacity", "layouts", "costs"),
     "costs/feed_forwards": ("hand_values", "expert_layouts", "experts", "layouts", "costs"),
     "costs/mixers": ("hand_values", "passes", "attention_kinds", "costs"),
     "costs": ("hand_values", "passes", "layouts", "costs", "formulas"),
-    "timing/uncertainty": ("hand_values", "sensitivity", "fit"),
-    "timing/cpu": ("hand_values", "operators", "planted"),
+    "timing/intervals": ("hand_values", "sensitivity", "fit"),
     "timing": ("hand_values", "power", "layouts", "operators", "timing"),
 }
 MOST_SECONDS = 150  # of processor time, of the tests of one mutant; what runs longer has been noticed
@@ -254,7 +253,7 @@ def main() -> None:
     """Run the mutants and print those that no test notices."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutants", type=int, default=80, help="how many")
-    parser.add_argument("--only", default="", help="modules whose path, as timing/matrix.py, has this in it")
+    parser.add_argument("--only", default="", help="modules whose path, as kinds/tiles.py, has this in it")
     parser.add_argument("--all", action="store_true", help="every mutant of these modules")
     parser.add_argument("--list", action="store_true", help="print their names and run nothing")
     parser.add_argument("--workers", type=int, default=2)

@@ -383,7 +383,8 @@ def test_the_flops_of_a_model_do_not_depend_on_the_stack_that_runs_it() -> None:
 
 def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_faster_still() -> None:
     """Threads that load four bytes at a time have too few bytes under way to fill the memory's latency."""
-    stack, factors = load_stack("llama.cpp-b2795"), load_profile("a100-sxm-80gb--llama.cpp-b2795").values
+    stack = load_stack("llama.cpp-b2795")
+    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), "gpu", stack).factors
     kernel = Operator("residual", "elementwise", activation_bytes=1e9, launches=0)
 
     def time(hardware: Hardware, narrow: bool = True) -> float:
@@ -398,7 +399,8 @@ def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_fas
 
 
 def test_one_row_meets_weights_as_slowly_as_narrow_loads_bring_them_and_two_rows_do_not() -> None:
-    stack, factors = load_stack("llama.cpp-b2795"), load_profile("a100-sxm-80gb--llama.cpp-b2795").values
+    stack = load_stack("llama.cpp-b2795")
+    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), "gpu", stack).factors
     narrow, wide = (describe_device(A100, Deployment(), replace(stack, narrow_loads=one)) for one in (True, False))
 
     def time(device: Device, rows: float) -> float:

@@ -7,7 +7,6 @@ stages count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from simulator.costs.batch import Batch
@@ -15,6 +14,7 @@ from simulator.costs.kernels import list_memory_kernels, padded_vocabulary
 from simulator.costs.layers import list_layers
 from simulator.costs.operators import Operator, all_reduce, linear
 from simulator.costs.structure import Group, Layer, gather
+from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
@@ -36,7 +36,7 @@ class HostWork(NamedTuple):
     allocates: bool
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen_dataclass(eq=False)
 class LinearPart:
     """The part of a pass that no context changes: it depends on how many rows and sequences there are.
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.numbers import Number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LOG_STEP = 1e-4  # step of the derivatives
 

@@ -7,10 +7,9 @@ derivatives, plus the discrepancy between law and measurement, plus, on a device
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.costs.passes import Pass, list_all
 from simulator.costs.request import RequestPasses
@@ -23,6 +22,9 @@ from simulator.timing.kinds import KINDS
 from simulator.timing.passes import Machine
 from simulator.timing.profile import Knowledge
 from simulator.timing.request import Times
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
 # Scatter of the logarithm that moving factors to another device by its data sheet adds. A judgement: the four

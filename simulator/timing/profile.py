@@ -6,20 +6,23 @@ and a unit, their covariance and where they come from. All other factors are the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.errors import InputError, suggest
+from simulator.frozen import frozen_dataclass
 from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
 from simulator.inputs.stack import Stack
 from simulator.specfile import build, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 from simulator.timing.factors import Factors, Prior
 from simulator.timing.priors import choose_priors, list_factors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SCHEMA = "roofcast/profile/2"
 MOST_ERROR = 10  # of a logarithm: nothing is known of the factor
@@ -113,7 +116,7 @@ class Profile:
         return np.array([self.correlation[name] for name in self.factors], dtype=np.float64)
 
 
-@dataclass(frozen=True, eq=False)
+@frozen_dataclass(eq=False)
 class Knowledge:
     """What is known of all factors where a profile is used: its own, and for the others the prior of the target.
 

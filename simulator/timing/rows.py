@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.costs.operators import Operator
 from simulator.numbers import Number
 from simulator.timing.device import Device
 from simulator.timing.factors import Factors
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[Any]"
 MOST_COUNTED = 2**22  # whole numbers up to here are told apart by a table, larger ones by sorting
 SHAPE_FIELDS = ("n", "k", "batch", "group")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from simulator.frozen import frozen_dataclass
 from simulator.numbers import Number
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds.base import Kind, Law
@@ -12,7 +13,7 @@ from simulator.timing.kinds.base import Kind, Law
 Overlap = Callable[[Number, Number, int, Factors], Number]
 
 
-@dataclass(frozen=True)
+@frozen_dataclass
 class DeviceClass:
     """One class of device.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from simulator.costs.operators import Operator
+from simulator.frozen import frozen_dataclass
 from simulator.numbers import Number, maximum
 from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors
@@ -32,7 +32,7 @@ def find_roofs(operator: Operator, device: Device) -> tuple[Number, Number]:
     return operator.flops / peak, operator.bytes_moved / device.bandwidth_bytes_per_s
 
 
-@dataclass(frozen=True)
+@frozen_dataclass
 class Kind:
     """One kind of operator.
 
