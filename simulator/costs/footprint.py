@@ -67,13 +67,22 @@ def share_head(head: Number, d: Deployment, stack: Stack) -> Number:
 
 
 def count_kv_numbers(a: Architecture, d: Deployment, context: Number) -> Number:
-    """Numbers that a request of so many tokens keeps on each device of a layer's group, over all layers."""
+    """Numbers that a request of so many tokens keeps on each device of a layer's group, over all layers.
+
+    Those of constant size, as states of recurrent layers, are not among them.
+    """
     return sum(layer.count * layer.mixer.count_cache(layer, d, context) for layer in list_layers(a))
 
 
+def count_state_numbers(a: Architecture, d: Deployment) -> Number:
+    """Numbers that a request keeps however long it is, on each device of a layer's group, over all layers."""
+    return sum(layer.count * layer.mixer.count_state(layer, d) for layer in list_layers(a))
+
+
 def count_kv_bytes(a: Architecture, d: Deployment, context: Number) -> Number:
-    """Bytes of the KV cache of one request on one device, an even share of the stages."""
-    return count_kv_numbers(a, d, context) * d.kv_bytes / d.pp
+    """Bytes of the KV cache and the states of one request on one device, an even share of the stages."""
+    state = count_state_numbers(a, d) * d.activation_bytes
+    return (count_kv_numbers(a, d, context) * d.kv_bytes + state) / d.pp
 
 
 def count_activations(

@@ -27,4 +27,5 @@ def build_layer(a: Architecture, group: LayerGroup) -> Layer:
         if kind not in known:
             raise InputError(suggest(f"layers: unknown {what} '{kind}'", str(kind), known))
     mixer, feed_forward = MIXERS[str(group.mixer)], FEED_FORWARDS[str(group.feed_forward)]
-    return Layer(group.count, mixer, feed_forward, specialise(a, group), group.sizes or {})
+    copies = group.count if group.copies is None else group.copies
+    return Layer(group.count, mixer, feed_forward, specialise(a, group), group.sizes or {}, copies)

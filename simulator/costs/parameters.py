@@ -10,26 +10,38 @@ from simulator.numbers import Number
 def count_parameters(a: Architecture) -> Number:
     """Count every trainable number of the model, embeddings included."""
     layers = sum(
-        layer.count
+        layer.copies
         * (
             layer.mixer.count_parameters(layer)
             + layer.feed_forward.count_parameters(layer)
             + layer.a.norms_per_layer * count_norm(layer.a, layer.a.hidden_size)
+            + layer.a.other_layer_parameters
         )
         for layer in list_layers(a)
     )
-    return layers + a.final_norms * count_norm(a, a.hidden_size) + count_embedding_parameters(a)
+    rest = a.final_norms * count_norm(a, a.hidden_size) + count_per_layer_inputs(a) + a.other_parameters
+    return layers + rest + count_embedding_parameters(a)
+
+
+def count_per_layer_inputs(a: Architecture) -> Number:
+    """Numbers of a second embedding for each layer: its table, the projections, and a norm of it and of a layer's."""
+    if a.per_layer_input_size is None:
+        return 0
+    rows: Number = a.per_layer_vocab_size
+    width = a.num_hidden_layers * a.per_layer_input_size
+    table = rows * width + width * a.hidden_size + a.per_layer_input_size
+    return table + a.num_hidden_layers * (2 * a.per_layer_input_size * a.hidden_size + a.hidden_size)
 
 
 def count_active_parameters(a: Architecture) -> Number:
     """Count the trainable numbers that one token meets: of the experts, those it is sent to."""
-    idle = sum(layer.count * layer.feed_forward.count_idle(layer) for layer in list_layers(a))
+    idle = sum(layer.copies * layer.feed_forward.count_idle(layer) for layer in list_layers(a))
     return count_parameters(a) - idle
 
 
 def count_spread_parameters(a: Architecture) -> Number:
     """Count the trainable numbers that replicas share where experts are spread over them."""
-    return sum(layer.count * layer.feed_forward.count_spread(layer) for layer in list_layers(a))
+    return sum(layer.copies * layer.feed_forward.count_spread(layer) for layer in list_layers(a))
 
 
 def count_norm(a: Architecture, width: Number) -> Number:

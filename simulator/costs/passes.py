@@ -12,7 +12,7 @@ from typing import NamedTuple
 from simulator.costs.batch import Batch
 from simulator.costs.kernels import list_memory_kernels, padded_vocabulary
 from simulator.costs.layers import list_layers
-from simulator.costs.operators import Operator, all_reduce, linear
+from simulator.costs.operators import Operator, all_reduce, element_sizes, linear
 from simulator.costs.structure import Group, Layer, gather
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture
@@ -20,6 +20,9 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
 from simulator.memo import remember
 from simulator.numbers import Number, maximum
+
+# What a layer of one part alone needs of a stack's kernels: the one with a mixer, and the one without.
+NEEDED = {True: {"hidden", "qkv", "qk", "kv", "heads"}, False: {"hidden", "ffn", "activated"}}
 
 
 class HostWork(NamedTuple):
@@ -90,8 +93,12 @@ def list_layer_groups(layers: tuple[Layer, ...], d: Deployment, stack: Stack, ba
     rows = batch.rows
     groups = list_products(layers, d, batch)
     for layer in gather(layers, "projections"):
-        others = list_memory_kernels(stack.layer_kernels, layer, d, stack, rows)
-        if not layer.a.parallel_residual:
+        kernels = [k for k in stack.layer_kernels if layer.is_whole or k.over in NEEDED[layer.mixer.mixes]]
+        hidden = [k for k in kernels if k.over == "hidden"]
+        # Of norms and residuals, a layer of one part alone has half.
+        groups.append((layer.count / (1 if layer.is_whole else 2), list_memory_kernels(hidden, layer, d, stack, rows)))
+        others = list_memory_kernels([k for k in kernels if k.over != "hidden"], layer, d, stack, rows)
+        if layer.mixer.mixes and not layer.a.parallel_residual:
             others += all_reduce("attention", layer.a, d, rows)
         groups.append((layer.count, others))
     for layer in gather(layers, "feed_forward"):
@@ -106,7 +113,20 @@ def list_products(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> lis
         groups.append((layer.count, layer.mixer.list_projections(layer, d, batch)))
     for layer in gather(layers, "feed_forward"):
         groups.append((layer.count, layer.feed_forward.list_products(layer, d, batch.rows)))
+    a = layers[0].a
+    if a.per_layer_input_size is not None:
+        groups.append((a.num_hidden_layers, list_per_layer_inputs(a, d, batch.rows)))
     return groups
+
+
+def list_per_layer_inputs(a: Architecture, d: Deployment, rows: Number) -> list[Operator]:
+    """Products around a layer's own embedding: its share of the projection before all layers, its gate, and out."""
+    width, h, sizes = a.per_layer_input_size, a.hidden_size, element_sizes(d)
+    return [
+        linear("layer input", rows, width, h, **sizes),
+        linear("layer input gate", rows, width, h, **sizes),
+        linear("layer input out", rows, h, width, **sizes),
+    ]
 
 
 def list_mixing(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> list[Group]:

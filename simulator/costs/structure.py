@@ -24,6 +24,7 @@ class Mixer:
     """How the tokens of a layer see each other. All counts are of one layer; of one device where a layout is given."""
 
     projects_as: str  # kinds of mixers with the same weight matrices share this name
+    mixes: bool = True  # False of the kind that stands for none
 
     def find_window(self, layer: Layer) -> Number | None:
         """Tokens past which a longer context costs no more; None: there is no such limit."""
@@ -42,8 +43,12 @@ class Mixer:
         raise NotImplementedError
 
     def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
-        """Numbers kept of one sequence of so many tokens: those that grow with it and those that do not."""
+        """Numbers kept of one sequence of so many tokens, where they grow with it."""
         raise NotImplementedError
+
+    def count_state(self, layer: Layer, d: Deployment) -> Number:
+        """Numbers kept of one sequence, however long it is."""
+        return 0
 
     def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
         """FLOPs of the mixing that the model asks for, whatever a stack does."""
@@ -58,6 +63,7 @@ class FeedForward:
     """What a layer does with each token alone. Counts as of ``Mixer``."""
 
     label: str  # what people call it: operators of equal labels are shown together
+    works: bool = True  # False of the kind that stands for none
 
     def count_parameters(self, layer: Layer) -> Number:
         """Trainable numbers."""
@@ -81,13 +87,22 @@ class FeedForward:
 
 
 class Layer(NamedTuple):
-    """A group of equal layers: how many, their parts, the architecture as they have it, and the mixer's own sizes."""
+    """A group of equal layers: how many, their parts, the architecture as they have it, and the mixer's own sizes.
+
+    ``copies``: sets of weights among them, fewer than layers where they share.
+    """
 
     count: Number
     mixer: Mixer
     feed_forward: FeedForward
     a: Architecture
     sizes: Mapping[str, Any]
+    copies: Number
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has both parts."""
+        return self.mixer.mixes and self.feed_forward.works
 
 
 def gather(layers: tuple[Layer, ...], part: str) -> list[Layer]:
@@ -95,10 +110,10 @@ def gather(layers: tuple[Layer, ...], part: str) -> list[Layer]:
 
     A group counts all its layers; of the other parts it shows those of its first.
     """
-    merged: dict[tuple[object, int], Layer] = {}
+    merged: dict[tuple[object, ...], Layer] = {}
     for layer in layers:
         what = {"mixer": layer.mixer, "projections": layer.mixer.projects_as, "feed_forward": layer.feed_forward}[part]
-        key = (what, id(layer.a))
+        key = (what, id(layer.a), layer.is_whole)
         known = merged.get(key)
         merged[key] = layer if known is None else known._replace(count=known.count + layer.count)
     return list(merged.values())

@@ -10,7 +10,7 @@ from simulator.errors import InputError, suggest
 from simulator.specfile import spec_dataclass
 
 PositionEmbedding = Literal["learned", "rotary", "alibi", "none"]
-QueryKeyNorm = Literal["none", "head", "head with bias", "projection"]
+QueryKeyNorm = Literal["none", "head", "head with bias", "projection", "query head"]
 
 
 @spec_dataclass
@@ -27,18 +27,22 @@ class Source:
 class LayerGroup:
     """Layers that are alike: how many, the kinds of their two parts, and the sizes in which they differ from the model.
 
-    ``sizes`` overrides fields of the architecture, and holds those that only the kind of mixer knows.
+    ``sizes`` overrides fields of the architecture, and holds those that only the kind of mixer knows. ``copies``: sets
+    of weights that the layers share by turns, as Zamba's attention does; None: each has its own.
     """
 
     count: int
     mixer: str | None = None  # None: the kind that the model's fields make
     feed_forward: str | None = None  # likewise
     sizes: dict[str, Any] | None = None
+    copies: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a group of no layers."""
+        """Refuse a group of no layers, or of more sets of weights than layers."""
         if isinstance(self.count, int) and self.count < 1:
             raise ValueError(f"count is {self.count}; it must be at least 1")
+        if self.copies is not None and not 1 <= self.copies <= self.count:
+            raise ValueError(f"copies is {self.copies}; it must be 1 to count")
 
     def __hash__(self) -> int:
         """Of the kinds and the count, since sizes have none."""
@@ -77,13 +81,13 @@ class Architecture:
     attention_sinks: bool = False  # one learned score a head that takes part in the softmax
     mlp_bias: bool = False
     lm_head_bias: bool = False
+    v_head_dim: int | None = None  # width of a value of one head; None: as a key
     sliding_window: int | None = None  # tokens that window attention sees, the query's own included
     # Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1): kv_lora_rank makes it so.
     q_lora_rank: int | None = None
     kv_lora_rank: int | None = None
     qk_nope_head_dim: int | None = None
     qk_rope_head_dim: int | None = None
-    v_head_dim: int | None = None
     # Mixture of experts: num_experts makes it so.
     num_experts: int | None = None
     num_experts_per_tok: int | None = None
@@ -91,6 +95,12 @@ class Architecture:
     shared_expert_intermediate_size: int | None = None  # of all shared experts together
     shared_expert_gate: bool = False
     router_bias: bool = False
+    moe_latent_size: int | None = None  # routed experts work on a projection so wide; None: on the hidden state
+    # Rows of a second token table for each layer, that a layer mixes into its output (Gemma 3n).
+    per_layer_vocab_size: int | None = None
+    per_layer_input_size: int | None = None
+    other_parameters: int = 0  # learned numbers outside the layers that enter no product of matrices to speak of
+    other_layer_parameters: int = 0  # the same of one layer: scales, mixing of residual streams, further norms
     layers: tuple[LayerGroup, ...] | None = None  # None: all are alike, of the kinds that the fields above make
 
     @property
@@ -128,7 +138,7 @@ class Architecture:
     @property
     def value_size(self) -> Any:
         """Width of a value of one head."""
-        return self.v_head_dim if self.is_latent else self.head_size
+        return self.head_size if self.v_head_dim is None else self.v_head_dim
 
     @property
     def query_width(self) -> Any:
@@ -140,12 +150,17 @@ class Architecture:
     @property
     def context_width(self) -> Any:
         """Width of what attention returns, all heads together."""
-        return self.num_attention_heads * self.value_size if self.is_latent else self.query_width
+        return self.query_width if self.v_head_dim is None else self.num_attention_heads * self.value_size
 
     @property
     def kv_width(self) -> Any:
-        """Width of all key heads together; the values are as wide. Not of latent attention, which keeps neither."""
+        """Width of all key heads together. Not of latent attention, which keeps none."""
         return self.query_width if self.num_key_value_heads is None else self.num_key_value_heads * self.head_size
+
+    @property
+    def value_width(self) -> Any:
+        """Width of all value heads together."""
+        return self.kv_width if self.v_head_dim is None else self.kv_heads * self.v_head_dim
 
     @property
     def latent_width(self) -> Any:
@@ -191,6 +206,11 @@ class Architecture:
         return self.moe_intermediate_size
 
     @property
+    def expert_input(self) -> Any:
+        """Width of what a routed expert reads and returns."""
+        return self.hidden_size if self.moe_latent_size is None else self.moe_latent_size
+
+    @property
     def embedding_width(self) -> Any:
         """Width of the rows of the token table."""
         return self.hidden_size if self.embedding_size is None else self.embedding_size
@@ -212,7 +232,9 @@ SMALLEST: dict[str, Any] = {
 }
 
 
-MAY_BE_ZERO = {"position_offset", "final_norms"}
+MAY_BE_ZERO = {"position_offset", "norms_per_layer", "final_norms", "other_parameters", "other_layer_parameters"}
+MOST = 10**12  # of any dimension; no model comes near
+MOST_LAYERS = 10_000
 
 
 @spec_dataclass
@@ -251,6 +273,9 @@ def check_architecture(architecture: Architecture, where: str) -> None:
         least = 0 if field.name in MAY_BE_ZERO else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise InputError(f"{where}: {field.name} is {value}; it must be at least {least}")
+        most = MOST_LAYERS if field.name == "num_hidden_layers" else MOST
+        if isinstance(value, int) and value > most:
+            raise InputError(f"{where}: {field.name} is above {most}")
     if not a.is_latent and a.head_dim is None and a.hidden_size % a.num_attention_heads:
         raise InputError(
             f"{where}: hidden_size {a.hidden_size} is not a multiple of num_attention_heads {a.num_attention_heads}; "
@@ -261,7 +286,8 @@ def check_architecture(architecture: Architecture, where: str) -> None:
             f"{where}: num_attention_heads {a.num_attention_heads} is not a multiple of "
             f"num_key_value_heads {a.kv_heads}"
         )
-    check_together(a, where, "kv_lora_rank", LATENT_FIELDS)
+    if any(getattr(a, name) is not None for name in ("kv_lora_rank", *LATENT_FIELDS[:2])):  # values have a width in any
+        check_together(a, where, "kv_lora_rank", LATENT_FIELDS)
     check_together(a, where, "num_experts", EXPERT_FIELDS)
     if a.num_experts is not None and a.num_experts_per_tok is not None and a.num_experts_per_tok > a.num_experts:
         raise InputError(f"{where}: num_experts_per_tok {a.num_experts_per_tok} is past num_experts {a.num_experts}")

@@ -21,6 +21,8 @@ class Experts(FeedForward):
         """Trainable numbers, the router's and the shared experts' included."""
         a = layer.a
         router = a.hidden_size * a.experts + a.experts * a.router_bias
+        if a.moe_latent_size is not None:
+            router += 2 * a.hidden_size * a.moe_latent_size
         shared: Number = 0
         if a.shared_expert_intermediate_size is not None:
             shared = count_mlp(a, a.shared_expert_intermediate_size) + a.hidden_size * a.shared_expert_gate
@@ -29,11 +31,11 @@ class Experts(FeedForward):
     def count_idle(self, layer: Layer) -> Number:
         """Trainable numbers of the experts that one token is not sent to."""
         a = layer.a
-        return (a.experts - a.activated_experts) * count_mlp(a, a.expert_width)
+        return (a.experts - a.activated_experts) * count_expert(a)
 
     def count_spread(self, layer: Layer) -> Number:
         """Trainable numbers of all routed experts."""
-        return layer.a.experts * count_mlp(layer.a, layer.a.expert_width)
+        return layer.a.experts * count_expert(layer.a)
 
     def list_products(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
         """The router, the experts that this device holds with the tokens sent to them, and the shared experts.
@@ -43,17 +45,22 @@ class Experts(FeedForward):
         replica of the model.
         """
         a = layer.a
-        h, f = a.hidden_size, a.expert_width / d.expert_tp
+        h, f = a.expert_input, a.expert_width / d.expert_tp
         sent = rows * d.expert_replicas * a.activated_experts
         activated = count_activated_experts(a, rows * d.expert_replicas)
         here, rows_each = activated / d.ep, sent / activated
         sizes = element_sizes(d)
         wide = {"weight_bytes": d.activation_bytes, "activation_bytes": d.activation_bytes}
         operators = [
-            linear("router", rows, a.experts, h, **wide)._replace(wide=True),
+            linear("router", rows, a.experts, a.hidden_size, **wide)._replace(wide=True),
             grouped("experts in", here, rows_each, (a.mlp_matrices - 1) * f, h, **sizes),
             grouped("experts out", here, rows_each, h, f, **sizes),
         ]
+        if a.moe_latent_size is not None:
+            operators += [
+                linear("experts narrowed", rows, h, a.hidden_size, **sizes),
+                linear("experts widened", rows, a.hidden_size, h, **sizes),
+            ]
         if a.shared_expert_intermediate_size is not None:
             operators += list_ffn("shared expert", a, d, rows, a.shared_expert_intermediate_size)
         return operators
@@ -69,6 +76,11 @@ class Experts(FeedForward):
         return kernels + exchange
 
 
+def count_expert(a: Architecture) -> Number:
+    """Trainable numbers of one routed expert."""
+    return count_mlp(a, a.expert_width) - (a.hidden_size - a.expert_input) * (a.mlp_matrices * a.expert_width)
+
+
 def count_activated_experts(a: Architecture, tokens: Number) -> Number:
     """Experts that at least one of the tokens is sent to, on average: ``E (1 - (1 - k / E)^tokens)``."""
     experts, chosen = a.experts, a.activated_experts
@@ -80,7 +92,7 @@ def list_dispatch(a: Architecture, d: Deployment, rows: Number) -> list[Operator
 
     The devices of one replica hold the same tokens and each sends its share of them, once to every expert they chose.
     """
-    message = rows / d.tp * a.activated_experts * a.hidden_size
+    message = rows / d.tp * a.activated_experts * a.expert_input
     operators = [
         Operator("dispatch", "all_to_all", message_bytes=message * d.input_bytes),
         Operator("combine", "all_to_all", message_bytes=message * d.activation_bytes),

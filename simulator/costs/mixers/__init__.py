@@ -1,11 +1,29 @@
 """Kinds of mixers by their names in an architecture's ``layers``."""
 
 from simulator.costs.mixers.attention import Attention, WindowAttention
+from simulator.costs.mixers.composed import NoMixer, SideBySide
+from simulator.costs.mixers.compressed import CompressedAttention
+from simulator.costs.mixers.convolution import RealGatedRecurrence, ShortConvolution
+from simulator.costs.mixers.gated_delta import GatedDelta, KimiDelta
+from simulator.costs.mixers.indexed import IndexedLatentAttention
 from simulator.costs.mixers.latent import LatentAttention
+from simulator.costs.mixers.lightning import LightningAttention
+from simulator.costs.mixers.mamba import Mamba, Mamba2
 from simulator.costs.structure import Mixer
 
 MIXERS: dict[str, Mixer] = {
+    "none": NoMixer(),
     "attention": Attention(),
     "window_attention": WindowAttention(),
     "latent_attention": LatentAttention(),
+    "indexed_latent_attention": IndexedLatentAttention(),
+    "compressed_attention": CompressedAttention(),
+    "gated_delta": GatedDelta(),
+    "kimi_delta": KimiDelta(),
+    "lightning_attention": LightningAttention(),
+    "mamba": Mamba(),
+    "mamba2": Mamba2(),
+    "attention_and_mamba2": SideBySide(Attention(), Mamba2()),
+    "short_convolution": ShortConvolution(),
+    "real_gated_recurrence": RealGatedRecurrence(),
 }

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from simulator.costs.batch import Batch, Segment
 from simulator.costs.kernels import count_bytes
-from simulator.costs.operators import Operator, attention, count_scores, element_sizes, join_parts, linear
+from simulator.costs.operators import (
+    Operator,
+    attention,
+    count_scores,
+    element_sizes,
+    join_parts,
+    linear,
+    share_read,
+)
 from simulator.costs.structure import Layer, Mixer
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
@@ -24,13 +32,13 @@ class Attention(Mixer):
     def count_parameters(self, layer: Layer) -> Number:
         """Trainable numbers, projections included."""
         a = layer.a
-        qkv = a.query_width + 2 * a.kv_width
-        return a.hidden_size * qkv + qkv * a.attention_bias + count_qk_norms(a) + count_output(a)
+        width = a.query_width + count_gate(layer) + project_kept(layer, a.kv_width, a.value_width)
+        return find_input(layer) * width + width * a.attention_bias + count_qk_norms(a) + count_output(a)
 
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""
         a, rows, sizes = layer.a, batch.rows, element_sizes(d)
-        inward = linear("qkv projection", rows, local_qkv_width(a, d), a.hidden_size, **sizes)
+        inward = linear("qkv projection", rows, local_qkv_width(layer, d), find_input(layer), **sizes)
         return [inward, linear("output projection", rows, a.hidden_size, a.context_width / d.tp, **sizes)]
 
     def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
@@ -57,25 +65,28 @@ class Attention(Mixer):
     def fuse(self, layer: Layer, d: Deployment, segment: Segment) -> Operator:
         """Fused attention of one segment on one device."""
         a = layer.a
-        return attention(
+        fused = attention(
             segment.sequences,
             segment.new_tokens,
             segment.reached,
             a.num_attention_heads / d.tp,
             local_kv_heads(a, d),
-            a.head_size,
+            find_middle_size(a),
             decoding=segment.decodes,
             launches=1,
             activation_bytes=d.activation_bytes,
             kv_bytes=d.kv_bytes,
             window=self.find_window(layer),
         )
+        return fused if keeps(layer) else fused._replace(kv_bytes=fused.kv_bytes * share_read(fused))
 
     def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
-        """Numbers kept of one sequence of so many tokens."""
+        """Numbers kept of one sequence of so many tokens: of a window those before the next token's own."""
+        if not keeps(layer):
+            return 0
         window = self.find_window(layer)
-        seen = tokens if window is None else minimum(tokens, window)
-        return 2 * local_kv_heads(layer.a, d) * layer.a.head_size * seen
+        seen = tokens if window is None else minimum(tokens, window - 1)
+        return count_kept(layer.a, d) * seen
 
     def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
         """FLOPs of the scores and of their weighted sums that a causal mask, and a window, leave."""
@@ -86,9 +97,7 @@ class Attention(Mixer):
 
     def find_width(self, tensor: Tensor, layer: Layer, d: Deployment) -> Number:
         """Numbers of one token in a tensor that kernels move."""
-        a = layer.a
-        kept = 2 * local_kv_heads(a, d) * a.head_size
-        return measure_tensor(tensor, a, d, kept)
+        return measure_tensor(tensor, layer.a, d, count_kept(layer.a, d) if keeps(layer) else 0)
 
 
 class WindowAttention(Attention):
@@ -116,9 +125,44 @@ def local_kv_heads(a: Architecture, d: Deployment) -> Number:
     return maximum(a.kv_heads / d.tp, 1) if d.tp != 1 else a.kv_heads
 
 
-def local_qkv_width(a: Architecture, d: Deployment) -> Number:
-    """Width of queries, keys and values together on one device."""
-    return a.query_width / d.tp + 2 * local_kv_heads(a, d) * a.head_size
+def local_qkv_width(layer: Layer, d: Deployment) -> Number:
+    """Width of queries, keys and values together on one device, and of the gate of what attention returns."""
+    a, heads = layer.a, local_kv_heads(layer.a, d)
+    kept = project_kept(layer, heads * a.head_size, heads * a.value_size)
+    return (a.query_width + count_gate(layer)) / d.tp + kept
+
+
+def find_input(layer: Layer) -> Number:
+    """Width of what attention reads: the hidden state, or ``attention_input_size`` where more stands beside it."""
+    return layer.sizes.get("attention_input_size", layer.a.hidden_size)
+
+
+def keeps(layer: Layer) -> bool:
+    """Whether a layer has keys and values of its own; with ``reads_other_cache`` those of a layer before it."""
+    return not layer.sizes.get("reads_other_cache", False)
+
+
+def project_kept(layer: Layer, keys: Number, values: Number) -> Number:
+    """Width of what is projected for keys and values so wide; with ``shared_key_value`` one projection gives both."""
+    if not keeps(layer):
+        return 0
+    return keys if layer.sizes.get("shared_key_value", False) else keys + values
+
+
+def count_gate(layer: Layer) -> Number:
+    """Width of the gate of what attention returns: ``attention_gate`` has one for each ``head`` or ``element``."""
+    widths = {"none": 0, "head": layer.a.num_attention_heads, "element": layer.a.context_width}
+    return widths[layer.sizes.get("attention_gate", "none")]
+
+
+def count_kept(a: Architecture, d: Deployment) -> Number:
+    """Numbers that one device keeps of a token: its keys and values."""
+    return local_kv_heads(a, d) * (a.head_size + a.value_size)
+
+
+def find_middle_size(a: Architecture) -> Number:
+    """Width of a head, between those of its key and of its value."""
+    return a.head_size if a.v_head_dim is None else (a.head_size + a.v_head_dim) / 2
 
 
 def count_output(a: Architecture) -> Number:
@@ -129,7 +173,12 @@ def count_output(a: Architecture) -> Number:
 
 def count_qk_norms(a: Architecture) -> Number:
     """Trainable numbers of the norms of queries and of keys."""
-    counts = {"head": 2 * a.head_size, "head with bias": 4 * a.head_size, "projection": a.query_width + a.kv_width}
+    counts = {
+        "head": 2 * a.head_size,
+        "head with bias": 4 * a.head_size,
+        "projection": a.query_width + a.kv_width,
+        "query head": a.head_size,
+    }
     return counts.get(a.qk_norm, 0)
 
 
@@ -145,7 +194,7 @@ def copy_cache(
     moved: Number = 0.0
     for segment in decoding:
         seen = segment.reached if window is None else minimum(segment.reached, window)
-        kept = 2 * segment.sequences * seen * local_kv_heads(a, d) * a.head_size * d.kv_bytes
+        kept = segment.sequences * seen * count_kept(a, d) * d.kv_bytes
         copied = stack.cache_passes * kept
         if stack.repeats_kv_heads:
             copied = copied + kept * (1 + a.num_attention_heads / d.tp / local_kv_heads(a, d))
@@ -159,7 +208,7 @@ def list_unfused(a: Architecture, d: Deployment, kind: UnfusedAttention, segment
     The whole square of scores is computed, the masked half included.
     """
     s, q, c = segment.sequences, segment.new_tokens, segment.reached
-    heads, kv_heads, size = a.num_attention_heads / d.tp, local_kv_heads(a, d), a.head_size
+    heads, kv_heads, size = a.num_attention_heads / d.tp, local_kv_heads(a, d), find_middle_size(a)
     batch, group = s * heads, heads / kv_heads
     scores = batch * q * c
     flops = 2 * scores * size

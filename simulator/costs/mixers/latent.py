@@ -8,19 +8,23 @@ is taken as fused whatever the stack.
 from __future__ import annotations
 
 from simulator.costs.batch import Batch, Segment, add
-from simulator.costs.mixers.attention import count_output, count_score_flops, measure_tensor
+from simulator.costs.mixers.attention import count_gate, count_output, count_score_flops, measure_tensor
 from simulator.costs.operators import Operator, count_scores, element_sizes, grouped, join_parts, linear
 from simulator.costs.structure import Layer, Mixer
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack, Tensor
-from simulator.numbers import Number
+from simulator.numbers import Number, minimum
 
 
 class LatentAttention(Mixer):
     """Attention over compressed vectors, of which each device of a layer's group holds the whole cache."""
 
     projects_as = "latent attention"
+
+    def find_limit(self, layer: Layer) -> Number | None:
+        """Tokens that a query attends to at most; None: all before it."""
+        return None
 
     def count_parameters(self, layer: Layer) -> Number:
         """Trainable numbers: projections down to the compressed vectors, their norms, and up again."""
@@ -29,10 +33,11 @@ class LatentAttention(Mixer):
         down = h * a.latent_width + a.latent_width * a.attention_bias
         up = rank * heads * (a.unrotated_size + a.value_size)
         query: Number = a.q_lora_rank
+        out = count_output(a) + h * count_gate(layer)
         if query is None:
-            return h * a.query_width + down + up + rank + count_output(a)
+            return h * a.query_width + down + up + rank + out
         query = h * query + query * a.attention_bias + query + query * a.query_width
-        return query + down + up + rank + count_output(a)
+        return query + down + up + rank + out
 
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Weight matrices before latent attention: down to the compressed vectors on every device, and up by head.
@@ -49,6 +54,8 @@ class LatentAttention(Mixer):
                 linear("query up", rows, a.query_width / d.tp, a.q_lora_rank, **sizes),
             ]
         operators.append(linear("latent down", rows, a.latent_width, a.hidden_size, **sizes))
+        if "attention_gate" in layer.sizes:
+            operators.append(linear("gate projection", rows, count_gate(layer) / d.tp, a.hidden_size, **sizes))
         if batch.prompts:
             unpacked = add(segment.rows for segment in batch.prompts)
             width = heads * (a.unrotated_size + a.value_size)
@@ -66,7 +73,7 @@ class LatentAttention(Mixer):
         operators = []
         for segments, decoding in ((batch.prompts, False), (batch.decoding, True)):
             if segments:
-                parts = [attend(layer.a, d, segment) for segment in segments]
+                parts = [attend(layer.a, d, segment, self.find_limit(layer)) for segment in segments]
                 operators.append(join_parts(parts, stack.count_attention_launches(decoding)))
         return operators
 
@@ -76,27 +83,36 @@ class LatentAttention(Mixer):
 
     def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
         """FLOPs of the mixing as its paper defines it, with keys and values unpacked."""
-        return count_score_flops(layer.a, d, segment) * count_scores(segment.new_tokens, segment.reached)
+        return count_score_flops(layer.a, d, segment) * count_limited(segment, self.find_limit(layer))
 
     def find_width(self, tensor: Tensor, layer: Layer, d: Deployment) -> Number:
         """Numbers of one token in a tensor that kernels move."""
         return measure_tensor(tensor, layer.a, d, layer.a.latent_width)
 
 
-def attend(a: Architecture, d: Deployment, segment: Segment) -> Operator:
-    """Latent attention of one segment on one device."""
+def count_limited(segment: Segment, limit: Number | None) -> Number:
+    """Scores of one head of one sequence where a query attends to at most so many tokens."""
+    seen = segment.reached if limit is None else minimum(segment.reached, limit)
+    return count_scores(segment.new_tokens, seen, segment.reached - seen)
+
+
+def attend(a: Architecture, d: Deployment, segment: Segment, limit: Number | None = None) -> Operator:
+    """Latent attention of one segment on one device, each query to at most ``limit`` tokens."""
     s, q, c, decoding = segment.sequences, segment.new_tokens, segment.reached, segment.decodes
     heads, latent = a.num_attention_heads / d.tp, a.latent_width
     sizes = (latent, a.latent_rank) if decoding else (a.head_size, a.value_size)
     width = sum(sizes) / 2
+    seen = c if limit is None else minimum(c, limit)
+    read = c if limit is None else minimum(c, limit * q)  # each query picks tokens of its own
     return Operator(
         "latent attention",
         "latent_decode" if decoding else "prefill_attention",
-        flops=4 * s * heads * count_scores(q, c) * width,
+        flops=4 * s * heads * count_limited(segment, limit) * width,
         activation_bytes=2 * s * q * heads * width * d.activation_bytes,
-        kv_bytes=s * (c + q) * latent * d.kv_bytes,
+        kv_bytes=s * (read + q) * latent * d.kv_bytes,
         m=q,
-        n=c,
+        n=seen,
+        unseen=c - seen,
         k=width,
         batch=s * heads,
         group=heads if decoding else 1,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from simulator.errors import InputError
+from simulator.inputs.architecture import MOST
 
 
 class Config(NamedTuple):
@@ -29,7 +30,20 @@ class Config(NamedTuple):
             raise self.error(f"{key} is {value!r}; it must be a whole number")
         if value < least:
             raise self.error(f"{key} is {value}; it must be at least {least}")
+        if value > MOST:
+            raise self.error(f"{key} is above {MOST}")
         return value
+
+    def sized(self, key: str, layers: int, kind: type[int] | type[str]) -> Sequence[Any]:
+        """Return a list of one entry a layer; empty where there is none.
+
+        Raises:
+            InputError: not a list of the kind, or of another length.
+        """
+        items = self.items(key, kind)
+        if items and len(items) != layers:
+            raise self.error(f"{key} has {len(items)} entries; there are {layers} layers")
+        return items
 
     def flag(self, *keys: str, default: bool = False) -> bool:
         """Return the first of some spellings that holds true or false; null is the default too.

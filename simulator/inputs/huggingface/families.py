@@ -41,10 +41,75 @@ def derive_gpt_bigcode(config: Config, values: Fields) -> Fields:
     return {"num_key_value_heads": 1 if config.flag("multi_query", default=True) else None}
 
 
-def derive_deepseek_v3(config: Config, values: Fields, shared: int = 1) -> Fields:
-    """Shared experts are one block as wide as all of them."""
-    count = config.whole("n_shared_experts", default=shared, least=0)
-    return {"shared_expert_intermediate_size": count * values["moe_intermediate_size"] if count else None}
+def derive_shared(config: Config, values: Fields, shared: int = 1, width: int | None = None) -> Fields:
+    """Shared experts are one block as wide as all of them, each as wide as a routed one unless a width is given."""
+    count = config.whole("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", default=shared, least=0)
+    width = values["moe_intermediate_size"] if width is None else width
+    return {"shared_expert_intermediate_size": count * width if count else None}
+
+
+def derive_shared_pair(config: Config, values: Fields) -> Fields:
+    """Two shared experts by default."""
+    return derive_shared(config, values, shared=2)
+
+
+def derive_none_shared(config: Config, values: Fields) -> Fields:
+    """No shared experts by default."""
+    return derive_shared(config, values, shared=0)
+
+
+def derive_hunyuan(config: Config, values: Fields) -> Fields:
+    """Numbers that the files give for each layer, all alike."""
+    shared = find_alike(config, "num_shared_expert", 1)
+    chosen = find_alike(config, "moe_topk", 1) if values["num_experts"] else None
+    width = values["moe_intermediate_size"]
+    return {"num_experts_per_tok": chosen, "shared_expert_intermediate_size": shared * width}
+
+
+def find_alike(config: Config, key: str, default: int) -> int:
+    """A whole number, or the one that a list holds for every layer.
+
+    Raises:
+        InputError: numbers that differ.
+    """
+    if not isinstance(config.data.get(key), list):
+        return config.whole(key, default=default) or default
+    numbers = set(config.items(key, int))
+    if len(numbers) != 1:
+        raise config.error(f"{key} differs by layer, which is not supported")
+    return int(numbers.pop())
+
+
+def derive_bitnet(config: Config, values: Fields) -> Fields:
+    """A norm of what attention returns, and of what the dense block has inside."""
+    return {"other_layer_parameters": values["hidden_size"] + values["intermediate_size"]}
+
+
+def derive_lfm2(config: Config, values: Fields) -> Fields:
+    """The dense block is two thirds as wide as the file says, in whole multiples."""
+    if not config.flag("block_auto_adjust_ff_dim", default=True):
+        return {}
+    raw = config.data.get("block_ffn_dim_multiplier", 1.0)
+    width = int(2 * (config.whole("block_ff_dim", "intermediate_size", default=12288) or 0) / 3)
+    if isinstance(raw, int | float):
+        width = int(raw * width)
+    multiple = config.whole("block_multiple_of", default=256) or 1
+    return {"intermediate_size": multiple * -(-width // multiple)}
+
+
+def derive_nemotron_h(config: Config, values: Fields) -> Fields:
+    """The shared expert has a width of its own."""
+    shared = config.whole("moe_shared_expert_intermediate_size", default=None)
+    count = config.whole("n_shared_experts", default=1, least=0)
+    return {"shared_expert_intermediate_size": shared if count else None}
+
+
+def derive_mpt(config: Config, values: Fields) -> Fields:
+    """Inner width as a multiple of the hidden one; attention's sizes in a part of their own."""
+    ratio = config.whole("expansion_ratio", default=4) or 4
+    part = config.part("attn_config")
+    heads = None if part is None else part.whole("kv_n_heads", default=None)
+    return {"intermediate_size": ratio * values["hidden_size"], "num_key_value_heads": heads}
 
 
 def derive_deepseek_v2(config: Config, values: Fields) -> Fields:
@@ -55,7 +120,7 @@ def derive_deepseek_v2(config: Config, values: Fields) -> Fields:
     """
     if config.flag("mlp_bias"):
         raise config.error("mlp_bias is true; a bias of some feed-forward blocks alone is not supported")
-    return derive_deepseek_v3(config, values, shared=2)
+    return derive_shared(config, values, shared=2)
 
 
 FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
@@ -64,5 +129,12 @@ FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
     "refined_web": derive_refined_web,
     "gpt_bigcode": derive_gpt_bigcode,
     "deepseek_v2": derive_deepseek_v2,
-    "deepseek_v3": derive_deepseek_v3,
+    "shared": derive_shared,
+    "shared_pair": derive_shared_pair,
+    "none_shared": derive_none_shared,
+    "hunyuan": derive_hunyuan,
+    "bitnet": derive_bitnet,
+    "lfm2": derive_lfm2,
+    "nemotron_h": derive_nemotron_h,
+    "mpt": derive_mpt,
 }

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from simulator.errors import nearest
 from simulator.inputs.huggingface.config import Config
-from simulator.inputs.huggingface.layouts import LAYOUTS, LLAMA, SIZES, Layout
-from simulator.inputs.huggingface.patterns import Windows
+from simulator.inputs.huggingface.dense_types import LLAMA
+from simulator.inputs.huggingface.layout import SIZES, Layout
+from simulator.inputs.huggingface.layouts import LAYOUTS
+from simulator.inputs.huggingface.patterns import IS_WINDOWED, Windows
 
 NEEDED = tuple(name for name in SIZES if name != "max_position_embeddings")
 MOST_NAMED = 6  # keys in an error
@@ -21,7 +23,7 @@ SILENT = re.compile(
     r"|.*dropout.*|.*initializer_range|init(ializer)?_.*|.*_std|.*_coef|z_loss.*|pretraining_tp|gradient_checkpointing"
     r"|.*rms_norm.*|.*multiplier|.*scal(e|ing|ar)(_.*)?|scale_.*|dim_model_base|.*softcap(ping)?|(torch_)?dtype|fp16|bf16"
     r"|.*cache.*|.*implementation|(use_)?flash.*|quantization_config|compression_config|transformers\.js_config"
-    r"|generation_config|vision_.*|audio_.*|chunk_size_feed_forward|use_sliding_window|max_window_layers|layer_types"
+    r"|generation_config|vision_.*|audio_.*|chunk_size_feed_forward|use_sliding_window|max_window_layers"
 )
 ACTIVATION_KEYS = ("hidden_act", "hidden_activation", "activation_function")
 ACTIVATIONS = ("silu", "swish", "swiglu")  # what stands for a gated FFN of three matrices
@@ -54,6 +56,8 @@ def explains(config: Config, key: str) -> bool:
     value = config.data[key]
     if not value:
         return True
+    if key == "layer_types":
+        return isinstance(value, list) and all(isinstance(of, str) and of in IS_WINDOWED for of in value)
     if key in ACTIVATION_KEYS:
         return value in ACTIVATIONS
     known = key in SIZES or key in LLAMA_LIKE.names or key == "tie_word_embeddings"

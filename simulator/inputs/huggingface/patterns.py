@@ -51,9 +51,7 @@ def list_windowed(config: Config, layers: int) -> list[bool]:
     Raises:
         InputError: a list of another length or with an unknown type.
     """
-    types = config.items("layer_types", str)
-    if len(types) != layers:
-        raise config.error(f"layer_types has {len(types)} entries; there are {layers} layers")
+    types = config.sized("layer_types", layers, str)
     unknown = next((kind for kind in types if kind not in IS_WINDOWED), None)
     if unknown is not None:
         raise config.error(f"layer_types: '{unknown}' is not supported (known: {', '.join(IS_WINDOWED)})")
@@ -82,6 +80,16 @@ def list_periodic(config: Config, layers: int, period: int) -> list[bool]:
     return [(layer + 1) % period != 0 for layer in range(layers)]
 
 
+def list_none(config: Config, layers: int, period: int) -> list[bool]:
+    """No layer."""
+    return [False] * layers
+
+
+def list_others(config: Config, layers: int, period: int) -> list[bool]:
+    """All but the first of each ``period`` layers."""
+    return [layer % period != 0 for layer in range(layers)]
+
+
 def list_patterned(config: Config, layers: int, period: int) -> list[bool]:
     """All but the last of each ``sliding_window_pattern`` layers."""
     return list_periodic(
@@ -91,9 +99,7 @@ def list_patterned(config: Config, layers: int, period: int) -> list[bool]:
 
 def list_rotated(config: Config, layers: int, period: int) -> list[bool]:
     """The layers with rotary positions, which ``no_rope_layers`` marks with 1."""
-    marks = config.items("no_rope_layers", int)
-    if marks and len(marks) != layers:
-        raise config.error(f"no_rope_layers has {len(marks)} entries; there are {layers} layers")
+    marks = config.sized("no_rope_layers", layers, int)
     interval = config.whole("no_rope_layer_interval", default=period) or period
     return [mark != 0 for mark in marks] or list_periodic(config, layers, interval)
 
@@ -104,13 +110,15 @@ WINDOW_RULES: dict[str, Callable[[Config, int, int], list[bool]]] = {
     "early": list_early,
     "periodic": list_periodic,
     "patterned": list_patterned,
+    "none": list_none,
+    "all but the first of": list_others,
     "rotated": list_rotated,
 }
 
 
 def list_first(config: Config, layers: int, default: int) -> list[bool]:
-    """All layers but the first, as many as ``first_k_dense_replace`` says."""
-    dense = config.whole("first_k_dense_replace", default=default, least=0) or 0
+    """All layers but the first, as many as ``first_k_dense_replace`` or ``num_dense_layers`` says."""
+    dense = config.whole("first_k_dense_replace", "num_dense_layers", default=default, least=0) or 0
     return [layer >= dense for layer in range(layers)]
 
 
@@ -130,9 +138,47 @@ def list_interleaved(config: Config, layers: int, default: int) -> list[bool]:
     return [layer in named for layer in range(layers)]
 
 
+def list_ranged(config: Config, layers: int, default: int) -> list[bool]:
+    """Each ``moe_layer_interval``-th layer from ``moe_layer_start_index`` to ``moe_layer_end_index``."""
+    first = config.whole("moe_layer_start_index", default=1, least=0) or 0
+    last = config.whole("moe_layer_end_index", default=-1, least=-1)
+    step = config.whole("moe_layer_interval", default=1) or 1
+    last = layers - 1 if last is None or last < 0 else last
+    return [first <= layer <= last and (layer + 1) % step == 0 for layer in range(layers)]
+
+
+def list_offset(config: Config, layers: int, default: int) -> list[bool]:
+    """Each ``expert_layer_period``-th layer from ``expert_layer_offset`` on."""
+    period = config.whole("expert_layer_period", default=2) or 1
+    offset = config.whole("expert_layer_offset", default=1, least=0)
+    return [layer % period == offset for layer in range(layers)]
+
+
+IS_SPARSE = {"dense": False, "sparse": True, "moe": True, "hash_moe": True}
+
+
+def place_experts(config: Config, experts: Experts, layers: int) -> list[bool]:
+    """Say for each layer whether it has experts: by ``mlp_layer_types`` or ``moe_layer_freq`` where they are listed.
+
+    Raises:
+        InputError: a list of another length or with an unknown type.
+    """
+    types = config.sized("mlp_layer_types", layers, str)
+    if types:
+        unknown = next((kind for kind in types if kind not in IS_SPARSE), None)
+        if unknown is not None:
+            raise config.error(f"mlp_layer_types: '{unknown}' is not supported (known: {', '.join(IS_SPARSE)})")
+        return [IS_SPARSE[kind] for kind in types]
+    if isinstance(config.data.get("moe_layer_freq"), list):
+        return [mark != 0 for mark in config.sized("moe_layer_freq", layers, int)]
+    return EXPERT_RULES[experts.rule](config, layers, experts.default)
+
+
 EXPERT_RULES: dict[str, Callable[[Config, int, int], list[bool]]] = {
     "all": lambda config, layers, default: [True] * layers,
     "first": list_first,
     "sparse": list_sparse,
     "interleaved": list_interleaved,
+    "ranged": list_ranged,
+    "offset": list_offset,
 }

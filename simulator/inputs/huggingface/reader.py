@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulator.inputs.architecture import Architecture, LayerGroup, ModelSpec
+from simulator.inputs.architecture import MOST_LAYERS, Architecture, ModelSpec
 from simulator.inputs.huggingface.config import Config
+from simulator.inputs.huggingface.encoders import refuse_encoders
 from simulator.inputs.huggingface.families import FAMILIES
-from simulator.inputs.huggingface.layouts import LAYOUTS, SIZES, Layout
+from simulator.inputs.huggingface.hybrids import LAYER_RULES
+from simulator.inputs.huggingface.kinds import Kind, group_kinds
+from simulator.inputs.huggingface.layout import SIZES, Layout
+from simulator.inputs.huggingface.layouts import LAYOUTS
 from simulator.inputs.huggingface.llama_like import recognise_llama
-from simulator.inputs.huggingface.patterns import EXPERT_RULES, place_windows
+from simulator.inputs.huggingface.mistral_params import translate_params
+from simulator.inputs.huggingface.patterns import place_experts, place_windows
 from simulator.specfile import read_spec
 
 
 class Wrapper(NamedTuple):
-    """A model type whose text model stands in ``text_config``.
+    """A model type whose text model stands in a part of the file.
 
-    ``text_type``: that model's type where it is silent. ``tied``: whether the head is tied where the outer file is
-    silent; None: as the part says.
+    ``text_type``: that model's type where it is silent. ``tied``: whether the head is tied where neither says so; None:
+    as the text model's type has it.
     """
 
     text_type: str = ""
@@ -29,18 +33,32 @@ class Wrapper(NamedTuple):
 WRAPPERS = {
     "llama4": Wrapper("llama4_text"),
     "gemma3": Wrapper("gemma3_text", tied=True),
+    "gemma3n": Wrapper("gemma3n_text", tied=True),
+    "gemma4": Wrapper("gemma4_text", tied=True),
     "mistral3": Wrapper("mistral", tied=True),
+    "qwen3_5": Wrapper("qwen3_5_text"),
+    "qwen3_5_moe": Wrapper("qwen3_5_moe_text"),
+    "qwen3_vl": Wrapper("qwen3_vl_text"),
+    "qwen3_vl_moe": Wrapper("qwen3_vl_moe_text"),
+    "glm4v": Wrapper("glm4v_text"),
+    "glm4v_moe": Wrapper("glm4v_moe_text"),
+    "kimi_k25": Wrapper("kimi_k2"),
 }
-REQUIRED = ("hidden_size", "num_hidden_layers", "num_attention_heads")
+PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
+REQUIRED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 FLAGS = {
     "tie_word_embeddings",
     "attention_bias",
     "attention_output_bias",
     "mlp_bias",
     "parallel_residual",
+    "lm_head_bias",
 }
 # Where 0 means that there is none of it.
-OPTIONAL = {"sliding_window", "num_experts", "shared_expert_intermediate_size", "q_lora_rank"}
+OPTIONAL = {
+    *("sliding_window", "num_experts", "shared_expert_intermediate_size", "q_lora_rank"),
+    *("per_layer_input_size", "moe_latent_size"),
+}
 EXPERT_FIELDS = (
     "num_experts",
     "num_experts_per_tok",
@@ -48,6 +66,7 @@ EXPERT_FIELDS = (
     "shared_expert_intermediate_size",
     "shared_expert_gate",
     "router_bias",
+    "moe_latent_size",
 )
 
 
@@ -57,9 +76,11 @@ def read_config(path: Path, name: str | None = None) -> ModelSpec:
     Raises:
         InputError: a key of the wrong type, a missing dimension, or an unknown ``model_type`` of another layout.
     """
-    config = Config(str(path), read_spec(path).data)
+    config = translate_params(Config(str(path), read_spec(path).data))
     inner, changes, notes = unwrap(config)
     model_type = inner.model_type()
+    refuse_encoders(config, config.model_type())
+    refuse_encoders(inner, model_type)
     layout = LAYOUTS.get(model_type)
     if layout is None:
         layout, note = recognise_llama(inner, model_type)
@@ -71,23 +92,27 @@ def read_config(path: Path, name: str | None = None) -> ModelSpec:
 
 
 def unwrap(config: Config) -> tuple[Config, dict[str, Any], list[str]]:
-    """Return the part that describes the text model, what the outer file says of it, and what it leaves out.
+    """Return the part that describes the text model, what the files around it say of it, and what it leaves out.
+
+    Where both say whether the head is tied, the outer file counts, as in Transformers.
 
     Raises:
         InputError: a wrapper without its part.
     """
     model_type = config.model_type()
-    part = config.part("text_config")
+    part = next((part for part in map(config.part, PARTS) if part is not None), None)
     if part is None:
         if model_type in WRAPPERS:
             raise config.error("missing key 'text_config'")
         return config, {}, []
-    wrapper = WRAPPERS.get(model_type, Wrapper())
-    inner = Config(part.where, {"model_type": wrapper.text_type} | part.data)
+    wrapper = WRAPPERS.get(model_type, Wrapper(f"{model_type}_text" if f"{model_type}_text" in LAYOUTS else ""))
+    inner, changes, _ = unwrap(Config(part.where, {"model_type": wrapper.text_type} | part.data))
     note = f"'{model_type}' is read as its text model alone: what takes in images or sound is left out"
-    if wrapper.tied is None and config.data.get("tie_word_embeddings") is None:
-        return inner, {}, [note]
-    return inner, {"tie_word_embeddings": config.flag("tie_word_embeddings", default=bool(wrapper.tied))}, [note]
+    if config.data.get("tie_word_embeddings") is not None:
+        changes = {"tie_word_embeddings": config.flag("tie_word_embeddings")}
+    elif wrapper.tied is not None and not changes and inner.data.get("tie_word_embeddings") is None:
+        changes = {"tie_word_embeddings": wrapper.tied}
+    return inner, changes, [note]
 
 
 def read_architecture(config: Config, layout: Layout, is_part: bool) -> dict[str, Any]:
@@ -97,6 +122,8 @@ def read_architecture(config: Config, layout: Layout, is_part: bool) -> dict[str
         InputError: a key of the wrong type, or a dimension that a whole file must state.
     """
     values = layout.fixed | read_fields(config, layout, is_part)
+    if values["num_hidden_layers"] > MOST_LAYERS:
+        raise config.error(f"num_hidden_layers is above {MOST_LAYERS}")
     if values["intermediate_size"] is None:
         values["intermediate_size"] = 4 * values["hidden_size"]
     for key, implied in layout.switches.items():
@@ -121,7 +148,7 @@ def read_fields(config: Config, layout: Layout, is_part: bool) -> dict[str, Any]
         if field in FLAGS:
             values[field] = config.flag(*keys, default=bool(default))
             continue
-        if not is_part and must_state(field, layout) and all(config.data.get(key) is None for key in keys):
+        if not is_part and keys and must_state(field, layout) and all(config.data.get(key) is None for key in keys):
             raise config.error(f"missing key '{keys[0]}'")
         value = config.whole(*keys, default=default, least=0 if field in OPTIONAL else 1)
         values[field] = default if value is None and field in SIZES else value or None
@@ -136,7 +163,7 @@ def must_state(field: str, layout: Layout) -> bool:
 
 
 def place_layers(config: Config, layout: Layout, values: dict[str, Any]) -> dict[str, Any]:
-    """Group the layers by what they see and whether they have experts; of one kind alone, no groups are needed.
+    """Group the layers by what they are; of one kind alone that the fields make, no groups are needed.
 
     Raises:
         InputError: a list of layers that does not fit, or experts with no word on how many a token is sent to.
@@ -146,7 +173,7 @@ def place_layers(config: Config, layout: Layout, values: dict[str, Any]) -> dict
     if layout.windows is not None and values.get("sliding_window") is not None:
         windowed = place_windows(config, layout.windows, layers)
     if layout.experts is not None and values.get("num_experts") is not None:
-        expert = EXPERT_RULES[layout.experts.rule](config, layers, layout.experts.default)
+        expert = place_experts(config, layout.experts, layers)
     fields: dict[str, Any] = {}
     if layout.windows is not None and not any(windowed):
         fields["sliding_window"] = None
@@ -154,21 +181,19 @@ def place_layers(config: Config, layout: Layout, values: dict[str, Any]) -> dict
         fields |= {field: Architecture.__dataclass_fields__[field].default for field in EXPERT_FIELDS}
     elif layout.experts is not None and values.get("num_experts_per_tok") is None:
         raise config.error("missing key 'num_experts_per_tok'")
-    kinds = Counter(zip(windowed, expert, strict=True))
-    return fields if len(kinds) == 1 else fields | {"layers": name_groups(kinds)}
+    mixers = name_parts(windowed, "window_attention", "attention")
+    kinds = [Kind(*parts) for parts in zip(mixers, name_parts(expert, "experts", "dense"), strict=True)]
+    if layout.layers is not None:
+        kinds, more = LAYER_RULES[layout.layers](config, values | fields, kinds)
+        fields |= more
+    return fields | {"layers": group_kinds(kinds)}
 
 
-def name_groups(kinds: Counter[tuple[bool, bool]]) -> tuple[LayerGroup, ...]:
-    """Groups of layers from how many are windowed, and have experts; a part that all share is not named."""
-    mixed_windows, mixed_experts = (len({kind[place] for kind in kinds}) > 1 for place in (0, 1))
-    return tuple(
-        LayerGroup(
-            count,
-            ("window_attention" if windowed else "attention") if mixed_windows else None,
-            ("experts" if expert else "dense") if mixed_experts else None,
-        )
-        for (windowed, expert), count in kinds.items()
-    )
+def name_parts(marks: list[bool], marked: str, others: str) -> list[str | None]:
+    """Kinds of a part of each layer; one that all share is not named."""
+    if len(set(marks)) < 2:
+        return [None] * len(marks)
+    return [marked if mark else others for mark in marks]
 
 
 def describe_quantization(config: Config) -> list[str]:

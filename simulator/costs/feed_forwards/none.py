@@ -1,0 +1,28 @@
+"""No feed-forward part: layers of a mixer alone, as in Mamba."""
+
+from __future__ import annotations
+
+from simulator.costs.operators import Operator
+from simulator.costs.structure import FeedForward, Layer
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.stack import Stack
+from simulator.numbers import Number
+
+
+class NoFeedForward(FeedForward):
+    """Nothing."""
+
+    label = "none"
+    works = False
+
+    def count_parameters(self, layer: Layer) -> Number:
+        """None."""
+        return 0
+
+    def list_products(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
+        """None."""
+        return []
+
+    def list_exchange(self, layer: Layer, d: Deployment, stack: Stack, rows: Number) -> list[Operator]:
+        """None."""
+        return []

@@ -1,0 +1,89 @@
+"""Latent attention to the few tokens that an index picks: DeepSeek Sparse Attention.
+
+DeepSeek-AI 2025 (DeepSeek-V3.2, arXiv 2512.02556), section 2.1: ``index_n_heads`` narrow queries score one key of
+``index_head_dim`` a token, and attention sees the ``index_topk`` best. Each device of a layer's group holds the whole
+index. Layers without ``index_n_heads`` take the picks of a layer before them.
+"""
+
+from __future__ import annotations
+
+from simulator.costs.batch import Batch, Segment
+from simulator.costs.mixers.latent import LatentAttention
+from simulator.costs.operators import Operator, count_scores, element_sizes, linear
+from simulator.costs.structure import Layer
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.stack import Stack
+from simulator.numbers import Number
+
+
+class IndexedLatentAttention(LatentAttention):
+    """Latent attention over ``index_topk`` tokens, and the index that picks them."""
+
+    projects_as = "indexed latent attention"
+
+    def find_limit(self, layer: Layer) -> Number | None:
+        """Tokens that a query attends to at most."""
+        return layer.sizes["index_topk"]
+
+    def count_parameters(self, layer: Layer) -> Number:
+        """Trainable numbers, those of the index included: its queries, its key with its norm, weights of its heads."""
+        return super().count_parameters(layer) + sum(n * k for _, n, k in list_matrices(layer)) + count_norms(layer)
+
+    def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
+        """Products with weight matrices around the mixing."""
+        index = [linear(name, batch.rows, n, k, **element_sizes(d)) for name, n, k in list_matrices(layer)]
+        return super().list_projections(layer, d, batch) + index
+
+    def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
+        """The scores of the index over all tokens, then the attention to those picked."""
+        scores = [score(layer, d, segment) for segment in batch.segments] if has_index(layer) else []
+        return scores + super().list_operators(layer, d, stack, batch)
+
+    def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
+        """Numbers kept of one sequence of so many tokens, the keys of the index included."""
+        kept = layer.sizes["index_head_dim"] * tokens if has_index(layer) else 0
+        return super().count_cache(layer, d, tokens) + kept
+
+    def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
+        """FLOPs of the attention, and of the index over all tokens before each."""
+        own = super().count_flops(layer, d, segment)
+        return own + (score(layer, d, segment).flops if has_index(layer) else 0)
+
+
+def has_index(layer: Layer) -> bool:
+    """Whether the layer picks for itself."""
+    return layer.sizes.get("index_n_heads") is not None
+
+
+def list_matrices(layer: Layer) -> list[tuple[str, Number, Number]]:
+    """Weight matrices of the index: name, outputs and inputs."""
+    if not has_index(layer):
+        return []
+    heads, size, a = layer.sizes["index_n_heads"], layer.sizes["index_head_dim"], layer.a
+    return [
+        ("index query", heads * size, a.q_lora_rank),
+        ("index key", size, a.hidden_size),
+        ("index weights", heads, a.hidden_size),
+    ]
+
+
+def count_norms(layer: Layer) -> Number:
+    """Learned numbers of the norm of the index's keys, which has a bias."""
+    return 2 * layer.sizes["index_head_dim"] if has_index(layer) else 0
+
+
+def score(layer: Layer, d: Deployment, segment: Segment) -> Operator:
+    """The scores of the index: of a new token with all before it."""
+    heads, size = layer.sizes["index_n_heads"], layer.sizes["index_head_dim"]
+    s, q, c = segment.sequences, segment.new_tokens, segment.reached
+    return Operator(
+        "index scores",
+        "batched",
+        flops=2 * s * heads * size * count_scores(q, c),
+        activation_bytes=s * q * (heads * size + c) * d.activation_bytes,
+        kv_bytes=s * (c + q) * size * d.kv_bytes,
+        m=q * heads,
+        n=c,
+        k=size,
+        batch=s,
+    )

@@ -1,0 +1,172 @@
+"""Mixers that keep a state of constant size instead of keys and values: what the kinds of them share.
+
+A token updates the state ``S`` (key width x value width, a head each) and reads it with its query. Over a prompt the
+tokens of a chunk see each other by products of matrices, as in attention, and the state is handed on from chunk to
+chunk (Dao and Gu 2024, arXiv 2405.21060, section 6; Yang et al. 2024, arXiv 2406.06484, section 3). For one token the
+state is read and written whole. A short causal convolution comes before. The state is as wide as activations.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from simulator.costs.batch import Batch, Segment, add
+from simulator.costs.operators import Operator, element_sizes, linear
+from simulator.costs.structure import Layer, Mixer
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.stack import Stack, Tensor
+from simulator.numbers import Number, ceil, minimum
+
+
+class Matrix(NamedTuple):
+    """A weight matrix that makes ``outputs`` numbers of ``inputs``.
+
+    ``split``: which of the two ``tp`` devices share, outputs or inputs; empty: each has the whole.
+    """
+
+    name: str
+    outputs: Number
+    inputs: Number
+    split: str = "outputs"
+    bias: bool = False
+    blocks: Number = 1  # of a matrix that is zero but for so many blocks on its diagonal
+
+
+class Recurrence(NamedTuple):
+    """Sizes of a recurrent mixer.
+
+    ``channels`` pass a convolution of ``taps``; ``heads`` states of ``key_size`` times ``value_size`` are kept;
+    ``others`` are learned numbers in no matrix. ``products``: how often the state of a head meets a token: it is
+    updated and read, and once more where the delta rule first asks it what it holds.
+    """
+
+    matrices: tuple[Matrix, ...]
+    channels: Number
+    taps: Number
+    heads: Number
+    key_size: Number
+    value_size: Number
+    others: Number
+    products: int = 2
+    conv_bias: bool = False
+
+    @property
+    def state(self) -> Number:
+        """Numbers of the states of all heads."""
+        return self.heads * self.key_size * self.value_size
+
+    @property
+    def width(self) -> Number:
+        """Numbers of one token that enter the mixing and leave it: query, key, value and result of all heads."""
+        return 2 * self.heads * (self.key_size + self.value_size)
+
+
+class Recurrent(Mixer):
+    """A mixer with a state; a kind of it says its sizes."""
+
+    name: str
+    chunk: int | None = 64  # tokens of a prompt that see each other by products; None: one after the other
+
+    def measure(self, layer: Layer) -> Recurrence:
+        """Sizes of the mixer in a layer."""
+        raise NotImplementedError
+
+    @property
+    def projects_as(self) -> str:  # type: ignore[override]
+        """Each kind has matrices of its own."""
+        return self.name
+
+    def count_parameters(self, layer: Layer) -> Number:
+        """Trainable numbers, projections included."""
+        r = self.measure(layer)
+        matrices = sum(m.outputs * m.inputs / m.blocks + m.outputs * m.bias for m in r.matrices)
+        return matrices + r.channels * (r.taps + r.conv_bias) + r.others
+
+    def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
+        """Products with weight matrices around the mixing."""
+        return [project(matrix, d, batch.rows) for matrix in self.measure(layer).matrices]
+
+    def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
+        """The convolution, then chunks of prompts and updates of the states of decoding sequences."""
+        r, size = self.measure(layer), d.activation_bytes
+        operators: list[Operator] = []
+        if batch.prompts and self.has_state(r):
+            operators += self.list_scans(r, d, batch.prompts)
+        if batch.decoding:
+            sequences = add(segment.sequences for segment in batch.decoding)
+            rows = add(segment.rows for segment in batch.decoding)
+            moved = (2 * sequences * r.state + rows * r.width) / d.tp * size
+            if self.has_state(r):
+                operators.append(Operator("state update", "stream", activation_bytes=moved))
+        if self.has_convolution(r):
+            rows = add(segment.rows for segment in batch.segments)
+            sequences = add(segment.sequences for segment in batch.segments)
+            moved = 2 * r.channels * (rows + sequences * r.taps) / d.tp * size
+            operators.append(Operator("short convolution", "elementwise", activation_bytes=moved))
+        return operators
+
+    def has_state(self, r: Recurrence) -> bool:
+        """Whether there is more to the mixer than its convolution."""
+        return not (isinstance(r.heads, int) and r.heads == 0)
+
+    def has_convolution(self, r: Recurrence) -> bool:
+        """Whether a convolution comes before the state."""
+        return not (isinstance(r.channels, int) and r.channels == 0)
+
+    def list_scans(self, r: Recurrence, d: Deployment, prompts: tuple[Segment, ...]) -> list[Operator]:
+        """What prompts do: products within chunks and from chunk to chunk, or a scan of token after token."""
+        size, heads = d.activation_bytes, r.heads / d.tp
+        rows = add(segment.rows for segment in prompts)
+        entering = rows * r.width / d.tp * size
+        if self.chunk is None:
+            return [Operator("state scan", "elementwise", activation_bytes=entering)]
+        operators = []
+        for segment in prompts:
+            tokens = minimum(segment.new_tokens, self.chunk)
+            chunks = segment.sequences * ceil(segment.new_tokens / tokens) * heads
+            rounds = r.products - 1  # the delta rule solves for what it writes as well
+            width = (r.key_size + r.value_size) / 2
+            within = 4 * rounds * chunks * tokens * tokens * width
+            states = 2 * r.products * chunks * tokens * r.key_size * r.value_size
+            moved = segment.rows * r.width / d.tp * size
+            handed = 2 * chunks * r.key_size * r.value_size * size
+            sizes = {"k": width, "batch": chunks}
+            operators += [
+                Operator("chunk products", "batched", within, activation_bytes=moved, m=tokens, n=tokens, **sizes),
+                Operator(
+                    *("chunk states", "batched", states),
+                    activation_bytes=moved + handed,
+                    **{"m": r.key_size, "n": r.value_size, "k": tokens, "batch": chunks},
+                ),
+            ]
+        return operators
+
+    def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
+        """Nothing grows."""
+        return 0
+
+    def count_state(self, layer: Layer, d: Deployment) -> Number:
+        """Numbers of the states, and of the inputs that the convolution looks back to."""
+        r = self.measure(layer)
+        return (r.state + r.channels * r.taps) / d.tp
+
+    def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
+        """FLOPs of the recurrence as defined, token after token: two a multiply-add of each number of the state."""
+        r = self.measure(layer)
+        return 2 * r.products * segment.rows * r.state / d.tp
+
+    def find_width(self, tensor: Tensor, layer: Layer, d: Deployment) -> Number:
+        """Numbers of one token in a tensor that kernels move: there are no rotary positions and no cache to write."""
+        r = self.measure(layer)
+        inner = r.heads * r.value_size if self.has_state(r) else r.channels
+        return {"qkv": r.width / 2 / d.tp, "heads": inner / d.tp}.get(tensor, 0)
+
+
+def project(matrix: Matrix, d: Deployment, rows: Number) -> Operator:
+    """The product of a matrix of a recurrent mixer on one device."""
+    outputs, inputs = matrix.outputs, matrix.inputs / matrix.blocks
+    if matrix.split == "outputs":
+        outputs = outputs / d.tp
+    elif matrix.split == "inputs":
+        inputs = inputs / d.tp
+    return linear(matrix.name, rows, outputs, inputs, **element_sizes(d))

@@ -1,0 +1,115 @@
+"""Models that write no text token by token with a cache: refused in words."""
+
+from __future__ import annotations
+
+from simulator.inputs.huggingface.config import Config
+
+# Model types of Hugging Face Transformers 5.23 for masked tokens, for translation, and for images and sound alone.
+ENCODERS = frozenset(
+    [
+        "albert",
+        "align",
+        "bert",
+        "big_bird",
+        "camembert",
+        "canine",
+        "clip",
+        "convbert",
+        "data2vec-text",
+        "deberta",
+        "deberta-v2",
+        "dinov2",
+        "distilbert",
+        "electra",
+        "embedding_gemma2",
+        "ernie",
+        "ernie_m",
+        "esm",
+        "eurobert",
+        "flaubert",
+        "fnet",
+        "funnel",
+        "gte",
+        "hubert",
+        "ibert",
+        "jina_embeddings_v3",
+        "layoutlm",
+        "layoutlmv3",
+        "longformer",
+        "luke",
+        "megatron-bert",
+        "mobilebert",
+        "modernbert",
+        "mpnet",
+        "mra",
+        "nezha",
+        "nomic_bert",
+        "nystromformer",
+        "rembert",
+        "roberta",
+        "roberta-prelayernorm",
+        "roc_bert",
+        "roformer",
+        "siglip",
+        "siglip2",
+        "splinter",
+        "squeezebert",
+        "swin",
+        "tapas",
+        "vit",
+        "wav2vec2",
+        "wavlm",
+        "xlm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xlnet",
+        "xmod",
+        "yoso",
+    ]
+)
+BOTH = frozenset(
+    [
+        "bart",
+        "bigbird_pegasus",
+        "blenderbot",
+        "blenderbot-small",
+        "encoder-decoder",
+        "fsmt",
+        "led",
+        "longt5",
+        "m2m_100",
+        "marian",
+        "mbart",
+        "moonshine",
+        "mt5",
+        "mvp",
+        "nllb-moe",
+        "pegasus",
+        "pegasus_x",
+        "plbart",
+        "prophetnet",
+        "speech_to_text",
+        "switch_transformers",
+        "t5",
+        "t5gemma",
+        "t5gemma2",
+        "udop",
+        "umt5",
+        "whisper",
+    ]
+)
+
+
+def refuse_encoders(config: Config, model_type: str) -> None:
+    """Refuse a model that is not a decoder alone.
+
+    Raises:
+        InputError: with what it is.
+    """
+    of_diffusion = config.data.get("_class_name") or config.data.get("_diffusers_version")
+    if of_diffusion:
+        raise config.error(f"'{config.data.get('_class_name')}' is not a decoder, but a part of a diffusion model")
+    if model_type in ENCODERS:
+        raise config.error(f"'{model_type}' is not a decoder: an encoder writes no text token by token")
+    if model_type in BOTH or config.data.get("is_encoder_decoder") is True:
+        raise config.error(f"'{model_type}' is not a decoder alone: models with an encoder are not supported")
