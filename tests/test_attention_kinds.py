@@ -289,7 +289,9 @@ def check_latent(a: Architecture, p: int, cached: int, batch: int, tp: int = 1) 
     assert count_block_flops(a, prefill_batch(p, batch), d) == prompt - mask(a, p, batch, tp)
     assert count_block_flops(a, decode_batch(cached + 1, batch), d) == new
     if tp == 1:
-        bare = replace(a, kv_lora_rank=None, v_head_dim=None, num_key_value_heads=1, head_dim=1)  # 1 + 1 + 1 + 1 numbers a head and h
+        bare = replace(
+            a, kv_lora_rank=None, v_head_dim=None, num_key_value_heads=1, head_dim=1
+        )  # 1 + 1 + 1 + 1 numbers a head and h
         others = count_parameters(bare) - a.num_hidden_layers * a.hidden_size * (2 * a.num_attention_heads + 2)
         assert count_parameters(a) - others == a.num_hidden_layers * numbers
 

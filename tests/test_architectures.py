@@ -1,0 +1,253 @@
+"""Layers of every kind: parameters as Transformers builds them, caches and states as it keeps them."""
+
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator import InputError
+from simulator.costs.batch import decode_batch, prefill_batch
+from simulator.costs.footprint import count_kv_bytes, count_kv_numbers, count_state_numbers
+from simulator.costs.layers import list_layers
+from simulator.costs.mixers import MIXERS
+from simulator.costs.parameters import count_active_parameters, count_parameters
+from simulator.costs.passes import build_pass, list_all, sum_cost
+from simulator.inputs.architecture import Architecture, LayerGroup
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.huggingface.hybrid_types import HYBRID_TYPES
+from simulator.inputs.huggingface.layouts import LAYOUTS
+from simulator.inputs.library import load_model, load_stack
+
+ONE = Deployment()
+IDEAL = load_stack("ideal")
+CASES = json.loads((Path(__file__).parent / "data" / "architectures.json").read_text())
+
+# Sizes small enough to be built in a moment, under every spelling that configurations use.
+SMALL: dict[str, Any] = {
+    **{"hidden_size": 64, "n_embd": 64, "d_model": 64, "num_hidden_layers": 6, "n_layer": 6, "n_layers": 6},
+    **{"num_attention_heads": 4, "n_head": 4, "n_heads": 4, "num_key_value_heads": 2, "head_dim": 16},
+    **{"intermediate_size": 160, "n_inner": 160, "vocab_size": 128, "max_position_embeddings": 256},
+    **{"num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "moe_num_experts": 4, "moe_topk": 2},
+    **{"num_experts_per_tok": 2, "num_experts_per_token": 2, "moe_k": 2, "moe_intermediate_size": 48},
+    **{"shared_expert_intermediate_size": 40, "shared_intermediate_size": 40, "n_group": 1, "topk_group": 1},
+    **{"moe_shared_expert_intermediate_size": 40, "num_expert_group": 1, "moe_num_shared_experts": 2},
+    **{"kv_lora_rank": 24, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 12},
+    **{"linear_key_head_dim": 16, "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4},
+    **{"linear_head_dim": 16, "linear_num_heads": 4, "index_head_dim": 16, "index_n_heads": 2, "index_topk": 8},
+    **{"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_d_ssm": 128, "mamba_num_heads": 8},
+    **{"mamba_head_dim": 16, "ssm_state_size": 8, "state_size": 8, "n_groups": 2, "num_heads": 8},
+    **{"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 128, "o_lora_rank": 8, "o_groups": 2},
+    **{
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "laurel_rank": 8,
+        "lru_width": 64,
+        "sliding_window": 32,
+    },
+}
+CONV_TYPES = ["conv", "full_attention"] * 3
+OWN: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1, 4]},
+    "deepseek_v4": {"num_key_value_heads": 1, "q_lora_rank": 32},
+    "falcon_mamba": {"intermediate_size": 128},
+    "mamba": {"intermediate_size": 128},
+    "mamba2": {"head_dim": 16},
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "dots1": {"n_shared_experts": 1, "n_routed_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 2},
+    "gemma3n_text": {"num_kv_shared_layers": 1, "intermediate_size": [160, 160, 96, 96, 160, 160]},
+    "gemma4_text": {"num_kv_shared_layers": 0, "num_global_key_value_heads": 1, "attention_k_eq_v": True},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 3},
+    "hunyuan_v1_dense": {"head_dim": 16},
+    "hunyuan_v1_moe": {"head_dim": 16},
+    "jamba": {"attn_layer_period": 3, "attn_layer_offset": 1},
+    "lfm2": {"layer_types": CONV_TYPES},
+    "lfm2_moe": {"layer_types": CONV_TYPES},
+    "ministral": {"head_dim": 16},
+    "minicpm3": {"head_dim": None},
+    "nemotron": {"head_dim": 16, "num_key_value_heads": 4},
+    "nemotron_h": {"layers_block_type": ["mamba", "moe", "attention", "mlp", "mamba", "moe"]},
+    "qwen3_omni_moe_text": {"tie_word_embeddings": False},
+    "recurrent_gemma": {"num_key_value_heads": 1},
+    "vaultgemma": {"query_pre_attn_scalar": 16},
+    "zamba": {"num_hidden_layers": 8, "attn_layer_period": 3, "attn_layer_offset": 2, "attention_head_dim": 32},
+    "zamba2": {
+        **{"num_hidden_layers": 6, "layers_block_type": ["mamba", "mamba", "hybrid", "mamba", "hybrid", "mamba"]},
+        **{"num_key_value_heads": 4, "num_mem_blocks": 2, "adapter_rank": 8, "n_mamba_heads": 2},
+    },
+}
+PARTS = ("_text",)  # types that only a wrapper builds, and their text model
+WITHOUT_A_MODEL = {"glm4v_moe_text", "glm4v_text", "qwen2_5_omni_text", "qwen3_omni_moe_text", "qwen3_vl_moe_text"}
+ALIASES = {"RefinedWeb", "RefinedWebModel", "kimi_k2", "qwen2_vl", "qwen2_5_vl", "mistral4"}
+TESTED_WITH_FILES = {"qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"}
+
+
+def make_config(transformers: Any, model_type: str, **changes: Any) -> Any:
+    made = transformers.models.auto.configuration_auto.CONFIG_MAPPING[model_type]
+    default = made().to_dict()
+    given = {key: value for key, value in SMALL.items() if key in default and default[key] is not None}
+    if "kv_lora_rank" in given:
+        given["num_key_value_heads"] = 4
+        given.pop("head_dim", None)
+    return made(**given | {"num_hidden_layers": 6} | OWN.get(model_type, {}) | changes)
+
+
+def read(folder: Path, config: dict[str, Any]) -> Architecture:
+    path = folder / "config.json"
+    path.write_text(json.dumps(config, default=str))
+    return load_model(path).architecture
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_file_has_its_parameters_and_keeps_its_cache(name: str, tmp_path: Path) -> None:
+    """Counted on the models that Transformers 5.23 builds, and on the caches that they hold after 128 and 256 tokens."""
+    a = read(tmp_path, CASES[name]["config"])
+    assert count_parameters(a) == CASES[name]["parameters"]
+    kept = [count_kv_numbers(a, ONE, tokens) + count_state_numbers(a, ONE) for tokens in (128, 256)]
+    assert kept == CASES[name].get("cache", kept)
+    assert count_kv_bytes(a, ONE, 128) == 2 * kept[0]
+
+
+@pytest.mark.parametrize("model_type", sorted(set(LAYOUTS) - ALIASES - WITHOUT_A_MODEL - TESTED_WITH_FILES))
+def test_parameters_are_those_of_the_model_that_transformers_builds(model_type: str, tmp_path: Path) -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
+        config = make_config(transformers, model_type)
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    a = read(tmp_path, config.to_dict())
+    assert count_parameters(a) == sum(math.prod(p.shape) for p in model.parameters())
+
+
+def test_every_model_type_is_counted_against_transformers() -> None:
+    assert set(LAYOUTS) >= ALIASES | WITHOUT_A_MODEL | TESTED_WITH_FILES
+
+
+# Costs of the kinds of layers
+
+KINDS = sorted({case for case in CASES if CASES[case]["config"]["model_type"] in HYBRID_TYPES})
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_recurrent_layer_works_as_hard_whatever_the_context(name: str, tmp_path: Path) -> None:
+    """A decode pass of layers that keep a state is the same at any context; its products are those of one token."""
+    a = read(tmp_path, CASES[name]["config"])
+    states = [layer for layer in list_layers(a) if layer.mixer.count_cache(layer, ONE, 100) == 0 and layer.mixer.mixes]
+    for layer in states:
+        near, far = (layer.mixer.list_operators(layer, ONE, IDEAL, decode_batch(n, 3)) for n in (10, 10_000))
+        assert near == far
+        state = layer.mixer.count_state(layer, ONE)
+        assert sum(op.bytes_moved for op in near) >= 2 * 2 * 3 * state  # two bytes a number, read and written
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_matrix_is_read_once_and_multiplied_with_every_token(name: str, tmp_path: Path) -> None:
+    a = read(tmp_path, CASES[name]["config"])
+    step = build_pass(a, ONE, IDEAL, decode_batch(64, 1))
+    weights = sum_cost(step, "weight_bytes") / 2
+    table = 0 if a.tie_word_embeddings else a.vocab_size * a.hidden_size
+    tables = (a.per_layer_vocab_size or 0) * (a.per_layer_input_size or 0) * a.num_hidden_layers
+    small = 0.03 * count_parameters(a)  # norms, convolutions, residual streams
+    assert count_active_parameters(a) - table - tables - small <= weights <= count_active_parameters(a) - table - tables
+    prefill = build_pass(a, ONE, IDEAL, prefill_batch(64, 1))
+    products = sum(n * op.flops for n, op in list_all(prefill) if op.kind == "linear" and op.name != "lm head")
+    step_products = sum(n * op.flops for n, op in list_all(step) if op.kind == "linear" and op.name != "lm head")
+    if not any(group.mixer and "latent" in group.mixer for group in a.groups):  # which absorbs matrices for one token
+        assert products == pytest.approx(64 * step_products, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_devices_that_share_heads_share_the_state(name: str, tmp_path: Path) -> None:
+    a = read(tmp_path, CASES[name]["config"])
+    for layer in list_layers(a):
+        whole, half = (layer.mixer.count_state(layer, Deployment(tp=tp)) for tp in (1, 2))
+        assert half in (whole / 2, whole)  # summaries of V4, which all heads share, are on every device
+
+
+def test_layers_that_share_weights_are_stored_once() -> None:
+    sizes: dict[str, Any] = {"num_key_value_heads": 2, "gated_mlp": True, "norm_bias": False}
+    alone = Architecture(8, 4, 2, 16, 32, 64, **sizes)
+    shared = Architecture(8, 4, 2, 16, 32, 64, **sizes, layers=(LayerGroup(4, copies=1),))
+    one = Architecture(8, 1, 2, 16, 32, 64, **sizes)
+    assert count_parameters(shared) == count_parameters(one)
+    assert count_kv_numbers(shared, ONE, 10) == count_kv_numbers(alone, ONE, 10)
+    passes = [sum_cost(build_pass(a, ONE, IDEAL, decode_batch(9, 2)), "flops") for a in (alone, shared)]
+    assert passes[0] == passes[1]
+
+
+def test_every_kind_of_mixer_is_met() -> None:
+    met = {group.mixer for case in CASES.values() for group in load_case(case).groups}
+    assert set(MIXERS) - met <= {
+        *("none", "attention_and_mamba2", "lightning_attention", "indexed_latent_attention"),
+        *("real_gated_recurrence", "window_attention", "latent_attention"),
+    }
+
+
+def load_case(case: dict[str, Any]) -> Architecture:
+    from simulator.inputs.huggingface.config import Config
+    from simulator.inputs.huggingface.reader import read_architecture
+
+    config = Config("case", case["config"].get("text_config", case["config"]))
+    return Architecture(**read_architecture(config, LAYOUTS[config.model_type()], is_part=True))
+
+
+# What is refused
+
+LLAMA = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128}
+LLAMA |= {"intermediate_size": 160}
+MISTRAL = LLAMA | {"model_type": "mistral", "num_key_value_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (LLAMA | {"model_type": "bert"}, "'bert' is not a decoder"),
+        (LLAMA | {"model_type": "whisper"}, "'whisper' is not a decoder alone"),
+        (LLAMA | {"model_type": "t5"}, "'t5' is not a decoder alone"),
+        (LLAMA | {"is_encoder_decoder": True}, "is not a decoder alone"),
+        ({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.6.0"}, "part of a diffusion model"),
+        ({key: value for key, value in LLAMA.items() if key != "vocab_size"}, "missing key 'vocab_size'"),
+        (LLAMA | {"vocab_size": 10**400}, "vocab_size is above 1000000000000"),
+        (LLAMA | {"num_hidden_layers": 2**53 + 1}, "num_hidden_layers is above"),
+        (LLAMA | {"num_hidden_layers": 20_000}, "num_hidden_layers is above 10000"),
+    ],
+)
+def test_what_is_no_decoder_is_refused_at_once(config: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=problem):
+        read(tmp_path, config)
+
+
+@pytest.mark.parametrize("part", ["text_config", "llm_config", "language_config", "thinker_config"])
+def test_the_text_model_stands_in_a_part(part: str, tmp_path: Path) -> None:
+    whole = read(tmp_path, LLAMA)
+    assert read(tmp_path, {"model_type": "seeing", part: LLAMA}) == whole
+    assert read(tmp_path, {"model_type": "seeing", "thinker_config": {part: LLAMA}}) == whole
+
+
+def test_what_the_files_say_of_tying_is_obeyed(tmp_path: Path) -> None:
+    def tied(outer: dict[str, Any], inner: dict[str, Any]) -> bool:
+        return read(tmp_path, {"model_type": "mistral3", "text_config": MISTRAL | inner} | outer).tie_word_embeddings
+
+    yes, no = {"tie_word_embeddings": True}, {"tie_word_embeddings": False}
+    assert [tied({}, {}), tied({}, no), tied({}, yes)] == [True, False, True]
+    assert [tied(no, yes), tied(yes, no)] == [False, True]  # the outer file counts, as in Transformers
+
+
+def test_mistrals_own_file_is_read(tmp_path: Path) -> None:
+    own = {
+        "dim": 64,
+        "n_layers": 2,
+        "head_dim": 16,
+        "hidden_dim": 160,
+        "n_heads": 4,
+        "n_kv_heads": 2,
+        "vocab_size": 128,
+    }
+    config = LLAMA | {"model_type": "mistral", "head_dim": 16, "num_key_value_heads": 2, "sliding_window": None}
+    assert read(tmp_path, own) == read(tmp_path, config)
+    experts = own | {"moe": {"num_experts": 4, "num_experts_per_tok": 2}}
+    mixtral = config | {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+    assert read(tmp_path, experts) == read(tmp_path, mixtral)
