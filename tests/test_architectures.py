@@ -103,7 +103,7 @@ def read(folder: Path, config: dict[str, Any]) -> Architecture:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_file_has_its_parameters_and_keeps_its_cache(name: str, tmp_path: Path) -> None:
-    """Counted on the models that Transformers 5.23 builds, and on the caches that they hold after 128 and 256 tokens."""
+    """Counted on models that Transformers 5.23 builds, and on the caches that they hold after 128 and 256 tokens."""
     a = read(tmp_path, CASES[name]["config"])
     assert count_parameters(a) == CASES[name]["parameters"]
     kept = [count_kv_numbers(a, ONE, tokens) + count_state_numbers(a, ONE) for tokens in (128, 256)]

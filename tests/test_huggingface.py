@@ -262,9 +262,9 @@ HARMLESS: Config = {
 
 def test_an_unknown_type_of_the_llama_layout_works_with_a_note(tmp_path: Path) -> None:
     known = read(tmp_path, LLAMA)
-    new = read(tmp_path, LLAMA | HARMLESS | {"model_type": "newlm2"})
+    new = read(tmp_path, LLAMA | HARMLESS | {"model_type": "quokka"})
     assert known.note is None
-    assert new.note == "unknown model_type 'newlm2': read as the Llama layout"
+    assert new.note == "unknown model_type 'quokka': read as the Llama layout"
     assert new.architecture == known.architecture
     assert read(tmp_path, LLAMA | {"model_type": "lama"}).note == (
         "unknown model_type 'lama' (did you mean 'llama'?): read as the Llama layout"
