@@ -160,7 +160,7 @@ def test_a_gpt_neox_without_parallel_residual_sums_twice_a_layer(tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"model_type": "t5", "d_model": 64}, "unknown model_type 't5', and not the Llama layout"),
+        ({"model_type": "t5", "d_model": 64}, "'t5' is not a decoder alone"),
         ({"hidden_size": None}, "missing key 'hidden_size'"),
         ({"intermediate_size": None}, "missing key 'intermediate_size'"),
         ({"num_hidden_layers": "32"}, "num_hidden_layers is '32'; it must be a whole number"),
