@@ -21,31 +21,17 @@ from simulator.inputs.library import load_hardware, load_model, load_stack
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
-from simulator.metrics.capacity import find_usable_bytes
-from simulator.metrics.utilisation import find_mbu, find_mfu
-from simulator.numbers import Number
+from simulator.metrics.metric import Conditions, Metric
+from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
+from simulator.metrics.registry import METRICS, find_column, list_columns
 from simulator.timing.device import describe_device
 from simulator.timing.factors import Factors
 from simulator.timing.intervals import Intervals, find_intervals, list_used_factors
-from simulator.timing.passes import Machine, find_bound
+from simulator.timing.passes import Machine
 from simulator.timing.profile import Knowledge, Profile, complete, find_profile, load_profile
-from simulator.timing.request import RequestTime, Times, combine_times, find_throughput, time_request
+from simulator.timing.request import RequestTime, Times, combine_times, time_request
 
 DEFAULT_STACK = "ideal"
-TIME_FIELDS = ("ttft_s", "tpot_s", "e2e_s")
-FIELDS = (
-    *(name + end for name in TIME_FIELDS for end in ("", "_low", "_high")),
-    "output_tokens_per_s",
-    "devices",
-    "fits",
-    "weights_bytes",
-    "kv_cache_bytes",
-    "prefill_bound",
-    "decode_bound",
-    "mfu",
-    "mbu",
-    "basis",
-)
 
 
 @frozen_dataclass
@@ -58,6 +44,7 @@ class Question:
     work: Work
     machine: Machine
     changes: Mapping[str, Any]
+    rates: Rates
 
     @property
     def model_label(self) -> str:
@@ -71,6 +58,11 @@ class Question:
             return "bound"
         measured = (self.profile.hardware, self.profile.stack)
         return "calibrated" if measured == (self.hardware.id, self.work.stack.id) else "transfer"
+
+    @property
+    def conditions(self) -> Conditions:
+        """What decides which metrics there are."""
+        return Conditions(self.hardware, self.rates, self.profile, self.work.workload.output_tokens)
 
     @cached_property
     def passes(self) -> RequestPasses:
@@ -89,11 +81,11 @@ class Question:
 
 @frozen_dataclass(eq=False)
 class Prediction:
-    """The answer. Times in seconds, sizes in bytes; each field a number, or an array where the request has arrays.
+    """The answer: every metric of ``metrics.registry`` is an attribute, worked out when it is first asked for.
 
-    ``ttft_s`` is the whole prefill with the first token. ``tpot_s`` is (E2E - TTFT) / (output tokens - 1), NaN where
-    there is one output token. Bounds are one of ``host``, ``compute``, ``memory``, ``network``: what most of the pass
-    waits for. The 90% intervals ``*_low`` and ``*_high`` are None without a profile.
+    Times are in seconds, sizes in bytes; each a number, or an array where the request has arrays, and NaN where it is
+    not defined: ``tpot_s`` of one output token, ``cost_usd`` without a price (``lacks`` says why). The 90% intervals
+    ``*_low`` and ``*_high`` are None without a profile.
     """
 
     question: Question
@@ -110,21 +102,6 @@ class Prediction:
         """The three times, seconds."""
         return combine_times(self.request, self.question.work.workload)
 
-    @property
-    def ttft_s(self) -> Number:
-        """Time to first token, seconds."""
-        return self.times.ttft_s
-
-    @property
-    def tpot_s(self) -> Number:
-        """Mean time per output token after the first, seconds."""
-        return self.times.tpot_s
-
-    @property
-    def e2e_s(self) -> Number:
-        """Time of the whole request, seconds."""
-        return self.times.e2e_s
-
     @cached_property
     def intervals(self) -> Intervals | None:
         """90% intervals of the three times; None for a bound."""
@@ -137,91 +114,46 @@ class Prediction:
             return combine_times(self.question.times(factors), workload)
 
         used = list_used_factors(self.question.passes, self.question.machine)
-        return find_intervals(knowledge, used, law, np.ndim(self.e2e_s), self.basis == "transfer")
+        return find_intervals(knowledge, used, law, np.ndim(self.times.e2e_s), self.basis == "transfer")
+
+    def __getattr__(self, name: str) -> Any:
+        """A metric or an end of its interval, kept from then on; the registry says what each is.
+
+        Raises:
+            AttributeError: there is no such metric.
+        """
+        column = find_column(name)
+        if column is None:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute or metric {name!r}")
+        metric, end = column
+        value = self.find_end(metric, end) if end else metric.measure(self, self.question.conditions)
+        self.__dict__[name] = value
+        return value
+
+    def __dir__(self) -> list[str]:
+        """The attributes, the metrics among them."""
+        return [*super().__dir__(), *list_columns()]
+
+    def find(self, column: str) -> Any:
+        """A metric or an end of its interval by its name."""
+        return getattr(self, column)
+
+    def find_end(self, metric: Metric, end: str) -> Any:
+        """An end of the 90% interval of a metric, by that of the time which it follows; None for a bound."""
+        if self.intervals is None or metric.follows is None:
+            return None
+        time, power = metric.follows
+        same = (end == "_low") == (power == 1)
+        moved = getattr(self.intervals.low if same else self.intervals.high, time)
+        if metric.name == time:
+            return moved
+        return self.find(metric.name) * (moved / getattr(self.times, time)) ** power
 
     @property
-    def output_tokens_per_s(self) -> Number:
-        """Output tokens per second over the batch."""
-        return find_throughput(self.question.work.workload, self.e2e_s)
-
-    @property
-    def devices(self) -> int:
-        """Devices in use."""
-        return self.question.work.deployment.devices
-
-    @property
-    def fits(self) -> Number:
-        """Whether weights, KV cache, activations and the runtime fit in what the stack uses of each device."""
-        fits = self.footprint.device_bytes <= find_usable_bytes(self.question.hardware, self.question.work.stack)
-        return fits if isinstance(fits, np.ndarray) else bool(fits)
-
-    @property
-    def weights_bytes(self) -> Number:
-        """Weights over all devices, bytes."""
-        return self.footprint.weights_bytes
-
-    @property
-    def kv_cache_bytes(self) -> Number:
-        """KV cache at the end of the request over all devices, bytes."""
-        return self.footprint.kv_cache_bytes
-
-    @property
-    def prefill_bound(self) -> Any:
-        """What the prefill waits for."""
-        return find_bound(self.request.prefill, self.question.machine)
-
-    @property
-    def decode_bound(self) -> Any:
-        """What a decode pass waits for."""
-        return find_bound(self.request.decode, self.question.machine)
-
-    @property
-    def mfu(self) -> Number:
-        """Model FLOPs utilisation of the prefill."""
-        work, machine = self.question.work, self.question.machine
-        return find_mfu(work, self.ttft_s, machine.device)
-
-    @property
-    def mbu(self) -> Number:
-        """Model bandwidth utilisation of decode; NaN where there is one output token."""
-        work, machine = self.question.work, self.question.machine
-        passes = self.question.passes
-        return find_mbu(passes.decode, self.tpot_s, machine.device, work.deployment.pp, passes.micro_batches)
-
-    @property
-    def basis(self) -> str:
-        """``calibrated``, ``transfer`` or ``bound``."""
-        return self.question.basis
-
-    @property
-    def ttft_s_low(self) -> Number | None:
-        """Lower end of the 90% interval of the time to first token, seconds; None for a bound."""
-        return None if self.intervals is None else self.intervals.low.ttft_s
-
-    @property
-    def ttft_s_high(self) -> Number | None:
-        """Upper end of the 90% interval of the time to first token, seconds; None for a bound."""
-        return None if self.intervals is None else self.intervals.high.ttft_s
-
-    @property
-    def tpot_s_low(self) -> Number | None:
-        """Lower end of the 90% interval of the mean time per output token, seconds; None for a bound."""
-        return None if self.intervals is None else self.intervals.low.tpot_s
-
-    @property
-    def tpot_s_high(self) -> Number | None:
-        """Upper end of the 90% interval of the mean time per output token, seconds; None for a bound."""
-        return None if self.intervals is None else self.intervals.high.tpot_s
-
-    @property
-    def e2e_s_low(self) -> Number | None:
-        """Lower end of the 90% interval of the time of the whole request, seconds; None for a bound."""
-        return None if self.intervals is None else self.intervals.low.e2e_s
-
-    @property
-    def e2e_s_high(self) -> Number | None:
-        """Upper end of the 90% interval of the time of the whole request, seconds; None for a bound."""
-        return None if self.intervals is None else self.intervals.high.e2e_s
+    def lacks(self) -> dict[str, str]:
+        """Metrics that are not known, each with the reason in words."""
+        found = {name: metric.find_lack(self.question.conditions) for name, metric in METRICS.items()}
+        return {name: lack for name, lack in found.items() if lack is not None}
 
     def __repr__(self) -> str:
         """What was asked of what, in one line."""
@@ -229,8 +161,8 @@ class Prediction:
         return f"Prediction({question.model_label} on {self.devices} x {question.hardware.id}, {self.basis})"
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the answer by name, with the values of the attributes."""
-        return {name: getattr(self, name) for name in FIELDS}
+        """All metrics and the ends of their intervals by name."""
+        return {name: self.find(name) for name in list_columns()}
 
 
 def predict(
@@ -251,6 +183,9 @@ def predict(
     output_tokens: Any = 128,
     batch_size: Any = 1,
     changes: Mapping[str, Any] | None = None,
+    price: str | None = None,
+    grid: str | None = None,
+    pue: str | None = None,
 ) -> Prediction:
     """Predict the time of a request.
 
@@ -262,8 +197,8 @@ def predict(
         stack: name, YAML or object. None: the profile's stack, or the ideal one for a bound.
         tp: tensor-parallel size, devices that share every layer.
         pp: pipeline-parallel size, groups of devices that hold consecutive layers.
-        dp: copies of the model, which share the batch.
-        ep: devices that experts are spread over, of one copy or of several.
+        dp: replicas of the model, which share the batch.
+        ep: devices that experts are spread over, of one replica or of several.
         micro_batches: parts in which the batch goes through the pipeline.
         dtype: format of matrix products with weights and of their inputs; all else is of 16 bits at least.
         weight_dtype: format of weights; None: ``dtype``.
@@ -272,13 +207,17 @@ def predict(
         output_tokens: tokens to generate, the first included; a number or an array.
         batch_size: requests that run together; a number or an array. The three broadcast.
         changes: architecture fields to change, once the stack has built the model.
+        price: of one device, such as ``"4.096 USD/h"``, or by name; None: the first that ships for the device.
+        grid: carbon intensity of electricity, such as ``"400 gCO2e/kWh"``, or by name; None: the world's mean.
+        pue: power usage effectiveness of the site, a number as text or by name; None: the average.
 
     Raises:
         InputError: a name, file, layout or count that is wrong.
     """
     deployment = Deployment(tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
     workload = Workload(prompt_tokens, output_tokens, batch_size)
-    return answer(resolve(model, hardware, calibration, stack, deployment, workload, changes or {}))
+    asked = AskedRates(price, grid, pue)
+    return answer(resolve(model, hardware, calibration, stack, deployment, workload, changes or {}, asked))
 
 
 def resolve(
@@ -289,6 +228,7 @@ def resolve(
     deployment: Deployment,
     workload: Workload,
     changes: Mapping[str, Any] = MappingProxyType({}),
+    rates: AskedRates | Rates = SHIPPED_RATES,
 ) -> Question:
     """Replace every name of a question by what it stands for, and check that the parts go together.
 
@@ -309,7 +249,8 @@ def resolve(
     learned = architecture.position_embedding == "learned"
     workload = check_workload(workload, architecture.max_position_embeddings, learned)
     machine = describe_machine(device, chosen, deployment, profile)
-    return Question(spec, device, profile, Work(architecture, deployment, chosen, workload), machine, changes)
+    known = rates.find(device.id) if isinstance(rates, AskedRates) else rates
+    return Question(spec, device, profile, Work(architecture, deployment, chosen, workload), machine, changes, known)
 
 
 def store_weights(deployment: Deployment, stack: Stack) -> Deployment:

@@ -24,7 +24,7 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_model
 from simulator.inputs.workload import Workload
 from simulator.metrics.rates import find_price
-from simulator.prediction import FIELDS, TIME_FIELDS
+from simulator.metrics.registry import TIMES, list_columns
 from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
 
 A100 = ("-H", "a100-sxm-80gb")
@@ -71,7 +71,7 @@ class TestRows:
                 output_tokens=row["output_tokens"],
                 batch_size=row["batch_size"],
             )
-            for name in FIELDS:
+            for name in list_columns():
                 expected = getattr(prediction, name)
                 missing = expected is None or (isinstance(expected, float) and math.isnan(expected))
                 assert row[name] == (None if missing else expected), name
@@ -146,7 +146,7 @@ class TestRatios:
         document = invoke_json(*SMALL, "--tp", "1,2", "--baseline", "2")
         assert document["baseline"] == 2
         row = document["rows"][1]
-        for name in (*TIME_FIELDS, "output_tokens_per_s", "cost_usd"):
+        for name in (*TIMES, "output_tokens_per_s", "cost_usd"):
             assert [row[f"{name}_ratio{end}"] for end in ("", "_low", "_high")] == [1, 1, 1]
 
     def test_of_the_same_question_asked_twice_are_exactly_one(self) -> None:
@@ -154,14 +154,14 @@ class TestRatios:
 
     def test_are_a_row_over_the_baseline(self) -> None:
         first, second = invoke_json(*SMALL, "-b", "1,8", "--tp", "1")["rows"]
-        for name in (*TIME_FIELDS, "output_tokens_per_s", "cost_usd"):
+        for name in (*TIMES, "output_tokens_per_s", "cost_usd"):
             assert second[f"{name}_ratio"] == pytest.approx(second[name] / first[name], rel=1e-12)
             assert second[f"{name}_ratio_low"] < second[f"{name}_ratio"] < second[f"{name}_ratio_high"]
 
     def test_between_batch_sizes_of_one_profile_are_narrower_than_of_independent_answers(self) -> None:
         one, base = answer(batch_size=64, output_tokens=64), answer(batch_size=8, output_tokens=64)
         ratios = find_ratios(one, base)
-        for name in TIME_FIELDS:
+        for name in TIMES:
             value, low, high = ratios[name]
             assert low is not None
             assert high is not None

@@ -94,7 +94,7 @@ def find_operator_residuals() -> residual_plot.Residuals:
 def find_pareto(**asked: Any) -> pareto.Pareto:
     """Four combinations of layout and batch."""
     predictions = [ask(tp=tp, batch_size=batch, output_tokens=32) for tp in (1, 2) for batch in (1, 16)]
-    return pareto.find_pareto(predictions, **{"metric": "tpot_s", "against": "throughput", "price": None} | asked)
+    return pareto.find_pareto(predictions, **{"of": "tpot_s", "against": "output_tokens_per_s_per_device"} | asked)
 
 
 def list_figures() -> dict[str, Callable[[], Any]]:
@@ -111,8 +111,7 @@ def list_figures() -> dict[str, Callable[[], Any]]:
     ]
     latent = simulator.predict("deepseek-v3", "h200-sxm-141gb", "none", tp=8, dtype="fp8", batch_size=64)
     named = ask(changes={"num_hidden_layers": 56, "vocab_size": 50400, "hidden_size": 4096, "num_attention_heads": 16})
-    price = find_price("a100-sxm-80gb", None)
-    tornado_of = tornado.find_tornado(find_sensitivity(ask().question, "cost_usd", price), 30)
+    tornado_of = tornado.find_tornado(find_sensitivity(ask().question, "cost_usd"), 30)
     bound = explain(ask(calibration="none").question)
     return {
         "roofline": lambda: roofline.make_figure(roofline.find_roofline(ask())),
@@ -123,7 +122,7 @@ def list_figures() -> dict[str, Callable[[], Any]]:
         "waterfall of a bound": lambda: waterfall.make_figure(waterfall.find_waterfall(bound, "ttft_s")),
         "latency": lambda: latency.make_figure(latency.find_latency(over, "output_tokens", points)),
         "pareto": lambda: pareto.make_figure(find_pareto()),
-        "pareto of many": lambda: pareto.make_figure(pareto.find_pareto(many, "e2e_s", "throughput", None)),
+        "pareto of many": lambda: pareto.make_figure(pareto.find_pareto(many, "e2e_s", "energy_j")),
         "tornado": lambda: tornado.make_figure(tornado_of),
         "residuals": lambda: residual_plot.make_figure(find_residuals()),
         "residuals of operators": lambda: residual_plot.make_figure(find_operator_residuals()),
@@ -338,19 +337,15 @@ def test_a_pareto_has_a_mark_for_every_combination_and_a_frontier_that_none_beat
     axes = pareto.make_figure(found).axes[0]
     assert len([line for line in axes.lines if line.get_gid() == "point"]) == len(found.points) == 4
     for point in found.points:
-        better = [
-            other
-            for other in found.points
-            if other.seconds <= point.seconds and other.value >= point.value and other != point
-        ]
+        better = [other for other in found.points if other.x <= point.x and other.y >= point.y and other != point]
         assert point.on_frontier == (not better)
     assert found.varies == "batch size"
 
 
 def test_less_cost_is_better() -> None:
-    found = find_pareto(against="cost", metric="e2e_s")
-    cheapest = min(found.points, key=lambda point: point.value)
-    fastest = min(found.points, key=lambda point: point.seconds)
+    found = find_pareto(against="cost_usd", of="e2e_s")
+    cheapest = min(found.points, key=lambda point: point.y)
+    fastest = min(found.points, key=lambda point: point.x)
     assert cheapest.on_frontier
     assert fastest.on_frontier
     price = find_price("a100-sxm-80gb", None)
@@ -358,7 +353,7 @@ def test_less_cost_is_better() -> None:
     asked = [(tp, batch) for tp in (1, 2) for batch in (1, 16)]
     for (tp, batch), point in zip(asked, found.points, strict=True):
         seconds = ask(tp=tp, batch_size=batch, output_tokens=32).e2e_s
-        assert point.value == pytest.approx(tp * seconds * price.price / batch)
+        assert point.y == pytest.approx(tp * seconds * price.price / batch)
 
 
 def test_a_tornado_has_a_bar_for_every_input_that_matters_and_no_more_than_asked() -> None:
@@ -449,9 +444,9 @@ def test_a_picture_that_goes_nowhere_is_refused(
         (("tornado", "-m", "gptj-6b", "-H", "rtx-4090", "--of", "cost_usd", "--terminal"), "--price"),
         (("tornado", *SMALL, "--top", "0", "--terminal"), "0"),
         (("pareto", "-m", "gptj-6b", "--terminal"), "a model and a device"),
-        (("pareto", "-m", "gptj-6b", "-H", "rtx-4090", "--against", "cost", "--terminal"), "--price"),
-        (("pareto", *SMALL, "-n", "1", "--terminal"), "2 output tokens"),
-        (("pareto", *SMALL, "--price", "2.50 USD/h", "--terminal"), "--against cost"),
+        (("pareto", "-m", "gptj-6b", "-H", "rtx-4090", "--against", "cost_usd", "--terminal"), "--price"),
+        (("pareto", *SMALL, "-n", "1", "--terminal"), "one output token"),
+        (("pareto", *SMALL, "--against", "mood", "--terminal"), "mood"),
         (("pareto", *SMALL, "--tp", "1,2", "--dp", "1-64*2", "--pp", "1,2", "--terminal"), "up to 18"),
         (("residuals", "none.csv", "-c", PROFILE, "--terminal"), "none.csv"),
         (("residuals", str(TABLE), "-c", "nobody", "--terminal"), "nobody"),

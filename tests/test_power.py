@@ -1,6 +1,8 @@
 """Board power stays between idle and the limit, and the shipped shares are what the fit gives."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,6 @@ from calibration.fit.power import PowerRows, fit_power, list_errors, read_power
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware
 from simulator.metrics.power import SHARES, PowerShares, find_energy, find_pass_power, find_power
-from simulator.studies.ideal import find_board_energy
 
 SAMPLE = Path(__file__).resolve().parents[1] / "calibration" / "tables" / "h200-power-sample"
 utilisation = st.floats(0, 1)
@@ -32,7 +33,7 @@ def test_more_work_never_takes_less_power(compute: float, memory: float, more: f
 @pytest.mark.parametrize(("model", "tp", "pp"), [("gptj-6b", 1, 1), ("openai-davinci", 8, 1), ("mt-nlg-530b", 8, 3)])
 def test_the_energy_of_a_request_lies_between_idle_and_the_limit_of_all_devices(model: str, tp: int, pp: int) -> None:
     answer = simulator.predict(model, "a100-sxm-80gb", tp=tp, pp=pp, prompt_tokens=[1, 512, 1536], output_tokens=32)
-    energy_j = find_board_energy(answer)
+    energy_j = answer.energy_j / answer.question.rates.site.pue
     assert np.all(energy_j >= 0.19 * 400 * tp * pp * answer.e2e_s)
     assert np.all(energy_j <= 400 * tp * pp * answer.e2e_s)
 
@@ -47,9 +48,28 @@ def test_a_prefill_takes_more_power_than_decode_that_waits_for_the_host() -> Non
 
 def test_idle_stages_of_a_pipeline_draw_idle_power() -> None:
     answer = simulator.predict("mt-nlg", "a100-sxm-80gb", tp=8, prompt_tokens=512, output_tokens=8)
-    device = answer.question.machine.device
-    one, five = (find_energy(answer.request, device, 8, stages, 400.0) for stages in (1, 5))
+    question, device = answer.question, answer.question.machine.device
+    layouts = [replace(question.work.deployment, pp=stages) for stages in (1, 5)]
+    one, five = (find_energy(answer.request, question.passes, device, layout, 400.0) for layout in layouts)
     assert five - one == pytest.approx(8 * 4 * find_power(0.0, 0.0, 400.0) * answer.e2e_s)
+
+
+def test_micro_batches_keep_more_stages_of_a_pipeline_busy() -> None:
+    asked: dict[str, Any] = {"model": "mt-nlg", "hardware": "a100-sxm-80gb", "calibration": "none", "tp": 8, "pp": 5}
+    alone, parted = (simulator.predict(**asked, batch_size=5, micro_batches=parts) for parts in (1, 5))
+    idle_w = find_power(0.0, 0.0, 400.0)
+    device, seconds = parted.question.machine.device, parted.request
+    prefill_w, decode_w = (find_pass_power(passed, device, 400.0) for passed in (seconds.prefill, seconds.decode))
+    # Five parts need 5 + 4 turns of a stage for the prefill, in five of which each stage works; decode has no gaps.
+    prefill_j = 8 * 5 * seconds.prefill_s * (5 / 9 * prefill_w + 4 / 9 * idle_w)
+    boards_j = prefill_j + 8 * 5 * seconds.decode_s * decode_w
+    assert parted.energy_j == pytest.approx(parted.question.rates.site.pue * boards_j / 5)
+    assert parted.e2e_s > alone.e2e_s / 5
+
+
+def test_replicas_with_as_many_requests_each_use_as_much_energy_a_request() -> None:
+    one, four = (simulator.predict("gptj-6b", "a100-sxm-80gb", dp=dp, batch_size=2 * dp) for dp in (1, 4))
+    assert four.energy_j == pytest.approx(one.energy_j)
 
 
 def make_rows(shares: PowerShares, noise: float) -> PowerRows:

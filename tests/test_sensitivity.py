@@ -22,7 +22,7 @@ from cli import app
 from simulator import InputError, predict
 from simulator.explore.datasheet import CLOCK, UNITS, find_unit, list_numbers, replace_numbers
 from simulator.explore.dual import Dual, seed_duals
-from simulator.explore.sensitivity import METRICS, PRICE, find_sensitivity, list_inputs
+from simulator.explore.sensitivity import GRID, PRICE, PUE, change_question, find_sensitivity, list_inputs
 from simulator.inputs.library import PROFILE_FOLDER, load_hardware
 from simulator.metrics.rates import Price, find_price
 from simulator.prediction import Question, answer, describe_machine
@@ -38,13 +38,15 @@ MODELS = [
 ]
 LAYOUTS: list[dict[str, Any]] = [{}, {"tp": 2}, {"tp": 8}, {"pp": 2, "micro_batches": 2}, {"tp": 2, "dp": 2, "ep": 4}]
 GIVEN = Price("given", [], 1e-3, "today", "as given")
+METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd", "output_tokens_per_s", "mfu", "energy_j", "carbon_kg")
+DIMENSIONS = dict(zip(METRICS, (1, 1, 1, 0, -1, 0, 1, 1), strict=True))  # of time, where prices are per second
 
 
 @st.composite
 def questions(draw: st.DrawFn, profiles: list[str] = PROFILES) -> Question:
     """A request of a shipped model on a shipped device, measured there, elsewhere or not at all."""
     try:
-        return predict(
+        question = predict(
             draw(st.sampled_from(MODELS)),
             draw(st.sampled_from(DEVICES)),
             draw(st.sampled_from(profiles)),
@@ -55,22 +57,16 @@ def questions(draw: st.DrawFn, profiles: list[str] = PROFILES) -> Question:
             batch_size=draw(st.sampled_from([1, 2, 3, 8, 40, 256])),
             **draw(st.sampled_from(LAYOUTS)),
         ).question
+        return replace(question, rates=question.rates._replace(price=GIVEN))
     except InputError:
         assume(False)
         raise
 
 
 def time_with(question: Question, numbers: dict[str, float]) -> dict[str, float]:
-    """The metrics that ``predict`` gives with other numbers of the data sheet, other factors or another price."""
-    facts = {name: value for name, value in numbers.items() if "." in name}
-    factors = {name: value for name, value in numbers.items() if name in NAMES}
-    hardware, work = replace_numbers(question.hardware, facts), question.work
-    machine = describe_machine(hardware, work.stack, work.deployment, question.profile)
-    if machine.factors is not None:
-        machine = machine._replace(factors=machine.factors.replace(**factors))
-    times = answer(replace(question, hardware=hardware, machine=machine)).times._asdict()
-    dollars = numbers.get(PRICE, GIVEN.price) * times["e2e_s"]
-    return times | {"cost_usd": dollars * work.deployment.devices / work.workload.batch_size}
+    """The metrics that ``predict`` gives with other numbers of the data sheet, other factors or other rates."""
+    moved = answer(change_question(question, numbers))
+    return {name: float(moved.find(name)) for name in METRICS}
 
 
 def find_differences(question: Question, factors: dict[str, float], step: float = STEP) -> dict[str, float]:
@@ -90,10 +86,11 @@ def test_elasticities_agree_with_central_differences(question: Question) -> None
     work = question.work
     machine = describe_machine(question.hardware, work.stack, work.deployment, question.profile)
     question = replace(question, machine=machine)
-    for one in find_sensitivity(question, price=GIVEN).influences:
+    for one in find_sensitivity(question).influences:
         assert not one.stepped or one.name == UNITS
         differences = find_differences(question, {one.name: one.value})
-        for metric, slope in one.elasticities.items():
+        for metric in METRICS:
+            slope = one.elasticities[metric]
             expected = (
                 None if math.isnan(differences[metric]) else pytest.approx(differences[metric], rel=1e-6, abs=1e-6)
             )
@@ -103,9 +100,12 @@ def test_elasticities_agree_with_central_differences(question: Question) -> None
 @settings(max_examples=40)
 @given(questions())
 def test_only_units_stand_at_steps_and_they_are_marked(question: Question) -> None:
-    for one in find_sensitivity(question, price=GIVEN).influences:
+    for one in find_sensitivity(question).influences:
         differences = find_differences(question, {one.name: one.value})
-        agreeing = all(s is None or abs(s - differences[metric]) < 1e-4 for metric, s in one.elasticities.items())
+        agreeing = all(
+            one.elasticities[metric] is None or abs(one.elasticities[metric] - differences[metric]) < 1e-4
+            for metric in METRICS
+        )
         assert one.stepped or agreeing
         assert not one.stepped or one.name == UNITS
 
@@ -113,7 +113,7 @@ def test_only_units_stand_at_steps_and_they_are_marked(question: Question) -> No
 @settings(max_examples=40)
 @given(questions())
 def test_clock_and_units_are_also_given_with_their_peaks(question: Question) -> None:
-    found = find_sensitivity(question, price=GIVEN)
+    found = find_sensitivity(question)
     peaks = {one.name: one.value for one in found.influences if "_peak." in one.name}
     clock, units = found.combined
     assert (clock.name, units.name) == ("compute.clock with peaks", "compute.units with peaks")
@@ -123,7 +123,7 @@ def test_clock_and_units_are_also_given_with_their_peaks(question: Question) -> 
     for metric in defined:
         assert clock.elasticities[metric] == pytest.approx(exact[metric], rel=1e-6, abs=1e-6)
         assert units.elasticities[metric] == pytest.approx(mean[metric], rel=1e-9, abs=1e-9)
-        assert clock.elasticities[metric] <= 1e-9
+        assert metric not in ("ttft_s", "tpot_s", "e2e_s", "cost_usd") or clock.elasticities[metric] <= 1e-9
 
 
 def test_more_units_of_one_peak_are_slower_ones_and_with_their_peaks_faster() -> None:
@@ -156,10 +156,10 @@ def test_the_dual_laws_give_the_times_that_predict_gives(question: Question) -> 
 @settings(max_examples=40)
 @given(questions())
 def test_all_rates_and_times_together_scale_a_time_as_its_dimension_demands(question: Question) -> None:
-    found = find_sensitivity(question, price=GIVEN)
+    found = find_sensitivity(question)
     rates = [one for one in found.influences if one.unit.endswith("/s") or one.unit == "Hz"]
     seconds = [one for one in found.influences if one.unit == "s"]
-    for metric, dimension in zip(METRICS, (1, 1, 1, 0), strict=True):
+    for metric, dimension in DIMENSIONS.items():
         if found.metrics[metric] is not None:
             parts: list[Any] = [[one.elasticities[metric] for one in inputs] for inputs in (seconds, rates)]
             sums = [sum(part) for part in parts]
@@ -179,7 +179,7 @@ def test_what_waits_for_memory_alone_takes_half_the_time_with_twice_the_bandwidt
 @settings(max_examples=40)
 @given(questions([name for name in PROFILES if name != "none"]), st.sampled_from(["ttft_s", "e2e_s", "cost_usd"]))
 def test_the_shares_of_an_interval_add_up_to_it(question: Question, by: str) -> None:
-    found = find_sensitivity(question, by, GIVEN)
+    found = find_sensitivity(question, by)
     spread = found.spread
     assert spread is not None
     assert spread.factors + spread.correlations + spread.scatter + spread.transfer == pytest.approx(1)
@@ -197,19 +197,19 @@ def test_the_shares_of_an_interval_add_up_to_it(question: Question, by: str) -> 
 @given(questions(), st.sampled_from(METRICS))
 def test_the_rows_are_ranked_by_the_metric_that_is_asked_for(question: Question, by: str) -> None:
     assume(by != "tpot_s" or question.work.workload.output_tokens > 1)
-    found = find_sensitivity(question, by, GIVEN)
+    found = find_sensitivity(question, by)
     sizes = [abs(one.elasticities[by] or 0) for one in found.influences]
     assert sizes == sorted(sizes, reverse=True)
     rows = list_influences(found)
     assert [row["input"] for row in rows] == [one.name for one in found.influences]
-    assert next(row for row in rows if row["input"] == PRICE)["cost_elasticity"] == 1
+    assert next(row for row in rows if row["input"] == PRICE)["cost_usd_elasticity"] == 1
 
 
 def test_what_the_data_sheet_says_and_no_time_needs_is_left_out() -> None:
-    names = set(list_inputs(predict("llama-3-8b", "h100", "none").question, None))
-    clock = {"compute.units", "compute.clock"}
+    names = set(list_inputs(predict("llama-3-8b", "h100", "none").question))
+    clock = {"compute.units", "compute.clock", "power.tdp", PRICE, GRID, PUE}
     assert names == {"memory.bandwidth", "compute.matrix_peak.fp16"} | clock
-    shared = set(list_inputs(predict("llama-3-8b", "h100", "none", tp=2, dtype="fp8").question, None))
+    shared = set(list_inputs(predict("llama-3-8b", "h100", "none", tp=2, dtype="fp8").question))
     peaks = {"compute.matrix_peak.fp8", "compute.matrix_peak.bf16"}
     assert shared == {"memory.bandwidth", "links.node.bandwidth"} | peaks | clock
 
@@ -300,9 +300,10 @@ def test_a_bound_and_a_single_token_leave_out_what_is_not_there() -> None:
     bound = ("sensitivity", "-m", "gptj-6b", "-H", "v100-sxm-32gb", "-c", "none", "-n", "1")
     document = json.loads(run(*bound, "-o", "json"))
     assert document["interval"] is None
-    assert {row["tpot_elasticity"] for row in document["sensitivities"]} == {None}
+    assert {row["tpot_s_elasticity"] for row in document["sensitivities"]} == {None}
     text = run(*bound)
-    assert "tpot_s" not in text
+    assert "  tpot_s  " not in text
+    assert "no tpot_s: a request of one output token has none" in text
     assert "interval" not in text
 
 

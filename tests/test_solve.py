@@ -17,23 +17,29 @@ from simulator import InputError, predict
 from simulator.explore import solve as solving
 from simulator.explore.datasheet import list_numbers, replace_numbers
 from simulator.explore.layout import divides, list_layouts
-from simulator.explore.limits import AT_LEAST, Limit, parse_limit
+from simulator.explore.limits import Limit, parse_limit
 from simulator.explore.solve import COUNTS, Problem, Solution, list_counts, solve
 from simulator.explore.sweep.sweep import sweep
 from simulator.inputs.library import load_hardware
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.rates import Price
-from simulator.prediction import Prediction
+from simulator.prediction import Prediction, Question
 from simulator.report.solution import SCHEMA
 
 H100 = load_hardware("h100-sxm-80gb")
 A100, VLLM, MEGATRON = load_hardware("a100-sxm-80gb"), "a100-sxm-80gb--vllm-0.6", "a100-sxm-80gb--megatron-lm-2022"
 PRICE = Price("given", [], 1e-3, "today", "as given")
-NAMES = ("ttft_s", "tpot_s", "e2e_s", "cost_usd", "output_tokens_per_s")
+NAMES = ("ttft_s", "tpot_s", "e2e_s", "cost_usd", "output_tokens_per_s", "energy_j")
+AT_LEAST = ("output_tokens_per_s",)
 # Small enough for every count that fits to be tried: learned positions, or little memory.
 MODELS = ["opt-1.3b", "gpt2-124m", "pythia-70m", "llama-3-8b", "mixtral-8x7b-v0.1", "deepseek-v2-lite"]
 WITH_PEAKS = ["compute.clock", "compute.units"]
 NUMBERS = ["memory.bandwidth", "compute.matrix_peak.fp16", "memory.capacity", "links.node.bandwidth", *WITH_PEAKS]
+
+
+def at_price(question: Question) -> Question:
+    """A question with a price of our own."""
+    return replace(question, rates=question.rates._replace(price=PRICE))
 
 
 def measure(prediction: Prediction, name: str) -> Any:
@@ -94,7 +100,7 @@ def count_problems(draw: st.DrawFn) -> tuple[dict[str, Any], Problem]:
     asked, unknown = draw(requests()), draw(st.sampled_from(COUNTS))
     limits = draw_limits(draw, predict(**asked))
     question = predict(**asked | {unknown: 1}).question
-    return asked, Problem(question, unknown, limits, PRICE)
+    return asked, Problem(at_price(question), unknown, limits)
 
 
 @settings(max_examples=40)
@@ -131,7 +137,7 @@ def test_the_smallest_number_of_a_data_sheet_holds_and_a_billionth_less_fails(
 ) -> None:
     asked = asked | {"tp": 2}
     limits = data.draw(st.composite(draw_limits)(predict(**asked)))
-    problem = Problem(predict(**asked).question, unknown, limits, PRICE)
+    problem = Problem(at_price(predict(**asked).question), unknown, limits)
     solution = solve(problem)
 
     device = asked["hardware"]
@@ -164,7 +170,7 @@ def test_the_smallest_number_of_a_data_sheet_holds_and_a_billionth_less_fails(
 def test_the_fewest_devices_hold_and_all_fewer_fail(data: st.DataObject, asked: dict[str, Any], unknown: str) -> None:
     limits = data.draw(st.composite(draw_limits)(predict(**asked)))
     question = predict(**asked).question
-    solution = solve(Problem(question, unknown, limits, PRICE))
+    solution = solve(Problem(at_price(question), unknown, limits))
     work = question.work
 
     def ask(layout: Any) -> Prediction:
@@ -187,7 +193,7 @@ def test_the_fewest_devices_hold_and_all_fewer_fail(data: st.DataObject, asked: 
 
 def ask(unknown: str, *limits: str, **changes: Any) -> Solution:
     asked: dict[str, Any] = {"model": "llama-3-8b", "hardware": A100, "calibration": VLLM} | changes
-    return solve(Problem(predict(**asked).question, unknown, tuple(map(parse_limit, limits)), PRICE))
+    return solve(Problem(at_price(predict(**asked).question), unknown, tuple(map(parse_limit, limits))))
 
 
 def test_times_that_fall_do_not_hide_a_larger_count_that_holds() -> None:
@@ -295,6 +301,11 @@ def test_the_grid_of_counts_is_fine_and_whole(first: int, more: int) -> None:
         ("cost_usd:0.01", Limit("cost_usd", 0.01)),
         ("cost_usd:<2 USD", Limit("cost_usd", 2.0)),
         ("tpot_s_high:30ms", Limit("tpot_s_high", 0.03)),
+        ("energy_j:<2 kJ", Limit("energy_j", 2000.0)),
+        ("carbon_kg:0.001", Limit("carbon_kg", 0.001)),
+        ("output_tokens_per_s_low:>5", Limit("output_tokens_per_s_low", 5.0)),
+        ("weights_bytes:40GB", Limit("weights_bytes", 40e9)),
+        ("mfu:>0.5", Limit("mfu", 0.5)),
     ],
 )
 def test_limits_are_read(text: str, limit: Limit) -> None:
@@ -307,6 +318,9 @@ def test_limits_are_read(text: str, limit: Limit) -> None:
         ("tpot_s", "not of the form"),
         ("tpot_s:", "not of the form"),
         ("tpt_s:1", "did you mean 'tpot_s'"),
+        ("tpot_s_low:1", "unknown limit"),
+        ("fits:1", "unknown limit"),
+        ("energy_j:5 s", "is seconds"),
         ("tpot_s:>1", "wrong way round"),
         ("output_tokens_per_s:<5", "wrong way round"),
         ("tpot_s:5 GB", "is bytes"),
@@ -357,7 +371,7 @@ def test_problems_without_an_answer_are_refused(
 
 def test_a_cost_needs_a_price() -> None:
     with pytest.raises(InputError, match="--price"):
-        solve(Problem(predict("gptj-6b", A100, "none").question, "batch_size", (Limit("cost_usd", 1.0),)))
+        solve(Problem(predict("gptj-6b", "rtx-4090", "none").question, "batch_size", (Limit("cost_usd", 1.0),)))
 
 
 SOLVE = ("solve", "-m", "llama-3-8b", "-H", "a100-sxm-80gb", "-s", "vllm-0.6", "--for")
@@ -372,7 +386,7 @@ def test_the_command_answers_in_every_form() -> None:
     assert [row["limit"] for row in rows] == ["tpot_s", "ttft_s", "memory"]
     assert {row["value"] for row in rows} == {str(found["value"])}
     text = invoke(app, list(arguments)).stdout
-    assert f"largest batch_size: {found['value']}; what binds: ttft_s" in text
+    assert f"largest batch_size: {found['value']}; binding constraints: ttft_s" in text
     assert invoke(app, [*arguments, "-o", "md"]).stdout.startswith("| limit |")
     exact = invoke(app, [*SOLVE, "memory.bandwidth", "--slo", "tpot_s:20ms"]).stdout
     assert "; fails at " in exact
@@ -397,9 +411,9 @@ def test_the_command_says_what_is_impossible_and_how_close_one_gets(
 def test_the_command_says_what_a_device_with_changed_facts_lacks_and_what_a_model_is_not_made_for() -> None:
     changed = [*SOLVE, "batch_size", "--set-hw", "memory.bandwidth=3 TB/s", "--slo", "cost_usd:0.01"]
     result = CliRunner().invoke(app, changed)
-    assert "none ships for a100-sxm-80gb (memory.bandwidth=3 TB/s)" in str(result.exception)
+    assert "no price ships for a100-sxm-80gb (memory.bandwidth=3 TB/s)" in str(result.exception)
     priced = CliRunner().invoke(app, [*changed, "--price", "2 USD/h"])
-    assert "cost is of one request, at 2 USD per device-hour" in priced.stdout
+    assert "rates: 2 USD per device-hour [given, today]" in priced.stdout
     long = CliRunner().invoke(app, [*SOLVE, "prompt_tokens"])
     assert "the model is made for 8,192 (max_position_embeddings)" in long.stderr
     number = CliRunner().invoke(app, [*SOLVE, "compute.clock", "--slo", "ttft_s:50ms", "-o", "json"])

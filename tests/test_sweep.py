@@ -19,27 +19,29 @@ from hypothesis import strategies as st
 
 import cli
 from simulator.errors import ImpossibleError, InputError
-from simulator.explore.sweep import external_sort, filters, writers
+from simulator.explore.sweep import external_sort, writers
 from simulator.explore.sweep import plan as plan_module
 from simulator.explore.sweep.evaluate import evaluate_chunk
 from simulator.explore.sweep.filters import (
     Objective,
     Reduction,
-    find_frontier,
     join_tables,
     parse_condition,
     parse_objectives,
     reduce_table,
 )
-from simulator.explore.sweep.plan import OPTIONAL, OUTCOMES, Plan, count_boxes, find_box
+from simulator.explore.sweep.plan import Plan, count_boxes, find_box
 from simulator.explore.sweep.space import build_space, read_architecture_field, read_hardware_field
 from simulator.explore.sweep.sweep import Sweep, make_plan, run_plan, sweep
 from simulator.explore.sweep.writers import write_sweep
 from simulator.inputs.what_if import change_hardware
+from simulator.metrics import pareto
+from simulator.metrics.pareto import find_frontier
+from simulator.metrics.registry import list_columns
 from simulator.prediction import choose_profile, predict
 
 NUMBERS = [
-    name for name in (*OUTCOMES, *OPTIONAL) if name not in ("cost_usd", "prefill_bound", "decode_bound", "basis")
+    name for name in list_columns() if name not in ("prefill_bound", "decode_bound", "basis") and "usd" not in name
 ]
 TEXTS = ("prefill_bound", "decode_bound", "basis")
 UNITS = {"memory.bandwidth": "B/s", "memory.capacity": "B", "compute.clock": "Hz", "links.node.bandwidth": "B/s"}
@@ -102,7 +104,7 @@ def ask_one(row: dict[str, Any], asked: dict[str, Any], fields: list[str]) -> An
 def check_rows(tolerance: float, **asked: Any) -> Sweep:
     """Compare every point of a sweep with ``predict``, the points that are left out included."""
     fields = list(asked.get("hardware_changes", {}))
-    result = sweep(**asked, columns=OPTIONAL)
+    result = sweep(**asked, columns=list_columns())
     found = {}
     axes = {name: given for name, given in asked.items() if isinstance(given, list)}
     axes |= asked.get("hardware_changes", {}) | asked.get("changes", {})
@@ -289,10 +291,10 @@ def test_the_frontier_equals_brute_force(objectives: int, points: list[tuple[flo
 def test_the_frontier_of_many_points_is_that_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.random.default_rng(3).integers(0, 40, (400, 4)).astype(np.float64)
     expected = [place for place in range(400) if not any(beats(other, points[place]) for other in points)]
-    assert len(expected) > filters.FEW_POINTS // 2
-    for few, at_once in ((filters.FEW_POINTS, filters.POINTS_AT_ONCE), (1, 7), (400, 11)):
-        monkeypatch.setattr(filters, "FEW_POINTS", few)
-        monkeypatch.setattr(filters, "POINTS_AT_ONCE", at_once)
+    assert len(expected) > pareto.FEW_POINTS // 2
+    for few, at_once in ((pareto.FEW_POINTS, pareto.POINTS_AT_ONCE), (1, 7), (400, 11)):
+        monkeypatch.setattr(pareto, "FEW_POINTS", few)
+        monkeypatch.setattr(pareto, "POINTS_AT_ONCE", at_once)
         assert find_frontier(points).tolist() == expected
 
 
@@ -358,9 +360,9 @@ def test_chunks_give_what_one_chunk_gives(size: int, kept: dict[str, Any]) -> No
 
 
 def test_blocks_of_one_pass_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = run_plan(make(columns=OPTIONAL))
+    whole = run_plan(make(columns=list_columns()))
     monkeypatch.setattr(plan_module, "INTERVAL_BLOCK_POINTS", 7)
-    assert same(run_plan(make(columns=OPTIONAL)), whole)
+    assert same(run_plan(make(columns=list_columns())), whole)
 
 
 def test_processes_give_what_one_process_gives() -> None:
@@ -527,10 +529,10 @@ MODEL = ("-m", "llama-3-8b", "-H", "a100-sxm-80gb")
         (("--where", "tpot_s<fast"), "holds numbers"),
         (("--where", "basis<1", "-b", "1-4*2"), "holds text"),
         (("--slo", "ttft_s"), "is not of the form"),
-        (("--slo", "devices:2"), "unknown limit 'devices'"),
+        (("--slo", "fits:1"), "unknown limit 'fits'"),
         (("--slo", "output_tokens_per_s:<9"), "is the wrong way round"),
         (("--pareto", "ttft_s"), "needs two"),
-        (("--pareto", "ttft_s,least:e2e_s"), "neither a column nor"),
+        (("--pareto", "ttft_s,least:e2e_s"), "is no column, min:COLUMN or"),
         (("--sort", "nothing"), "unknown column"),
         (("--columns", "nothing"), "unknown column"),
         (("-b", "8-1+1"), "must start at 1"),
@@ -648,7 +650,7 @@ def test_a_chunk_holds_what_its_plan_says() -> None:
     ("question", "said"),
     [
         ({"calibration": "none", "slo": "tpot_s_high:1"}, "needs a profile"),
-        ({"hardware": "rtx-4090", "slo": "cost_usd:1"}, "needs the price"),
+        ({"hardware": "rtx-4090", "slo": "cost_usd:1"}, "no price ships for rtx-4090"),
     ],
 )
 def test_a_limit_on_what_no_point_has_is_refused(question: dict[str, Any], said: str) -> None:

@@ -18,7 +18,7 @@ from simulator.commands.tradeoff import tradeoff
 from simulator.errors import CheckFailed, InputError
 from simulator.inputs.library import load_hardware
 from simulator.inputs.scores import Score, read_scores
-from simulator.metrics.pareto import dominates, find_dominators, find_frontier, find_kendall_tau, rank
+from simulator.metrics.pareto import find_dominators, find_kendall_tau, mark_frontier, orient, rank
 from simulator.report.plots.style import choose_ticks
 from simulator.report.plots.tradeoff import make_figure
 from simulator.studies.helm_runtimes import estimate_by_interpolation, read_helm
@@ -46,15 +46,27 @@ def run_json(command: Any, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+def dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether a (capability, cost) is at least as capable and as cheap as another, and better in one of the two."""
+    return one[0] >= other[0] and one[1] <= other[1] and one != other
+
+
+def orient_pairs(found: list[tuple[float, float]]) -> Any:
+    """Pairs of capability and cost as the frontier takes them."""
+    return orient([[one[0] for one in found], [one[1] for one in found]], [True, False])
+
+
 @given(points)
 def test_the_frontier_is_what_brute_force_finds(found: list[tuple[float, float]]) -> None:
-    assert find_frontier(found) == [not any(dominates(other, one) for other in found) for one in found]
+    expected = [not any(dominates(other, one) for other in found) for one in found]
+    assert mark_frontier(orient_pairs(found)) == expected
 
 
 @given(points)
 def test_whoever_is_not_on_the_frontier_is_dominated_by_somebody_who_is(found: list[tuple[float, float]]) -> None:
-    on_frontier = find_frontier(found)
-    for one, on_it, beaten_by in zip(found, on_frontier, find_dominators(found), strict=True):
+    oriented = orient_pairs(found)
+    on_frontier = mark_frontier(oriented)
+    for one, on_it, beaten_by in zip(found, on_frontier, find_dominators(oriented), strict=True):
         assert on_it == (not beaten_by)
         assert all(on_frontier[index] and dominates(found[index], one) for index in beaten_by)
 

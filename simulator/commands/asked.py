@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from simulator.inputs.deployment import Deployment
     from simulator.inputs.hardware import Hardware
     from simulator.inputs.workload import Workload
+    from simulator.metrics.rates import AskedRates
     from simulator.prediction import Question
     from simulator.timing.profile import Profile
 
@@ -81,13 +82,14 @@ class Asked:
         """The same of other counts."""
         return replace(self, counts=self.counts._replace(**counts))
 
-    def resolve(self) -> Question:
-        """The question.
+    def resolve(self, rates: AskedRates | None = None) -> Question:
+        """The question; without rates those that ship.
 
         Raises:
             InputError: a name, file, layout, change or count that is wrong.
         """
         from simulator.inputs.what_if import read_scalar
+        from simulator.metrics.rates import SHIPPED_RATES
         from simulator.prediction import resolve
 
         return resolve(
@@ -97,6 +99,7 @@ class Asked:
             self.deployment,
             self.counts.workload,
             {field: read_scalar(text) for field, text in self.changes.items()},
+            rates or SHIPPED_RATES,
         )
 
 
@@ -151,7 +154,7 @@ class Choices:
             given["hardware_changes"],
         )
 
-    def compare(self, baseline: int = 1) -> Comparison:
+    def compare(self, rates: AskedRates | None = None, baseline: int = 1) -> Comparison:
         """Answer every combination that is possible.
 
         Raises:
@@ -163,6 +166,7 @@ class Choices:
         from simulator.inputs.library import load_model
         from simulator.inputs.what_if import read_scalar
         from simulator.inputs.workload import Workload
+        from simulator.metrics.rates import SHIPPED_RATES
 
         layouts = (dict(zip(self.layout, values, strict=True)) for values in product(*self.layout.values()))
         return explore.compare(
@@ -172,6 +176,7 @@ class Choices:
             [Workload(*counts) for counts in product(*self.counts)],
             {field: read_scalar(text) for field, text in self.changes.items()},
             baseline,
+            rates or SHIPPED_RATES,
         )
 
     def make_space(self) -> Space:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import click
 
@@ -20,6 +20,9 @@ from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.output import OutputForm
 from simulator.specfile import check_target
+
+if TYPE_CHECKING:
+    from simulator.metrics.rates import AskedRates
 
 Verb = Callable[..., Any]
 Decorator = Callable[[Verb], Verb]
@@ -203,19 +206,34 @@ grid_options = gather("asked", take([*PLACE, *LAYOUT], REQUEST) | list_changes(F
 choice_options = gather("asked", take([], [*PLACE, *LAYOUT, *REQUEST]) | list_changes(False), Choices.read)
 sweep_options = gather("asked", take([], [*PLACE, *LAYOUT, *REQUEST]) | list_changes(True), Choices.read)
 
+RATES: dict[str, Decorator] = {
+    "price": click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name."),
+    "grid": click.option("--grid", help="Electricity: '400 gCO2e/kWh', or a grid that ships.  [default: world]"),
+    "pue": click.option("--pue", help="Power usage effectiveness: a number, or a site.  [default: average]"),
+}
+
+
+def read_rates(given: Mapping[str, Any]) -> AskedRates:
+    """What the options of ``RATES`` ask, by name."""
+    from simulator.metrics.rates import AskedRates
+
+    return AskedRates(*(given[name] for name in RATES))
+
+
+rates_options = gather("rates", RATES, read_rates)
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 FORMS = click.Choice(get_args(OutputForm))
 output_option = click.option(
     "-o", "--output", type=FORMS, default="table", show_default=True, help="Form of the answer."
 )
-price_option = click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name.")
 assume_option = click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
 slo_option = click.option(
     "--slo",
     multiple=True,
     metavar="NAME:AMOUNT",
-    help="A limit: tpot_s:0.03, ttft_s:200ms, tpot_s_high:0.03 (upper end of the 90% interval), cost_usd:0.01 (of one "
-    "request), output_tokens_per_s:>1000. Repeated, all hold.",
+    help="A limit on a metric: tpot_s:0.03, ttft_s:200ms, tpot_s_high:0.03 (upper end of the 90% interval), "
+    "cost_usd:0.01 (of one request), energy_j:500J, output_tokens_per_s:>1000. Repeated, all hold.",
 )
 
 

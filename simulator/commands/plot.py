@@ -17,13 +17,14 @@ from simulator.commands.options import (
     Verb,
     assume_option,
     choice_options,
-    price_option,
+    rates_options,
     request_options,
     writing_option,
 )
 from simulator.errors import InputError
 
 if TYPE_CHECKING:
+    from simulator.metrics.rates import AskedRates
     from simulator.prediction import Question
 
 METRICS = click.Choice(["ttft_s", "tpot_s", "e2e_s"])
@@ -50,7 +51,7 @@ def picture_options(command: Verb) -> Verb:
     return picture(terminal(command))
 
 
-def ask_fitting(asked: Asked, assume_fits: bool) -> Question:
+def ask_fitting(asked: Asked, assume_fits: bool, rates: AskedRates | None = None) -> Question:
     """The question; refuse what does not fit.
 
     Raises:
@@ -60,7 +61,7 @@ def ask_fitting(asked: Asked, assume_fits: bool) -> Question:
     from simulator.prediction import answer
     from simulator.report.prediction import check_fit
 
-    question = asked.resolve()
+    question = asked.resolve(rates)
     if not assume_fits:
         check_fit(answer(question))
     return question
@@ -144,20 +145,15 @@ def waterfall(asked: Asked, assume_fits: bool, metric: str, picture: Path | None
 @request_options
 @assume_option
 @click.option(
-    "--of",
-    "metric",
-    type=click.Choice([*METRICS.choices, "cost_usd"]),
-    default="e2e_s",
-    show_default=True,
-    help="Time.",
+    "--of", "metric", metavar="METRIC", default="e2e_s", show_default=True, help="A time, a cost, energy_j..."
 )
-@price_option
+@rates_options
 @click.option("--top", type=click.IntRange(1, 60), default=15, show_default=True, help="Inputs to draw.")
 @picture_options
 def tornado(
-    asked: Asked, assume_fits: bool, metric: str, price: str | None, top: int, picture: Path | None, terminal: bool
+    asked: Asked, assume_fits: bool, metric: str, rates: AskedRates, top: int, picture: Path | None, terminal: bool
 ) -> None:
-    """Draw how much a time depends on each number of the data sheet and each factor of the profile.
+    """Draw how much a metric depends on each number of the data sheet and each factor of the profile.
 
     \b
     Examples:
@@ -166,39 +162,36 @@ def tornado(
     """
     check_place(picture, terminal)
     from simulator.explore.sensitivity import find_sensitivity
-    from simulator.metrics.rates import find_price
     from simulator.report.plots import tornado as drawn
 
-    question = ask_fitting(asked, assume_fits)
-    found = drawn.find_tornado(find_sensitivity(question, metric, find_price(question.hardware.id, price)), top)
+    question = ask_fitting(asked, assume_fits, rates)
+    found = drawn.find_tornado(find_sensitivity(question, metric), top)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_question(question, asked)
 
 
 @plot.command()
 @choice_options
-@click.option("--time", "metric", type=METRICS, default="tpot_s", show_default=True, help="Time, from left to right.")
+@click.option("--of", "metric", metavar="METRIC", default="tpot_s", show_default=True, help="From left to right.")
 @click.option(
-    "--against", type=click.Choice(["throughput", "cost"]), default="throughput", show_default=True, help="Upwards."
+    "--against", metavar="METRIC", default="output_tokens_per_s_per_device", show_default=True, help="Upwards."
 )
-@price_option
+@rates_options
 @picture_options
-def pareto(asked: Choices, metric: str, against: str, price: str | None, picture: Path | None, terminal: bool) -> None:
-    """Draw models, devices and layouts by time against throughput or cost, with the frontier.
+def pareto(asked: Choices, metric: str, against: str, rates: AskedRates, picture: Path | None, terminal: bool) -> None:
+    """Draw models, devices and layouts by one metric against another, with the frontier: the best of both.
 
     Every option takes a list; every combination that is possible and fits is a point.
 
     \b
     Examples:
       roofcast plot pareto -m gptj-6b,bloom-7b1 -H a100-sxm-80gb --tp 1,2 -b 1-16*2 --terminal
-      roofcast plot pareto -m gptj-6b -H a100-sxm-80gb --tp 1,2,4 --time e2e_s --against cost -O pareto.svg
+      roofcast plot pareto -m gptj-6b -H a100-sxm-80gb --tp 1,2,4 --of e2e_s --against cost_usd -O pareto.svg
     """
     check_place(picture, terminal)
     from simulator.report.plots import pareto as drawn
 
-    if price is not None and against != "cost":
-        raise InputError("--price: is only of use with --against cost")
-    comparison = asked.compare()
-    found = drawn.find_pareto(comparison.predictions, metric, against, price)
+    comparison = asked.compare(rates)
+    found = drawn.find_pareto(comparison.predictions, metric, against)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_combinations(comparison, asked)

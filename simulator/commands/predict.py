@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from simulator.commands.asked import Asked
 from simulator.commands.delivery import deliver, warn_of_question
-from simulator.commands.options import assume_option, grid_options, out_option, output_option
+from simulator.commands.options import assume_option, grid_options, out_option, output_option, rates_options
 from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from simulator.metrics.rates import AskedRates
 
 
 @click.command()
 @grid_options
+@rates_options
 @click.option(
     "--measured", type=click.Path(path_type=Path), help="Tidy table whose matching row is printed beside the answer."
 )
 @assume_option
 @output_option
 @out_option
-def predict(asked: Asked, measured: Path | None, assume_fits: bool, output: OutputForm, out: Path | None) -> None:
-    """Predict time to first token, time per output token and the whole request.
+def predict(
+    asked: Asked, rates: AskedRates, measured: Path | None, assume_fits: bool, output: OutputForm, out: Path | None
+) -> None:
+    """Predict time to first token, time per output token and the whole request, its cost and its energy.
 
     \b
     Examples:
@@ -32,7 +39,7 @@ def predict(asked: Asked, measured: Path | None, assume_fits: bool, output: Outp
     from simulator.prediction import answer
     from simulator.report.prediction import check_fit, report_prediction
 
-    prediction = answer(asked.resolve())
+    prediction = answer(asked.resolve(rates))
     if not assume_fits:
         check_fit(prediction)
     found = None

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from simulator.commands.asked import Asked
 from simulator.commands.delivery import deliver, warn_of_question
-from simulator.commands.options import assume_option, out_option, output_option, price_option, request_options
+from simulator.commands.options import assume_option, out_option, output_option, rates_options, request_options
 from simulator.report.output import OutputForm
 
-METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
+if TYPE_CHECKING:
+    from simulator.metrics.rates import AskedRates
 
 
 @click.command()
 @request_options
-@click.option("--by", type=click.Choice(METRICS), default="e2e_s", show_default=True, help="Metric that ranks.")
-@price_option
+@click.option(
+    "--by",
+    metavar="METRIC",
+    default="e2e_s",
+    show_default=True,
+    help="Metric that ranks: ttft_s, cost_usd, energy_j...",
+)
+@rates_options
 @assume_option
 @output_option
 @out_option
 def sensitivity(
-    asked: Asked, by: str, price: str | None, assume_fits: bool, output: OutputForm, out: Path | None
+    asked: Asked, by: str, rates: AskedRates, assume_fits: bool, output: OutputForm, out: Path | None
 ) -> None:
-    """Say what a time depends on: its elasticity to every number of the data sheet and every factor of the profile.
+    """Say what a time, a cost or an energy depends on: the data sheet, the rates and the factors of the profile.
 
     An elasticity of -0.8 is 0.8% less time for 1% more of the input, by exact derivatives. For factors also how much
     of the interval would go were they known exactly: what to measure better.
@@ -35,14 +43,13 @@ def sensitivity(
       roofcast sensitivity -m llama-3-8b -H h100-sxm-80gb -c none --by tpot_s -o json
     """
     from simulator.explore.sensitivity import find_sensitivity
-    from simulator.metrics.rates import find_price
     from simulator.prediction import answer
     from simulator.report.prediction import check_fit
     from simulator.report.sensitivity import report_sensitivity
 
-    question = asked.resolve()
+    question = asked.resolve(rates)
     warn_of_question(question, asked)
     if not assume_fits:
         check_fit(answer(question))
-    found = find_sensitivity(question, by, find_price(question.hardware.id, price))
+    found = find_sensitivity(question, by)
     deliver(report_sensitivity(found, output), out)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.options import LAYOUT, PLACE, Decorator, gather, price_option
+from simulator.commands.options import LAYOUT, PLACE, RATES, Decorator, gather, read_rates
 from simulator.errors import InputError
 
 if TYPE_CHECKING:
+    from simulator.metrics.rates import AskedRates
     from simulator.studies.ideal import Setting
 
 
@@ -25,9 +27,7 @@ class AskedSetting:
     tp: int | None
     pp: int | None
     layouts: str | None
-    price: str | None = None
-    grid: str | None = None
-    pue: str | None = None
+    rates: AskedRates | None = None
 
     def resolve(self, usual_layouts: str | None = None) -> Setting:
         """The setting; ``usual_layouts`` are taken where the options name no layout of their own.
@@ -36,7 +36,7 @@ class AskedSetting:
             InputError: a name or number that is wrong, or a layout given in two ways.
         """
         from simulator.inputs.library import load_hardware
-        from simulator.metrics.rates import find_grid, find_price, find_site
+        from simulator.metrics.rates import SHIPPED_RATES
         from simulator.prediction import choose_profile
         from simulator.studies.ideal import Setting
         from simulator.studies.names import find_layout
@@ -53,9 +53,7 @@ class AskedSetting:
             self.tp,
             self.pp,
             find_layout(self.layouts or (None if sized else usual_layouts)),
-            find_price(device.id, self.price),
-            find_grid(self.grid),
-            find_site(self.pue),
+            self.rates or SHIPPED_RATES,
         )
 
 
@@ -80,9 +78,9 @@ def place_options(default_hardware: str | None = None) -> Decorator:
 
 def setting_options(default_hardware: str | None = None) -> Decorator:
     """Options that say on what, how and at what price models are compared; the command gets ``setting``."""
-    priced = {
-        "price": price_option,
-        "grid": click.option("--grid", help="Electricity: '400 gCO2e/kWh', or a grid that ships.  [default: world]"),
-        "pue": click.option("--pue", help="Power usage effectiveness: a number, or a site.  [default: average]"),
-    }
-    return gather("setting", list_place_options(default_hardware) | priced, lambda given: AskedSetting(**given))
+    place = list_place_options(default_hardware)
+
+    def make(given: Mapping[str, Any]) -> AskedSetting:
+        return AskedSetting(**{name: given[name] for name in place}, rates=read_rates(given))
+
+    return gather("setting", place | RATES, make)

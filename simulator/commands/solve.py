@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from simulator.commands.asked import Asked
 from simulator.commands.delivery import deliver, warn, warn_of_question
-from simulator.commands.options import out_option, output_option, price_option, request_options, slo_option
+from simulator.commands.options import out_option, output_option, rates_options, request_options, slo_option
 from simulator.errors import ImpossibleError
 from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from simulator.metrics.rates import AskedRates
 
 
 @click.command()
@@ -25,11 +29,11 @@ from simulator.report.output import OutputForm
     "compute.clock with the peaks in proportion (the smallest). What its own option says is not used.",
 )
 @slo_option
-@price_option
+@rates_options
 @output_option
 @out_option
 def solve(
-    asked: Asked, unknown: str, slo: tuple[str, ...], price: str | None, output: OutputForm, out: Path | None
+    asked: Asked, unknown: str, slo: tuple[str, ...], rates: AskedRates, output: OutputForm, out: Path | None
 ) -> None:
     """Find the extreme value of one unknown that meets every limit (--slo) and fits in memory.
 
@@ -45,15 +49,14 @@ def solve(
     from simulator.explore.limits import parse_limit
     from simulator.explore.solve import Problem
     from simulator.explore.solve import solve as find_solution
-    from simulator.metrics.rates import find_price
     from simulator.report.solution import explain_impossible, note_positions, report_solution
 
     if unknown in asked.counts._fields:
         asked = asked.with_counts(**{unknown: [1]})
     limits = tuple(parse_limit(text) for text in slo)
-    question = asked.resolve()
+    question = asked.resolve(rates)
     warn_of_question(question, asked)
-    problem = Problem(question, unknown, limits, find_price(question.hardware.id, price))
+    problem = Problem(question, unknown, limits)
     solution = find_solution(problem)
     deliver(report_solution(problem, solution, output), out)
     if (note := note_positions(solution)) is not None:

@@ -12,7 +12,7 @@ import click
 
 from simulator.commands.asked import Choices
 from simulator.commands.delivery import deliver, describe_build, warn
-from simulator.commands.options import name_option, out_option, output_option, price_option, slo_option, sweep_options
+from simulator.commands.options import name_option, out_option, output_option, rates_options, slo_option, sweep_options
 from simulator.errors import InputError
 from simulator.report.output import OutputForm
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulator.explore.sweep.plan import Plan
     from simulator.explore.sweep.space import Space
     from simulator.explore.sweep.sweep import Progress
+    from simulator.metrics.rates import AskedRates
 
 SCHEMA = "roofcast/sweep/1"
 MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
@@ -29,11 +30,13 @@ MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
 @sweep_options
 @click.option("--where", multiple=True, metavar="COLUMN<NUMBER", help="Keep rows that compare so; repeatable.")
 @slo_option
-@click.option("--pareto", metavar="COLUMN,COLUMN", help="Keep the frontier: least of each, or most of max:COLUMN.")
+@click.option(
+    "--pareto", metavar="COLUMN,COLUMN", help="Keep the frontier: best of each; min: and max: before it say otherwise."
+)
 @click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN descends.")
 @click.option("--top", type=click.IntRange(1), help="Keep the first rows.")
-@name_option("--columns", text="Further columns: prefill_bound, decode_bound, mfu, mbu, basis, e2e_s_low...")
-@price_option
+@name_option("--columns", text="Further columns: energy_j, carbon_kg, decode_bound, mfu, e2e_s_low...")
+@rates_options
 @click.option("--assume-fits", is_flag=True, help="Keep points that do not fit in memory.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work.")
@@ -48,7 +51,7 @@ def sweep(
     sort: str | None,
     top: int | None,
     columns: list[str],
-    price: str | None,
+    rates: AskedRates,
     assume_fits: bool,
     jobs: int,
     dask: str | None,
@@ -69,7 +72,7 @@ def sweep(
       roofcast sweep -m llama-3-8b -H h100-sxm-80gb --set-hw memory.bandwidth=1TB/s..8TB/s*1.2 --dtype bf16
       roofcast sweep -m llama-3-8b -H h100-sxm-80gb -p 128-8192+64 -b 1-64+1 --out grid.parquet --jobs 2
     """
-    from simulator.explore.sweep.sweep import describe_left_out, make_plan, run_plan
+    from simulator.explore.sweep.sweep import describe_lacks, describe_left_out, make_plan, run_plan
     from simulator.explore.sweep.writers import STREAMED, write_sweep
 
     plan = make_plan(
@@ -80,7 +83,7 @@ def sweep(
         sort=sort,
         top=top,
         columns=columns,
-        price=price,
+        rates=rates,
         assume_fits=assume_fits,
     )
     form = "" if out is None else out.suffix.lower()
@@ -101,7 +104,7 @@ def sweep(
             result = run_plan(plan, jobs, dask, progress, MOST_ROWS)
         rows, left_out = len(result), dict(result.left_out)
         deliver(report_rows(result.to_dicts(), plan.space, left_out, output), out)
-    for line in [*describe_left_out(left_out, plan.space.points), *list_notes(plan)]:
+    for line in [*describe_left_out(left_out, plan.space.points), *describe_lacks(plan), *list_notes(plan)]:
         warn(line)
     if not rows:
         warn("no point meets the conditions")

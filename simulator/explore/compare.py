@@ -8,6 +8,7 @@ both variances less twice ``s' C s0``. Answers by different profiles are indepen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,10 @@ from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, change_hardware
 from simulator.inputs.workload import Workload
-from simulator.prediction import TIME_FIELDS, Prediction, answer, choose_profile, resolve
+from simulator.metrics.metric import Metric
+from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
+from simulator.metrics.registry import TIMES, list_numbers
+from simulator.prediction import Prediction, answer, choose_profile, resolve
 from simulator.timing.factors import find_log_slopes, perturb_factors
 from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
 from simulator.timing.profile import Knowledge, Profile, load_profile
@@ -60,10 +64,11 @@ class Ratio(NamedTuple):
     low: float | None
     high: float | None
 
-    def scale(self, by: float) -> Ratio:
-        """The ratio times an exact number."""
-        ends = (None, None) if self.low is None or self.high is None else (by * self.low, by * self.high)
-        return Ratio(by * self.value, *ends)
+    def move(self, value: float) -> Ratio:
+        """Another ratio whose ends are as far from it, relatively."""
+        if self.low is None or self.high is None:
+            return Ratio(value, None, None)
+        return Ratio(value, self.low * value / self.value, self.high * value / self.value)
 
     def invert(self) -> Ratio:
         """One over the ratio."""
@@ -81,9 +86,9 @@ class Comparison:
 
     @cached_property
     def ratios(self) -> list[dict[str, Ratio]]:
-        """Ratios of the times of each prediction to the baseline's."""
+        """Ratios of every metric of each prediction to the baseline's, where both have it."""
         base = Answer(self.predictions[self.baseline])
-        return [find_ratios(Answer(prediction), base) for prediction in self.predictions]
+        return [find_all_ratios(Answer(prediction), base) for prediction in self.predictions]
 
 
 class Answer:
@@ -145,6 +150,7 @@ def compare(
     workloads: Sequence[Workload],
     changes: Mapping[str, Any] | None = None,
     baseline: int = 1,
+    rates: AskedRates = SHIPPED_RATES,
 ) -> Comparison:
     """Predict every combination, the models outermost; ``baseline`` counts the possible ones from 1.
 
@@ -157,7 +163,8 @@ def compare(
     count = len(models) * len(places) * len(deployments) * len(workloads)
     if count > MOST_COMBINATIONS:
         raise InputError(f"{count:,} combinations are more than the {MOST_COMBINATIONS:,} that are set side by side")
-    predictions, impossible = predict_all(product(models, places, deployments, workloads), changes or {})
+    known = {place.hardware.id: rates.find(place.hardware.id) for place in places}
+    predictions, impossible = predict_all(product(models, places, deployments, workloads), changes or {}, known)
     if not predictions:
         others = f" ({count - 1:,} others neither)" if count > 1 else ""
         raise ImpossibleError(f"not possible: {impossible[0].label}: {impossible[0].reason}{others}")
@@ -183,19 +190,43 @@ def check_changes(models: Sequence[ModelSpec], changes: Mapping[str, Any]) -> No
 
 
 def predict_all(
-    combinations: Iterable[tuple[ModelSpec, Place, Deployment, Workload]], changes: Mapping[str, Any]
+    combinations: Iterable[tuple[ModelSpec, Place, Deployment, Workload]],
+    changes: Mapping[str, Any],
+    rates: Mapping[str, Rates],
 ) -> tuple[list[Prediction], list[Impossible]]:
     """Predict what is possible, and say why the rest is not."""
     predictions, impossible = [], []
     for model, place, deployment, workload in combinations:
         try:
-            question = resolve(model, *place, deployment, workload, changes)
+            question = resolve(model, *place, deployment, workload, changes, rates[place.hardware.id])
         except InputError as error:
             label = f"{model.id} on {place.hardware.id}, {describe_layout(deployment)}, {deployment.dtype}"
             impossible.append(Impossible(label, str(error)))
         else:
             predictions.append(answer(question))
     return predictions, impossible
+
+
+def find_all_ratios(one: Answer, base: Answer) -> dict[str, Ratio]:
+    """Ratios of the metrics that both answers have and that are numbers above zero.
+
+    Tokens, prices and devices are exact, so what follows a time has the width of that time's ratio.
+    """
+    times = find_ratios(one, base)
+    ratios = {}
+    for metric in list_numbers():
+        mine, theirs = (float(answer.prediction.find(metric.name)) for answer in (one, base))
+        if math.isfinite(mine) and theirs > 0:
+            ratios[metric.name] = find_ratio(metric, mine / theirs, times)
+    return ratios
+
+
+def find_ratio(metric: Metric, value: float, times: Mapping[str, Ratio]) -> Ratio:
+    """A ratio of a metric with the ends that it has by the ratio of the time which it follows."""
+    if metric.follows is None:
+        return Ratio(value, None, None)
+    time, power = metric.follows
+    return (times[time] if power == 1 else times[time].invert()).move(value)
 
 
 def find_ratios(one: Answer, base: Answer) -> dict[str, Ratio]:
@@ -213,7 +244,7 @@ def find_ratios(one: Answer, base: Answer) -> dict[str, Ratio]:
         ratios = [
             Ratio(value, value / width, value * width) for value, width in zip(values, widths.tolist(), strict=True)
         ]
-    return dict(zip(TIME_FIELDS, ratios, strict=True))
+    return dict(zip(TIMES, ratios, strict=True))
 
 
 def is_same(one: Answer, other: Answer) -> bool:

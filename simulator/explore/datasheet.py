@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.inputs.hardware import Hardware
 
-UNITS, CLOCK = "compute.units", "compute.clock"
+UNITS, CLOCK, TDP = "compute.units", "compute.clock", "power.tdp"
 SCALES_PEAKS = (UNITS, CLOCK)  # more of these do more at once, or sooner
 DIMENSIONS = {
     "bandwidth": "B/s",

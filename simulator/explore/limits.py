@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 from simulator.errors import InputError, unknown_name
 from simulator.metrics.capacity import find_usable_bytes
-from simulator.metrics.rates import Price, cost_request
-from simulator.numbers import Number
-from simulator.prediction import TIME_FIELDS, Prediction
+from simulator.metrics.metric import Conditions
+from simulator.metrics.registry import Column, find_column, list_limits
+from simulator.prediction import Prediction
 from simulator.units import Dimension, parse_quantity
 
 MEMORY = "memory"
-COST = "cost_usd"
-HIGH_ENDS = tuple(f"{name}_high" for name in TIME_FIELDS)
-AT_MOST = (*TIME_FIELDS, *HIGH_ENDS, COST)
-AT_LEAST = ("output_tokens_per_s",)
+DIMENSIONS = {dimension.unit: dimension for dimension in Dimension}
 AS_CLOSE = 1e-3  # difference of logarithms of two that miss their limits by as much
 FORM = re.compile(r"(?P<sign><=|>=|<|>|)\s*(?P<amount>.+)")
 
@@ -35,7 +32,7 @@ class Limit(NamedTuple):
     @property
     def at_least(self) -> bool:
         """Whether it is one from below."""
-        return self.name in AT_LEAST
+        return is_at_least(self.name)
 
 
 class Check(NamedTuple):
@@ -58,6 +55,24 @@ class Check(NamedTuple):
         return ratio - 1 if self.at_least else 1 - ratio
 
 
+def find_limited(name: str) -> Column:
+    """The column that a limit is about.
+
+    Raises:
+        InputError: none that can be limited has the name.
+    """
+    known = list_limits()
+    column = find_column(name) if name in known else None
+    if column is None:
+        raise unknown_name("limit", name, known)
+    return column
+
+
+def is_at_least(name: str) -> bool:
+    """Whether a column is limited from below: where more of it is better."""
+    return find_limited(name).metric.better == "up"
+
+
 def parse_limit(text: str) -> Limit:
     """Read ``NAME:AMOUNT``, as ``tpot_s:0.03``, ``ttft_s:<200ms`` or ``output_tokens_per_s:>1000``.
 
@@ -65,40 +80,46 @@ def parse_limit(text: str) -> Limit:
         InputError: no such name, no amount above zero, or a sign that asks for the worse side.
     """
     name, colon, rest = (part.strip() for part in text.partition(":"))
-    known = (*AT_MOST, *AT_LEAST)
     matched = FORM.fullmatch(rest)
     if not colon or matched is None:
         raise InputError(f"--slo: '{text}' is not of the form NAME:AMOUNT, as tpot_s:0.03 or output_tokens_per_s:>1000")
-    if name not in known:
-        raise unknown_name("limit", name, known)
-    if matched["sign"][:1] == ("<" if name in AT_LEAST else ">"):
-        raise InputError(f"--slo: '{text}' is the wrong way round: {name} is limited {describe_side(name)}")
+    at_least = is_at_least(name)
+    if matched["sign"][:1] == ("<" if at_least else ">"):
+        side = "from below, with '>'" if at_least else "from above, with '<'"
+        raise InputError(f"--slo: '{text}' is the wrong way round: {name} is limited {side}")
     return Limit(name, parse_amount(name, matched["amount"].strip()))
 
 
-def describe_side(name: str) -> str:
-    """On which side a limit is."""
-    return "from below, with '>'" if name in AT_LEAST else "from above, with '<'"
-
-
 def parse_amount(name: str, text: str) -> float:
-    """Read an amount in SI units, or a time or a cost with its unit.
+    """Read an amount in SI units, or with its unit.
 
     Raises:
         InputError: neither, or not above zero and finite.
     """
+    dimension = DIMENSIONS.get(find_limited(name).metric.unit)
     try:
         amount = float(text)
     except ValueError:
-        if name in AT_LEAST:
+        if dimension is None:
             raise InputError(f"--slo: {name}: '{text}' is not a number") from None
         try:
-            return parse_quantity(text, Dimension.DOLLARS if name == COST else Dimension.SECONDS)
+            return parse_quantity(text, dimension)
         except ValueError as error:
             raise InputError(f"--slo: {name}: {error}") from None
     if not 0 < amount < math.inf:
         raise InputError(f"--slo: {name}: {text} is not above zero and finite")
     return amount
+
+
+def check_limited(name: str, given: Conditions) -> None:
+    """Refuse a limit on what is not known.
+
+    Raises:
+        InputError: why it is not.
+    """
+    lack = find_limited(name).find_lack(given)
+    if lack is not None:
+        raise InputError(f"there is no {name} to limit: {lack}")
 
 
 def keep_tightest(limits: Iterable[Limit]) -> tuple[Limit, ...]:
@@ -110,34 +131,12 @@ def keep_tightest(limits: Iterable[Limit]) -> tuple[Limit, ...]:
     return tuple(tightest.values())
 
 
-def list_checks(prediction: Prediction, limits: tuple[Limit, ...], price: Price | None = None) -> list[Check]:
-    """Hold a prediction against limits and the memory.
-
-    Raises:
-        InputError: a limit on a cost without a price, or on an interval of a bound.
-    """
+def list_checks(prediction: Prediction, limits: tuple[Limit, ...]) -> list[Check]:
+    """Hold a prediction against limits and the memory."""
     question = prediction.question
-    checks = [Check(one.name, measure(prediction, one.name, price), one.bound, one.at_least) for one in limits]
+    checks = [Check(one.name, prediction.find(one.name), one.bound, one.at_least) for one in limits]
     usable = float(find_usable_bytes(question.hardware, question.work.stack))
     return [*checks, Check(MEMORY, prediction.footprint.device_bytes, usable, False)]
-
-
-def measure(prediction: Prediction, name: str, price: Price | None) -> Number:
-    """The value that a limit is about.
-
-    Raises:
-        InputError: as ``list_checks``.
-    """
-    if name == COST:
-        if price is None:
-            name = prediction.question.hardware.id
-            raise InputError(f"a limit on {COST} needs the price of one device, and none ships for {name} (--price)")
-        batch = prediction.question.work.workload.batch_size
-        return cost_request(price.price, prediction.devices, prediction.e2e_s, batch)
-    value = getattr(prediction, name)
-    if value is None:
-        raise InputError(f"a limit on {name} needs a profile: a bound has no interval")
-    return value
 
 
 def hold_all(checks: list[Check]) -> Any:

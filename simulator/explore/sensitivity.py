@@ -20,17 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import InputError
-from simulator.explore.datasheet import CLOCK, UNITS, find_unit, is_peak, list_numbers, replace_numbers
+from simulator.explore.datasheet import CLOCK, TDP, UNITS, find_unit, is_peak, list_numbers, replace_numbers
 from simulator.explore.dual import Dual, seed_duals, slopes_of, value_of
-from simulator.metrics.rates import Price, cost_request
+from simulator.metrics.rates import Rates
+from simulator.metrics.registry import METRICS, read_metric
+from simulator.metrics.registry import list_numbers as list_metrics
 from simulator.prediction import Prediction, Question, answer, describe_machine
 from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
 from simulator.timing.passes import Machine
 from simulator.timing.priors import list_factors
-from simulator.timing.request import Times, combine_times, time_request
 
-METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd")
-PRICE = "price"
+PRICE, GRID, PUE = "price", "grid", "pue"
+RATE_UNITS = {PRICE: "USD/s", GRID: "gCO2e/kWh", PUE: "1"}
 NEAR = 1e-6  # of a logarithm: how far to either side of an input to look for a step
 SAME = 1e-4  # difference of two elasticities that agree
 
@@ -39,7 +40,7 @@ SAME = 1e-4  # difference of two elasticities that agree
 class Influence:
     """One input, with the elasticity of each metric to it; None where the metric is not defined.
 
-    ``kind``: ``data sheet``, ``price`` or ``factor``. ``stepped``: the times follow it in steps, or step or bend at
+    ``kind``: ``data sheet``, ``rate`` or ``factor``. ``stepped``: the times follow it in steps, or step or bend at
     this very value; the elasticities are slopes between the steps. The rest is of factors alone. ``standard_error`` is
     relative.
     ``variance_share``: ``(elasticity x standard error)^2`` over the variance of the interval of the metric that was
@@ -90,23 +91,26 @@ class Sensitivity:
     spread: Spread | None
 
 
-def find_sensitivity(question: Question, by: str = "e2e_s", price: Price | None = None) -> Sensitivity:
-    """Derive the times of one request by all that they depend on, the inputs that matter most first.
+def find_sensitivity(question: Question, by: str = "e2e_s") -> Sensitivity:
+    """Derive the metrics of one request by all that they depend on, the inputs that matter most first.
 
     Args:
         question: with plain numbers of tokens and requests.
-        by: the metric that ranks: ``ttft_s``, ``tpot_s``, ``e2e_s`` or ``cost_usd``.
-        price: of one device; None leaves the cost out.
+        by: the metric that ranks; any number that depends on a time.
 
     Raises:
-        InputError: the metric that ranks is not defined.
+        InputError: the metric that ranks is not known, or depends on nothing that is derived by.
     """
+    read_metric(by, "--by")
     prediction = answer(question)
-    inputs = list_inputs(question, price)
-    metrics = derive_metrics(question, inputs, seed_duals(inputs))
+    inputs = list_inputs(question)
+    derived = derive_metrics(question, inputs, seed_duals(inputs))
+    metrics = {name: metric for name, metric in derived.items() if metric is None or isinstance(metric, Dual)}
+    if metrics.get(by) is None:
+        depends = ", ".join(name for name, metric in metrics.items() if metric is not None)
+        lack = prediction.lacks.get(by)
+        raise InputError(f"there is no {by} here: {lack}" if lack else f"{by} depends on no time (these do: {depends})")
     values = {name: None if metric is None else value_of(metric) for name, metric in metrics.items()}
-    if values[by] is None:
-        raise InputError(f"there is no {by} here: {explain_undefined(question, by)}")
     slopes = {name: find_elasticities(metric, len(inputs)) for name, metric in metrics.items()}
     spread, shares = find_spread(prediction, by, list(inputs), slopes[by])
     influences = []
@@ -119,13 +123,6 @@ def find_sensitivity(question: Question, by: str = "e2e_s", price: Price | None 
         influences.append(Influence(name, find_kind(name), value, find_input_unit(name), own, stepped, *shared))
     influences.sort(key=lambda influence: -abs(influence.elasticities[by] or 0.0))
     return Sensitivity(prediction, by, values, influences, combine_with_peaks(question, inputs, influences), spread)
-
-
-def explain_undefined(question: Question, by: str) -> str:
-    """Why a metric is not defined."""
-    if by == "cost_usd":
-        return f"no price ships for {question.hardware.id}; give one with --price '2.50 USD/h'"
-    return "a request of one output token has none (--output-tokens)"
 
 
 def has_step_beside(
@@ -150,37 +147,45 @@ def combine_with_peaks(question: Question, inputs: dict[str, float], influences:
     peaks = [name for name in inputs if is_peak(name)]
     if CLOCK not in found or not peaks:
         return []
-    times = [
+    few, many = (
         derive_metrics(question, inputs, inputs | {name: inputs[name] * factor for name in (UNITS, *peaks)})
         for factor in (0.5, 2.0)
-    ]
+    )
     defined = [metric for metric, slope in found[CLOCK].elasticities.items() if slope is not None]
     combined = {
         CLOCK: {metric: sum(found[name].elasticities[metric] or 0.0 for name in (CLOCK, *peaks)) for metric in defined},
-        UNITS: {metric: math.log(times[1][metric] / times[0][metric]) / math.log(4) for metric in defined},
+        UNITS: {metric: math.log(many[metric] / few[metric]) / math.log(4) for metric in defined},
     }
     return [
-        replace(found[name], name=f"{name} with peaks", elasticities=dict.fromkeys(METRICS) | slopes, stepped=False)
+        replace(
+            found[name],
+            name=f"{name} with peaks",
+            elasticities=dict.fromkeys(found[CLOCK].elasticities) | slopes,
+            stepped=False,
+        )
         for name, slopes in combined.items()
     ]
 
 
 def find_kind(name: str) -> str:
-    """What an input is: of the data sheet, a price, or a factor of the profile."""
-    return "factor" if name in list_factors() else "price" if name == PRICE else "data sheet"
+    """What an input is: of the data sheet, a rate (price, grid, PUE), or a factor of the profile."""
+    return "factor" if name in list_factors() else "rate" if name in RATE_UNITS else "data sheet"
 
 
 def find_input_unit(name: str) -> str:
-    """SI unit of an input."""
-    if name == PRICE:
-        return "USD/s"
+    """SI unit of an input; of the grid the one in which intensities are given."""
+    if name in RATE_UNITS:
+        return RATE_UNITS[name]
     known = list_factors()
     return known[name].unit if name in known else find_unit(name)
 
 
-def list_inputs(question: Question, price: Price | None) -> dict[str, float]:
-    """The numbers of the data sheet that reach the time laws, the price and the factors, by name."""
+def list_inputs(question: Question) -> dict[str, float]:
+    """The numbers of the data sheet that reach a time or the energy, the rates and the factors, by name."""
     inputs = {name: float(value) for name, value in list_used_numbers(question).items()}
+    price, grid, site = question.rates
+    if question.hardware.power is not None:
+        inputs |= {TDP: float(question.hardware.power.tdp), GRID: grid.g_co2e_per_kwh, PUE: site.pue}
     if price is not None:
         inputs[PRICE] = price.price
     factors = question.machine.factors
@@ -199,26 +204,32 @@ def list_used_numbers(question: Question) -> dict[str, float]:
 
 def describe_with(question: Question, numbers: dict[str, Any]) -> Machine:
     """The machine of a question with other numbers of the data sheet and other factors, by name."""
+    return change_question(question, numbers).machine
+
+
+def change_question(question: Question, numbers: dict[str, Any]) -> Question:
+    """A question with other numbers of the data sheet, rates and factors, by name."""
     hardware = replace_numbers(question.hardware, {name: x for name, x in numbers.items() if "." in name})
     work = question.work
     machine = describe_machine(hardware, work.stack, work.deployment, question.profile)
-    if machine.factors is None:
-        return machine
-    known = machine.factors
-    return machine._replace(factors=known.replace(**{name: numbers[name] for name in known.names if name in numbers}))
+    if machine.factors is not None:
+        known = machine.factors
+        moved = {name: numbers[name] for name in known.names if name in numbers}
+        machine = machine._replace(factors=known.replace(**moved))
+    price, grid, site = question.rates
+    rates = Rates(
+        None if price is None else replace(price, price=numbers.get(PRICE, price.price)),
+        replace(grid, g_co2e_per_kwh=numbers.get(GRID, grid.g_co2e_per_kwh)),
+        replace(site, pue=numbers.get(PUE, site.pue)),
+    )
+    return replace(question, hardware=hardware, machine=machine, rates=rates)
 
 
 def derive_metrics(question: Question, inputs: dict[str, float], numbers: dict[str, Any]) -> dict[str, Any]:
-    """The metrics at numbers of any kind in place of the inputs; None of a metric that is not defined."""
-    request = time_request(question.passes, describe_with(question, {name: numbers[name] for name in inputs}))
-    times = combine_times(request, question.work.workload)
-    found = {name: getattr(times, name) for name in Times._fields}
-    if math.isnan(value_of(times.tpot_s)):
-        found["tpot_s"] = None
-    if PRICE not in inputs:
-        return found | {"cost_usd": None}
-    devices, batch = question.work.deployment.devices, question.work.workload.batch_size
-    return found | {"cost_usd": cost_request(numbers[PRICE], devices, times.e2e_s, batch)}
+    """All metrics that are numbers, at numbers of any kind in place of the inputs; None of one that is not known."""
+    prediction = answer(change_question(question, {name: numbers[name] for name in inputs}))
+    lacks = prediction.lacks
+    return {one.name: None if one.name in lacks else prediction.find(one.name) for one in list_metrics()}
 
 
 def find_elasticities(metric: Any, inputs: int) -> NDArray[np.float64] | None:
@@ -257,10 +268,9 @@ def find_spread(
 
 
 def find_variance(prediction: Prediction, by: str) -> float | None:
-    """Variance of the logarithm of a metric, by its 90% interval; None of a bound. A cost varies as its time does."""
-    intervals = prediction.intervals
-    if intervals is None:
+    """Variance of the logarithm of a metric, by the 90% interval of the time which it follows; None without one."""
+    intervals, follows = prediction.intervals, METRICS[by].follows
+    if intervals is None or follows is None:
         return None
-    name = "e2e_s" if by == "cost_usd" else by
-    width = getattr(intervals.high, name) / getattr(intervals.low, name)
+    width = getattr(intervals.high, follows.time) / getattr(intervals.low, follows.time)
     return (math.log(width) / (2 * NORMAL_90)) ** 2 if width > 1 else None

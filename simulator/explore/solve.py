@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,9 +29,9 @@ from simulator.errors import InputError, unknown_name
 from simulator.explore.datasheet import SCALES_PEAKS, UNITS, find_unit, list_numbers, list_peaks, replace_numbers
 from simulator.explore.layout import divides, list_layouts
 from simulator.explore.limits import (
-    HIGH_ENDS,
     Check,
     Limit,
+    check_limited,
     find_closest,
     find_misses,
     hold_all,
@@ -42,9 +42,10 @@ from simulator.explore.sensitivity import list_used_numbers
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.workload import Workload
 from simulator.metrics.capacity import MOST, find_largest
-from simulator.metrics.rates import Price
-from simulator.prediction import Prediction, Question, predict
+from simulator.metrics.registry import is_interval
+from simulator.prediction import Prediction, Question, answer, resolve
 
 COUNTS = ("batch_size", "prompt_tokens", "output_tokens")
 LAYOUTS = ("devices", "tp", "pp", "dp")
@@ -96,12 +97,11 @@ class Problem:
     question: Question
     unknown: str
     limits: tuple[Limit, ...]
-    price: Price | None = None
 
     @property
     def most_scanned(self) -> int:
         """Counts that are all tried; fewer where each takes an interval, which costs as much as 32 predictions."""
-        return MOST_SCANNED // 32 if any(limit.name in HIGH_ENDS for limit in self.limits) else MOST_SCANNED
+        return MOST_SCANNED // 32 if any(is_interval(limit.name) for limit in self.limits) else MOST_SCANNED
 
     def predict(self, value: Any) -> Prediction:
         """Predict with the unknown at a value, an array of them where it is a count, a layout where it is one.
@@ -117,14 +117,9 @@ class Problem:
             counts[self.unknown] = value
         elif self.unknown not in LAYOUTS:
             hardware = change_number(hardware, self.unknown, value)
-        return predict(
-            q.model,
-            hardware,
-            "none" if q.profile is None else q.profile,
-            stack=work.stack,
-            **{field.name: getattr(layout, field.name) for field in fields(Deployment)},
-            **counts,
-            changes=q.changes,
+        calibration = "none" if q.profile is None else q.profile
+        return answer(
+            resolve(q.model, hardware, calibration, work.stack, layout, Workload(**counts), q.changes, q.rates)
         )
 
     def check(self, value: Any) -> list[Check]:
@@ -138,7 +133,7 @@ class Problem:
 
     def hold(self, prediction: Prediction) -> list[Check]:
         """Hold a prediction against the limits, the memory and, where a count may pass them, learned positions."""
-        checks = list_checks(prediction, self.limits, self.price)
+        checks = list_checks(prediction, self.limits)
         work = prediction.question.work
         if self.unknown == "batch_size" or self.unknown not in COUNTS or not has_table(work.architecture):
             return checks
@@ -182,9 +177,9 @@ def check_problem(problem: Problem) -> None:
         check_number(question, unknown)
     if not problem.limits and unknown not in (*COUNTS, *LAYOUTS, CAPACITY):
         raise InputError(f"solve for {unknown} needs a limit: --slo tpot_s:0.03")
-    single = question.work.workload.output_tokens == 1 and unknown != "output_tokens"
-    if single and any(limit.name.startswith("tpot_s") for limit in problem.limits):
-        raise InputError("a request of one output token has no tpot_s to limit (--output-tokens)")
+    given = question.conditions
+    for limit in problem.limits:
+        check_limited(limit.name, given._replace(output_tokens=MOST) if unknown == "output_tokens" else given)
 
 
 def check_number(question: Question, unknown: str) -> None:

@@ -1,1 +1,1 @@
-"""What people compare: how much of a device a request uses."""
+"""What people compare: one registry of metrics, and what they are made of."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simulator.costs.request import RequestPasses
 from simulator.errors import InputError
+from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.numbers import Number
 from simulator.timing.device import Device
@@ -59,15 +61,26 @@ def find_pass_power(passed: PassTime, device: Device, tdp_w: float, shares: Powe
     return find_power(compute, memory, tdp_w, shares)
 
 
-def find_energy(request: RequestTime, device: Device, tp: int, pp: int, tdp_w: float) -> Number:
+def find_energy(
+    request: RequestTime, passes: RequestPasses, device: Device, deployment: Deployment, tdp_w: float
+) -> Number:
     """Energy of the boards of all devices for one batch, joules; the host and the building are not in it.
 
-    One stage of a pipeline works at a time and the others stand idle.
+    Each of M micro-batches keeps one of the pp stages of a replica busy at a time, so the prefill, which lasts for 1 +
+    (M - 1)/pp times that of one, has M times that of one busy, and the other stages stand idle. A decode pass has
+    min(M, pp) of them busy. All replicas are taken to have as many requests as the fullest.
     """
-    waiting_w = (pp - 1) * find_power(0.0, 0.0, tdp_w)
-    prefill_w = find_pass_power(request.prefill, device, tdp_w) + waiting_w
-    decode_w = find_pass_power(request.decode, device, tdp_w) + waiting_w
-    return tp * (request.prefill_s * prefill_w + request.decode_s * decode_w)
+    d, parts = deployment, passes.micro_batches
+    phases = (
+        (request.prefill_s, parts / passes.filling, request.prefill),
+        (request.decode_s, parts / passes.turns, request.decode),
+    )
+    idle_w = find_power(0.0, 0.0, tdp_w)
+    joules = sum(
+        seconds * (busy * find_pass_power(passed, device, tdp_w) + (d.pp - busy) * idle_w)
+        for seconds, busy, passed in phases
+    )
+    return d.dp * d.tp * joules
 
 
 def find_tdp(hardware: Hardware) -> float:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simulator.errors import InputError, suggest, unknown_name
-from simulator.numbers import Number
 from simulator.specfile import build, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 from simulator.units import DollarsPerSecond
@@ -66,12 +65,39 @@ class Site:
 
 
 @spec_dataclass
-class Rates:
+class RateFile:
     """File of rates; of each kind, and of the prices of a device, the first is taken where none is named."""
 
     prices: list[Price]
     grids: list[Grid]
     sites: list[Site]
+
+
+class Rates(NamedTuple):
+    """What money, energy and carbon rest on; no price where none is known."""
+
+    price: Price | None
+    grid: Grid
+    site: Site
+
+
+class AskedRates(NamedTuple):
+    """Rates as people give them: with a unit, or by name; None: the first that ships."""
+
+    price: str | None = None
+    grid: str | None = None
+    pue: str | None = None
+
+    def find(self, hardware: str) -> Rates:
+        """The rates of a device.
+
+        Raises:
+            InputError: as ``find_price``, ``find_grid`` and ``find_site``.
+        """
+        return Rates(find_price(hardware, self.price), find_grid(self.grid), find_site(self.pue))
+
+
+SHIPPED_RATES = AskedRates()
 
 
 class Money(NamedTuple):
@@ -82,18 +108,18 @@ class Money(NamedTuple):
 
 
 @cache
-def read_rates() -> Rates:
+def read_rates() -> RateFile:
     """Read what ships."""
     return read_compiled(Path(__file__).with_name("rates.yaml"), read_rate_file)
 
 
-def read_rate_file(path: Path) -> Rates:
+def read_rate_file(path: Path) -> RateFile:
     """Read a file of rates.
 
     Raises:
         InputError: the file is wrong.
     """
-    return build(read_spec(path), Rates)
+    return build(read_spec(path), RateFile)
 
 
 def parse_rate(text: str, units: Mapping[str, float], example: str) -> Money:
@@ -137,14 +163,6 @@ def find_price(hardware: str, text: str | None) -> Price | None:
     if not money.amount > 0:
         raise InputError(f"the price '{text}' must be more than zero")
     return Price("given", [hardware], money.amount, "today", "as given")
-
-
-def cost_request(price_usd_per_s: Number, devices: int, e2e_s: Number, batch_size: Number) -> Number:
-    """US dollars of one request: the price of all devices for the time of the batch, over the requests in it.
-
-    Of one request alone this is the idealized cost of Narayanan et al. 2023 (arXiv 2305.02440), section 3.
-    """
-    return price_usd_per_s * devices * e2e_s / batch_size
 
 
 def find_grid(text: str | None) -> Grid:

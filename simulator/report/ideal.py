@@ -10,10 +10,10 @@ import numpy as np
 from simulator.errors import InputError
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.queries import Queries
-from simulator.metrics.rates import describe_price
 from simulator.prediction import Prediction
 from simulator.report.output import OutputForm, Row, format_markdown, format_rows, format_table
 from simulator.report.prediction import describe_basis
+from simulator.report.rates import describe_carbon, describe_energy, describe_money, list_sources
 from simulator.studies.ideal import Setting, predict_queries, summarise
 
 SCHEMA = "roofcast/ideal/1"
@@ -35,10 +35,12 @@ def report_ideal(specs: Sequence[ModelSpec], queries: Queries, setting: Setting,
     if not specs:
         raise InputError("no model to compare; name one with -m")
     predictions = [predict_queries(spec, queries, setting) for spec in specs]
-    rows = [summarise(prediction, setting) for prediction in predictions]
+    rows = [summarise(prediction) for prediction in predictions]
     basis = predictions[0].basis
     if form in ("json", "csv"):
-        return format_rows(rows, form, {"schema": SCHEMA, "sources": list_sources(setting), "models": rows}), basis
+        return format_rows(
+            rows, form, {"schema": SCHEMA, "sources": list_sources(setting.rates), "models": rows}
+        ), basis
     shown = [{name: describe_layout(row) if name == "layout" else row[name] for name in SHOWN} for row in rows]
     prompt, output = (float(np.mean(tokens)) for tokens in queries)
     title = (
@@ -56,12 +58,6 @@ def frame(title: str, rows: Sequence[Row], notes: Sequence[str], form: OutputFor
     return "\n".join([format_table(rows, title + "\n"), *(["", *notes] if notes else [])])
 
 
-def list_sources(setting: Setting) -> dict[str, Any]:
-    """Price, grid and site with their sources, as JSON has them."""
-    parts = {"price": setting.price, "grid": setting.grid, "site": setting.site}
-    return {name: None if part is None else vars(part) for name, part in parts.items()}
-
-
 def describe_layout(row: Mapping[str, Any]) -> str:
     """Devices and how they share the model."""
     parts = [f"{kind} {row[kind]}" for kind in ("tp", "pp") if row[kind] > 1]
@@ -70,24 +66,6 @@ def describe_layout(row: Mapping[str, Any]) -> str:
 
 def list_notes(setting: Setting) -> list[str]:
     """What the money, the energy and the carbon rest on."""
-    carbon = []
-    if setting.grid is not None and setting.hardware.power is not None:
-        grid = setting.grid
-        carbon = [f"  carbon  {grid.g_co2e_per_kwh:g} g CO2e/kWh [{grid.id}, {grid.date}: {grid.title}]"]
-    return [note_price(setting), *carbon, *note_energy(setting)]
-
-
-def note_price(setting: Setting) -> str:
-    """What the money rests on."""
-    none = "none known; give one with --price"
-    return "  price   " + (none if setting.price is None else describe_price(setting.price))
-
-
-def note_energy(setting: Setting) -> list[str]:
-    """What the energy rests on."""
-    if setting.hardware.power is None:
-        return [f"  energy  not known: the data sheet of {setting.hardware.id} gives no power.tdp"]
-    lines = ["  energy  of the accelerator boards times PUE; hosts and switches are not in it"]
-    if setting.site is not None:
-        lines.append(f"  PUE     {setting.site.pue:g} [{setting.site.id}, {setting.site.date}: {setting.site.title}]")
-    return lines
+    rates, hardware = setting.rates, setting.hardware
+    carbon = [] if hardware.power is None else [describe_carbon(rates)]
+    return [describe_money(rates), *carbon, *describe_energy(rates, hardware)]

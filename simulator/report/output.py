@@ -26,6 +26,7 @@ UNIT_SUFFIXES: dict[str, Callable[[float], str]] = {
     "_w": lambda value: format_quantity(value, "W"),
     "_j": lambda value: format_quantity(value, "J"),
     "_kg": lambda value: format_quantity(1000 * value, "g"),
+    "usd_per_million_output_tokens": lambda value: format_quantity(value, "USD"),
     "_usd": lambda value: format_quantity(value, "USD"),
     "_tokens_per_s": lambda value: f"{value:.4g}",
     "_s": format_seconds,

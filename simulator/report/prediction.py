@@ -6,41 +6,63 @@ from typing import Any
 
 import numpy as np
 
-from simulator.errors import ImpossibleError
-from simulator.explore.layout import describe_deployment
+from simulator.errors import ImpossibleError, InputError
+from simulator.explore.layout import choose_layout, describe_deployment
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.what_if import describe
 from simulator.metrics.capacity import find_usable_bytes
-from simulator.prediction import FIELDS, Prediction
-from simulator.report.output import OutputForm, format_rows, format_table
+from simulator.metrics.metric import ENDS
+from simulator.metrics.registry import METRICS, TIMES, list_headed, list_ranked
+from simulator.prediction import Prediction
+from simulator.report.output import OutputForm, format_cell, format_rows, format_table
+from simulator.report.rates import describe_rates, list_sources
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.base import is_compute_bound
 from simulator.timing.passes import PassTime
 from simulator.units import format_quantity, format_seconds
 
 SCHEMA = "roofcast/prediction/1"
-SHOWN = (
-    *("prompt_tokens", "output_tokens", "batch_size", "ttft_s", "tpot_s", "e2e_s", "e2e_s_low", "e2e_s_high"),
-    *("output_tokens_per_s", "prefill_bound", "decode_bound", "mfu", "mbu", "fits", "basis"),
-)
+COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
+IN_SENTENCES = {*TIMES, "output_tokens_per_s"}  # of one request
 
 
 def check_fit(prediction: Prediction) -> None:
     """Refuse an answer for what does not fit in memory.
 
     Raises:
-        ImpossibleError: with the bytes needed and there.
+        ImpossibleError: with the bytes needed and usable, and the fewest devices that hold it where there are such.
     """
     if np.all(prediction.fits):
         return
     question = prediction.question
     needed = float(np.max(prediction.footprint.device_bytes))
-    capacity = find_usable_bytes(question.hardware, question.work.stack)
+    usable = find_usable_bytes(question.hardware, question.work.stack)
+    each = " on each" if prediction.devices > 1 else ""
     raise ImpossibleError(
         f"{question.model_label} does not fit on {prediction.devices} x {question.hardware.id}: "
-        f"{format_quantity(needed, 'B')} needed on each, {format_quantity(capacity, 'B')} there "
-        "(more --tp, fewer tokens, or --assume-fits)"
+        f"{format_quantity(needed, 'B')} needed, {format_quantity(usable, 'B')} usable{each}; "
+        f"try {suggest_layout(prediction)}, or --assume-fits"
     )
+
+
+def suggest_layout(prediction: Prediction) -> str:
+    """The options of the fewest devices that hold the longest request, or else what makes it smaller."""
+    question = prediction.question
+    a, d, stack, workload = question.work
+    try:
+        layout = choose_layout(
+            question.model.id,
+            a,
+            question.hardware,
+            stack,
+            d,
+            workload.prompt_tokens,
+            workload.output_tokens,
+            workload.batch_size,
+        )
+    except (InputError, ImpossibleError):
+        return "fewer tokens, a smaller batch or narrower weights (--weight-dtype)"
+    return f"--tp {layout.tp}" + (f" --pp {layout.pp}" if layout.pp != d.pp else "")
 
 
 def report_prediction(prediction: Prediction, form: OutputForm, measured: dict[str, Any] | None = None) -> str:
@@ -51,9 +73,16 @@ def report_prediction(prediction: Prediction, form: OutputForm, measured: dict[s
     if measured is not None and len(rows) == 1:
         rows = [rows[0] | measured]
     if form in ("table", "md"):
-        shown = [{key: row[key] for key in (*SHOWN, *(measured or {}))} for row in rows]
+        shown = [{key: row[key] for key in (*list_shown(), *(measured or {}))} for row in rows]
         return format_rows(shown, form, {})
-    return format_rows(rows, form, {"schema": SCHEMA, "predictions": rows})
+    sources = list_sources(prediction.question.rates)
+    return format_rows(rows, form, {"schema": SCHEMA, "sources": sources, "predictions": rows})
+
+
+def list_shown() -> list[str]:
+    """Columns of a table of several requests for people: no sizes, which hardly differ."""
+    names = [metric.name for metric in list_headed() if metric.unit != "B"]
+    return [*COUNTS, *names, "e2e_s_low", "e2e_s_high", "mfu", "mbu", "basis"]
 
 
 def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
@@ -70,14 +99,13 @@ def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
         "output_tokens": workload.output_tokens,
         "batch_size": workload.batch_size,
     }
-    columns = asked | {name: getattr(prediction, name) for name in FIELDS}
+    columns = asked | prediction.to_dict()
     arrays = {name: np.atleast_1d(np.asarray(value, dtype=object)).ravel() for name, value in flatten(columns).items()}
-    counts = ("prompt_tokens", "output_tokens", "batch_size")
     size = max(len(array) for array in arrays.values())
     rows = []
     for index in range(size):
         row = {name: array[index if len(array) > 1 else 0] for name, array in arrays.items()}
-        rows.append(row | {name: int(row[name]) for name in counts})
+        rows.append(row | {name: int(row[name]) for name in COUNTS})
     return rows
 
 
@@ -140,11 +168,13 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
         f"batch {workload.batch_size:.0f}",
         f"basis: {basis}",
         "",
-        f"  time to first token     {write_time(prediction, 'ttft_s')}   {prediction.prefill_bound}-bound",
+        f"  time to first token     {write_interval(prediction, 'ttft_s')}   {prediction.prefill_bound}-bound",
     ]
     if workload.output_tokens > 1:
-        lines.append(f"  time per output token   {write_time(prediction, 'tpot_s')}   {prediction.decode_bound}-bound")
-    lines.append(f"  whole request           {write_time(prediction, 'e2e_s')}")
+        lines.append(
+            f"  time per output token   {write_interval(prediction, 'tpot_s')}   {prediction.decode_bound}-bound"
+        )
+    lines.append(f"  whole request           {write_interval(prediction, 'e2e_s')}")
     if measured is not None:
         lines.append(
             f"  measured                {format_seconds(measured['measured_e2e_s']):>8}   "
@@ -157,6 +187,7 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
         f"  memory                  weights {format_quantity(prediction.weights_bytes, 'B')}, KV cache "
         f"{format_quantity(prediction.kv_cache_bytes, 'B')} over all devices; "
         f"{'fits' if prediction.fits else 'does not fit'}",
+        *list_further(prediction),
         "",
         format_table(list_breakdown(prediction.request.prefill, prediction), "Prefill"),
     ]
@@ -168,6 +199,20 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
         in_turn = "The processor issues kernels and runs them in turn; both times add up."
         lines += ["", in_turn if question.machine.device.kind == "cpu" else beside]
     return "\n".join(lines)
+
+
+def list_further(prediction: Prediction) -> list[str]:
+    """Metrics of one request that no other line holds, or why they are not known, and what they rest on."""
+    lacks = prediction.lacks
+    lines = []
+    for metric in list_ranked():
+        if metric.name not in IN_SENTENCES:
+            known = metric.name not in lacks
+            lines.append(
+                f"  {metric.label:24}"
+                + (write_interval(prediction, metric.name) if known else f"not known: {lacks[metric.name]}")
+            )
+    return [*lines, *describe_rates(prediction.question)]
 
 
 def describe_basis(prediction: Prediction) -> str:
@@ -185,8 +230,10 @@ def describe_basis(prediction: Prediction) -> str:
     return f"{prediction.basis} ({profile.id}; {error})"
 
 
-def write_time(prediction: Prediction, name: str) -> str:
-    """One time with its 90% interval where it has one."""
-    value = format_seconds(getattr(prediction, name))
-    low, high = getattr(prediction, name + "_low"), getattr(prediction, name + "_high")
-    return f"{value:>8}" + ("" if low is None else f"   (90%: {format_seconds(low)} to {format_seconds(high)})")
+def write_interval(prediction: Prediction, name: str) -> str:
+    """One metric with its 90% interval where it has one."""
+    text = f"{format_cell(name, prediction.find(name)):>8}"
+    if METRICS[name].follows is None or prediction.intervals is None:
+        return text
+    low, high = (format_cell(name, prediction.find(name + end)) for end in ENDS)
+    return f"{text}   (90%: {low} to {high})"

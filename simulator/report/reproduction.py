@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.report.ideal import describe_setting, frame, note_price
+from simulator.report.ideal import describe_setting, frame
 from simulator.report.output import OutputForm, format_json, format_markdown, format_rows, format_table
+from simulator.report.rates import describe_money
 from simulator.studies.ideal import name_basis
 from simulator.studies.reproduction import Reproduction, list_fitted, summarise_errors
 from simulator.units import format_seconds
@@ -24,7 +25,7 @@ def report_reproduction(found: Reproduction, form: OutputForm) -> str:
         return format_rows([row | basis for row in rows], form, {})
     shown = pivot(rows) if "parameter" in rows[0] else rows
     title = f"published against predicted {describe_setting(found.prediction)}"
-    notes = [] if "parameter" in rows[0] else [note_price(found.setting)]
+    notes = [] if "parameter" in rows[0] else [describe_money(found.setting.rates)]
     table = format_markdown(summaries) if form == "md" else format_table(summaries)
     return "\n\n".join([frame(title, shown, notes, form), table])
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.explore.sensitivity import METRICS, Influence, Sensitivity
+from simulator.explore.sensitivity import Influence, Sensitivity
+from simulator.metrics.registry import METRICS, TIMES
 from simulator.report.output import OutputForm, format_cell, format_rows, format_table
 from simulator.report.prediction import list_rows
 from simulator.timing.priors import list_factors
 from simulator.units import format_quantity
 
 SCHEMA = "roofcast/sensitivity/1"
-ELASTICITIES = {metric: f"{metric.rpartition('_')[0]}_elasticity" for metric in METRICS}
 SHOWN = 0.5e-4  # elasticities that do not round to nothing
 PLAIN_UNITS = ("1", "cycles", "elements")
-LABELS = dict(zip(METRICS, ("time to first token", "time per output token", "whole request", "cost"), strict=True))
+IN_TABLES = (*TIMES, "cost_usd", "energy_j")  # beside the metric that ranks; what others depend on follows from these
 
 
 def report_sensitivity(sensitivity: Sensitivity, form: OutputForm) -> str:
@@ -39,7 +39,7 @@ def describe_sensitivity(sensitivity: Sensitivity) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "by": sensitivity.by,
-        "prediction": list_rows(sensitivity.prediction)[0] | {"cost_usd": sensitivity.metrics["cost_usd"]},
+        "prediction": list_rows(sensitivity.prediction)[0],
         "sensitivities": list_influences(sensitivity),
         "combined": [list_influence(one) for one in sensitivity.combined],
         "interval": interval,
@@ -49,10 +49,10 @@ def describe_sensitivity(sensitivity: Sensitivity) -> dict[str, Any]:
 def list_influences(sensitivity: Sensitivity) -> list[dict[str, Any]]:
     """One row an input, the most important first: what a tornado plot draws.
 
-    Keys: ``input``, ``kind`` (``data sheet``, ``price`` or ``factor``), ``value`` and ``unit`` in SI, the elasticities
-    ``ttft_elasticity``, ``tpot_elasticity``, ``e2e_elasticity`` and ``cost_elasticity`` (None where the metric is not
-    defined), ``stepped`` as ``explore.sensitivity.Influence`` says, ``standard_error`` of a factor, relative, with its
-    ``variance_share`` and ``known_share`` as there, and ``meaning`` of a factor.
+    Keys: ``input``, ``kind`` (``data sheet``, ``rate`` or ``factor``), ``value`` and ``unit``, the elasticity of every
+    metric, such as ``e2e_s_elasticity`` (None where the metric is not known), ``stepped`` as
+    ``explore.sensitivity.Influence`` says, ``standard_error`` of a factor, relative, with its ``variance_share`` and
+    ``known_share`` as there, and ``meaning`` of a factor.
     """
     return [list_influence(influence) for influence in sensitivity.influences]
 
@@ -65,7 +65,7 @@ def list_influence(influence: Influence) -> dict[str, Any]:
         "kind": influence.kind,
         "value": influence.value,
         "unit": influence.unit,
-        **{ELASTICITIES[metric]: slope for metric, slope in influence.elasticities.items()},
+        **{f"{metric}_elasticity": slope for metric, slope in influence.elasticities.items()},
         "stepped": influence.stepped,
         "standard_error": influence.standard_error,
         "variance_share": influence.variance_share,
@@ -76,10 +76,11 @@ def list_influence(influence: Influence) -> dict[str, Any]:
 
 def list_shown(sensitivity: Sensitivity) -> list[dict[str, Any]]:
     """The rows for people: inputs that matter in the digits shown, and metrics that there are."""
-    defined = [metric for metric, value in sensitivity.metrics.items() if value is not None]
+    asked = dict.fromkeys((*IN_TABLES, sensitivity.by))
+    defined = [metric for metric in asked if sensitivity.metrics.get(metric) is not None]
     rows = []
     for influence in sensitivity.influences:
-        if not any(abs(slope or 0.0) >= SHOWN for slope in influence.elasticities.values()):
+        if not any(abs(influence.elasticities[metric] or 0.0) >= SHOWN for metric in defined):
             continue
         name = f"{influence.name}{' *' if influence.stepped else ''}"
         row: dict[str, Any] = {"input": name, "value": write_value(influence.value, influence.unit)}
@@ -100,7 +101,7 @@ def format_sensitivity(sensitivity: Sensitivity) -> str:
         f"{question.model_label} on {prediction.devices} x {question.hardware.id}, {question.work.stack.id}, "
         f"{question.work.deployment.dtype}, {workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output "
         f"tokens, batch {workload.batch_size:.0f}; basis: {prediction.basis}",
-        f"{LABELS[by]}: {format_cell(by, sensitivity.metrics[by])}",
+        f"{METRICS[by].label}: {format_cell(by, sensitivity.metrics[by])}",
         f"Growth in % with 1% more of the input; those that move {by} most come first.",
         "",
         format_table(shown),
@@ -109,7 +110,9 @@ def format_sensitivity(sensitivity: Sensitivity) -> str:
     lines += ["", f"{hidden} further inputs move nothing by 0.0001%."] if hidden else []
     if any(influence.stepped for influence in sensitivity.influences):
         lines.append("*: the times follow this in steps, or bend at this very value: the slope between the steps.")
-    return "\n".join(lines + describe_combined(sensitivity) + describe_interval(sensitivity))
+    return "\n".join(
+        [*lines, *describe_combined(sensitivity), *describe_interval(sensitivity), *list_lacks(sensitivity)]
+    )
 
 
 def describe_combined(sensitivity: Sensitivity) -> list[str]:
@@ -118,9 +121,16 @@ def describe_combined(sensitivity: Sensitivity) -> list[str]:
         return []
     lines = ["", "Each input moves alone. With the peaks in proportion (units: mean from half to twice as many):"]
     for one in sensitivity.combined:
-        slopes = (f"{metric} {write_slope(slope)}" for metric, slope in one.elasticities.items() if slope is not None)
+        known = ((metric, one.elasticities.get(metric)) for metric in dict.fromkeys((*IN_TABLES, sensitivity.by)))
+        slopes = (f"{metric} {write_slope(slope)}" for metric, slope in known if slope is not None)
         lines.append(f"  {one.name.removesuffix(' with peaks')}: {', '.join(slopes)}")
     return lines
+
+
+def list_lacks(sensitivity: Sensitivity) -> list[str]:
+    """Why a column of the table is not there."""
+    lacks = sensitivity.prediction.lacks
+    return [f"no {metric}: {lacks[metric]}" for metric in IN_TABLES if metric in lacks]
 
 
 def describe_interval(sensitivity: Sensitivity) -> list[str]:

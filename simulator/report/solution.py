@@ -6,13 +6,14 @@ from dataclasses import fields
 from typing import Any
 
 from simulator.explore.datasheet import find_unit, list_numbers
-from simulator.explore.limits import COST, MEMORY, Check
+from simulator.explore.limits import MEMORY, Check
 from simulator.explore.sensitivity import list_used_numbers
 from simulator.explore.solve import Problem, Solution, Trial, has_table
 from simulator.inputs.deployment import Deployment
-from simulator.metrics.rates import HOUR_S, describe_price
-from simulator.prediction import TIME_FIELDS
+from simulator.metrics.rates import HOUR_S
+from simulator.metrics.registry import list_ranked
 from simulator.report.output import OutputForm, format_cell, format_rows, format_table
+from simulator.report.rates import describe_rates
 from simulator.units import format_quantity
 
 SCHEMA = "roofcast/solution/1"
@@ -31,6 +32,7 @@ def report_solution(problem: Problem, solution: Solution, form: OutputForm) -> s
 def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
     """A solution as JSON has it. ``value`` is null where it is impossible; the limits are then of ``closest``."""
     question, at = problem.question, solution.at
+    price = question.rates.price
     workload = question.work.workload
     names = [field.name for field in fields(workload) if field.name != solution.unknown]
     counts = {name: int(getattr(workload, name)) for name in names}
@@ -52,8 +54,8 @@ def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
         "along": list_along(problem, solution),
         "binding": solution.binding,
         "tried": solution.tried,
-        "price_usd_per_device_hour": None if problem.price is None else problem.price.price * HOUR_S,
-        **({} if at.prediction is None else {name: getattr(at.prediction, name) for name in (*TIME_FIELDS, "basis")}),
+        "price_usd_per_device_hour": None if price is None else price.price * HOUR_S,
+        **({} if at.prediction is None else at.prediction.to_dict()),
         "limits": [list_limit(solution, check) for check in at.checks],
     }
 
@@ -147,11 +149,10 @@ def format_solution(problem: Problem, solution: Solution) -> str:
     lines = [f"{question.model_label} on {question.hardware.id}, {question.work.stack.id}", write_answer(solution)]
     lines += describe_number(problem, solution)
     if prediction is not None:
-        times = (f"{name} {format_cell(name, getattr(prediction, name))}" for name in TIME_FIELDS)
-        lines.append(f"there: {', '.join(times)}; basis: {prediction.basis}")
-    if problem.price is not None and any(check.limit == COST for check in solution.at.checks):
-        lines.append(f"cost is of one request, at {describe_price(problem.price)}")
-    return "\n".join([*lines, "", format_table(list_shown(solution))])
+        known = [metric.name for metric in list_ranked() if metric.name not in prediction.lacks]
+        there = (f"{name} {format_cell(name, prediction.find(name))}" for name in known)
+        lines.append(f"there: {', '.join(there)}; basis: {prediction.basis}")
+    return "\n".join([*lines, "", format_table(list_shown(solution)), "", *describe_rates(question)])
 
 
 def describe_number(problem: Problem, solution: Solution) -> list[str]:
@@ -177,8 +178,8 @@ def write_answer(solution: Solution) -> str:
         return f"impossible: no {name_unknown(solution)} meets every limit; the closest is {here}"
     found = f"{solution.sense} {solution.unknown}: {here}"
     if solution.beyond is None:
-        return f"{found}, the end of what was tried ({solution.tried}): no limit binds"
-    return f"{found}; what binds: {', '.join(solution.binding)}"
+        return f"{found}, the end of what was tried ({solution.tried}): no constraint binds"
+    return f"{found}; binding constraints: {', '.join(solution.binding)}"
 
 
 def explain_impossible(solution: Solution) -> str:

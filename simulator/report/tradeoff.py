@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from simulator.report.ideal import describe_setting, frame, note_energy, note_price
+from simulator.report.ideal import describe_setting, frame
 from simulator.report.output import OutputForm, format_json, format_rows
+from simulator.report.rates import describe_energy, describe_money
 from simulator.studies.tradeoff import COSTS, Tradeoff
 from simulator.studies.tradeoff_views import View, list_agreement, list_models, list_points, list_scenarios
 
@@ -56,5 +57,6 @@ def describe_compared(compare: str) -> str:
 def list_notes(tradeoff: Tradeoff) -> list[str]:
     """What the money and the energy rest on, where they are asked for."""
     asked = (tradeoff.against, tradeoff.compare)
-    notes = [note_price(tradeoff.setting)] if "cost" in asked else []
-    return notes + (note_energy(tradeoff.setting) if "energy" in asked else [])
+    rates, hardware = tradeoff.setting.rates, tradeoff.setting.hardware
+    notes = [describe_money(rates)] if "cost" in asked else []
+    return notes + (describe_energy(rates, hardware) if "energy" in asked else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.queries import Queries
 from simulator.inputs.workload import Workload
-from simulator.metrics.power import find_energy, find_pass_power, find_tdp
-from simulator.metrics.rates import HOUR_S, Grid, Price, Site, cost_request
+from simulator.metrics.power import find_pass_power, find_tdp
+from simulator.metrics.rates import HOUR_S, SHIPPED_RATES, AskedRates, Rates
 from simulator.numbers import Number
 from simulator.prediction import Prediction, answer, resolve
 from simulator.studies.names import Devices
@@ -35,7 +36,7 @@ class Setting:
     """What all models of a comparison share: one device, one way of running, prices.
 
     ``layouts`` gives the sizes of some models; ``tp`` and ``pp`` of all; where neither does, the fewest devices that
-    fit are taken. ``price`` is None where none is known.
+    fit are taken.
     """
 
     hardware: Hardware
@@ -45,9 +46,16 @@ class Setting:
     tp: int | None = None
     pp: int | None = None
     layouts: Mapping[str, Devices] | None = None
-    price: Price | None = None
-    grid: Grid | None = None
-    site: Site | None = None
+    asked_rates: AskedRates = SHIPPED_RATES
+
+    @cached_property
+    def rates(self) -> Rates:
+        """What money, energy and carbon rest on.
+
+        Raises:
+            InputError: a price, grid or site that cannot be read.
+        """
+        return self.asked_rates.find(self.hardware.id)
 
 
 def predict_queries(spec: ModelSpec, queries: Queries, setting: Setting, extend: bool = False) -> Prediction:
@@ -88,7 +96,7 @@ def ask_queries(spec: ModelSpec, queries: Queries, setting: Setting, extend: boo
         tp=given.tp if given else setting.tp,
         pp=given.pp if given else setting.pp,
     )
-    return answer(resolve(spec, *parts, deployment, Workload(*queries), changes))
+    return answer(resolve(spec, *parts, deployment, Workload(*queries), changes, setting.rates))
 
 
 def name_basis(prediction: Prediction) -> dict[str, Any]:
@@ -100,23 +108,6 @@ def name_basis(prediction: Prediction) -> dict[str, Any]:
         "stack": question.work.stack.id,
         "calibration": None if question.profile is None else question.profile.id,
     }
-
-
-def find_board_energy(prediction: Prediction) -> Number:
-    """Energy of the boards of all devices for each query, joules.
-
-    Raises:
-        InputError: the data sheet gives no power.
-    """
-    question = prediction.question
-    d = question.work.deployment
-    return find_energy(prediction.request, question.machine.device, d.tp, d.pp, find_tdp(question.hardware))
-
-
-def find_cost(prediction: Prediction, price: Price) -> Number:
-    """Cost of each request, US dollars."""
-    batch = prediction.question.work.workload.batch_size
-    return cost_request(price.price, prediction.devices, prediction.e2e_s, batch)
 
 
 def count_flops(prediction: Prediction) -> Number:
@@ -150,13 +141,13 @@ def find_mean_interval(prediction: Prediction) -> tuple[float, float] | tuple[No
     return float(interval.low.e2e_s), float(interval.high.e2e_s)
 
 
-def summarise(prediction: Prediction, setting: Setting) -> dict[str, Any]:
+def summarise(prediction: Prediction) -> dict[str, Any]:
     """The row of one model. Energy, carbon and power are None where the data sheet gives no thermal design power."""
     question = prediction.question
     d = question.work.deployment
     times: NDArray[Any] = np.asarray(prediction.e2e_s)
     low, high = find_mean_interval(prediction)
-    price = setting.price
+    price = question.rates.price
     return {
         "model": question.model_label,
         **name_basis(prediction),
@@ -174,27 +165,28 @@ def summarise(prediction: Prediction, setting: Setting) -> dict[str, Any]:
         "total_s": float(np.sum(times)),
         "total_flops": float(np.sum(count_flops(prediction))),
         "price_usd_per_device_hour": None if price is None else price.price * HOUR_S,
-        "total_cost_usd": None if price is None else float(np.sum(find_cost(prediction, price))),
-        **summarise_energy(prediction, setting),
+        "total_cost_usd": None if price is None else float(np.sum(prediction.cost_usd)),
+        **summarise_energy(prediction),
     }
 
 
-def summarise_energy(prediction: Prediction, setting: Setting) -> dict[str, Any]:
+def summarise_energy(prediction: Prediction) -> dict[str, Any]:
     """Energy of all queries, its carbon, and the mean power of a working board; None where it is not known."""
     question = prediction.question
-    pue, grid = setting.site.pue if setting.site else 1.0, setting.grid
-    boards_j = prefill_w = decode_w = None
-    if question.hardware.power is not None:
+    _, grid, site = question.rates
+    known = question.hardware.power is not None
+    prefill_w = decode_w = None
+    if known:
         tdp_w = find_tdp(question.hardware)
-        boards_j = float(np.sum(find_board_energy(prediction)))
         prefill_w = float(np.mean(find_pass_power(prediction.request.prefill, question.machine.device, tdp_w)))
         decode_w = find_decode_power(prediction, tdp_w)
+    energy_j = float(np.sum(prediction.energy_j)) if known else None
     return {
-        "total_board_energy_j": boards_j,
-        "pue": pue,
-        "total_energy_j": None if boards_j is None else boards_j * pue,
-        "grid_g_co2e_per_kwh": None if grid is None else grid.g_co2e_per_kwh,
-        "total_carbon_kg": None if boards_j is None or grid is None else boards_j * pue * grid.kg_co2e_per_j,
+        "total_board_energy_j": None if energy_j is None else energy_j / site.pue,
+        "pue": site.pue,
+        "total_energy_j": energy_j,
+        "grid_g_co2e_per_kwh": grid.g_co2e_per_kwh,
+        "total_carbon_kg": float(np.sum(prediction.carbon_kg)) if known else None,
         "prefill_power_w": prefill_w,
         "decode_power_w": decode_w,
     }

@@ -20,7 +20,7 @@ from simulator.studies.helm_runtimes import (
     fit_runtimes,
     read_helm,
 )
-from simulator.studies.ideal import Setting, find_cost, predict_queries
+from simulator.studies.ideal import Setting, predict_queries
 from simulator.studies.names import PAPER_LAYOUT, find_helm_model, find_layout, resolve_model, resolve_named
 
 PER_TOKEN = "per output token"
@@ -135,7 +135,7 @@ def list_requests(entries: Sequence[Entry], setting: Setting, queries: Queries) 
     for spec, _, fit in entries:
         prediction = predict_queries(spec, queries, setting)
         measured_on = layout[spec.id].tp * layout[spec.id].pp if spec.id in layout else None
-        dollars = None if setting.price is None else np.asarray(find_cost(prediction, setting.price))
+        price = setting.rates.price
         for place, (prompt, output) in enumerate(zip(*queries, strict=True)):
             published = float(estimate_by_interpolation(fit, prompt, output))
             predicted = float(np.asarray(prediction.e2e_s)[place])
@@ -149,9 +149,9 @@ def list_requests(entries: Sequence[Entry], setting: Setting, queries: Queries) 
                 "predicted_s": predicted,
                 "error": predicted / published - 1,
             }
-            if setting.price is not None and dollars is not None:
-                row["published_usd"] = None if measured_on is None else published * measured_on * setting.price.price
-                row["predicted_usd"] = float(dollars[place])
+            if price is not None:
+                row["published_usd"] = None if measured_on is None else published * measured_on * price.price
+                row["predicted_usd"] = float(prediction.cost_usd[place])
             rows.append(row)
     return Reproduction(rows, prediction, setting)
 

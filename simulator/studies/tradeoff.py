@@ -14,9 +14,10 @@ from simulator.errors import InputError, suggest
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.queries import Queries, parse_real
 from simulator.inputs.scores import Score
+from simulator.metrics.pareto import orient
 from simulator.prediction import Prediction
 from simulator.studies.helm_runtimes import RuntimeFit, estimate_by_interpolation, read_helm
-from simulator.studies.ideal import Setting, count_flops, find_board_energy, find_cost, name_basis, predict_queries
+from simulator.studies.ideal import Setting, count_flops, name_basis, predict_queries
 from simulator.studies.names import resolve_model
 
 Array = NDArray[np.float64]
@@ -24,17 +25,18 @@ ALIGNED = 8  # tokens
 
 
 class CostKind(NamedTuple):
-    """One thing to set accuracy against: its column, what it is in words, and its unit."""
+    """One thing to set accuracy against: its column, what it is in words, its unit, and which metric; None: counted."""
 
     column: str
     label: str
     unit: str
+    metric: str | None = None
 
 
 COSTS = {
-    "idealized_runtime": CostKind("idealized_runtime_s", "idealized runtime of a query", "s"),
-    "cost": CostKind("idealized_cost_usd", "idealized cost of a query", "USD"),
-    "energy": CostKind("idealized_energy_j", "idealized energy of a query", "J"),
+    "idealized_runtime": CostKind("idealized_runtime_s", "idealized runtime of a query", "s", "e2e_s"),
+    "cost": CostKind("idealized_cost_usd", "idealized cost of a query", "USD", "cost_usd"),
+    "energy": CostKind("idealized_energy_j", "idealized energy of a query", "J", "energy_j"),
     "flops": CostKind("flops", "FLOPs of a query", "FLOP"),
     "parameters": CostKind("parameters", "parameters", ""),
 }
@@ -145,7 +147,7 @@ def find_costs(scores: Sequence[Score], against: str, setting: Setting) -> tuple
         if against != "parameters":
             own = [scores[place] for place in places]
             prediction = predict_queries(spec, list_corners(own), setting, extend=True)
-            found = average_cost(own, measure(prediction, against, setting))
+            found = average_cost(own, measure(prediction, against))
             devices = None if against == "flops" else prediction.devices
         costs |= {place: Cost(float(cost), spec.id, devices) for place, cost in zip(places, found, strict=True)}
     return [costs[place] for place in range(len(scores))], prediction
@@ -197,21 +199,18 @@ def average_cost(scores: Sequence[Score], corner_costs: Array) -> Array:
     return np.asarray(by_prompt[0] + (prompt - shorter) / (longer - shorter) * (by_prompt[1] - by_prompt[0]))
 
 
-def measure(prediction: Prediction, against: str, setting: Setting) -> Array:
-    """One kind of cost of each query.
+def measure(prediction: Prediction, against: str) -> Array:
+    """One kind of cost of each query, alone.
 
     Raises:
         InputError: money is asked for and no price is known, or energy and the data sheet gives no power.
     """
-    if against == "idealized_runtime":
-        return np.asarray(prediction.e2e_s)
-    if against == "flops":
+    metric = COSTS[against].metric
+    if metric is None:
         return np.asarray(count_flops(prediction))
-    if against == "energy":
-        return np.asarray(find_board_energy(prediction)) * (setting.site.pue if setting.site else 1.0)
-    if setting.price is None:
-        raise InputError(f"no price of {setting.hardware.id} ships; give one with --price '4.096 USD/h'")
-    return np.asarray(find_cost(prediction, setting.price))
+    if metric in prediction.lacks:
+        raise InputError(f"there is no {against} here: {prediction.lacks[metric]}")
+    return np.asarray(prediction.find(metric))
 
 
 def find_compared(scores: Sequence[Score], compare: str | None, setting: Setting) -> list[float]:
@@ -272,3 +271,9 @@ def group_points(points: Sequence[Point]) -> dict[str, list[Point]]:
     for point in points:
         groups.setdefault(point.score.scenario, []).append(point)
     return groups
+
+
+def list_objectives(points: Sequence[Point]) -> Array:
+    """Accuracy, the more the better, and cost, the less, (points, 2), as Pareto's frontier takes them."""
+    accuracies, costs = [point.score.accuracy for point in points], [point.cost for point in points]
+    return orient([accuracies, costs], [True, False])

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from simulator.errors import CheckFailed
-from simulator.metrics.pareto import find_dominators, find_frontier, find_kendall_tau, rank
-from simulator.studies.tradeoff import COSTS, Point, group_points
+from simulator.metrics.pareto import find_dominators, find_kendall_tau, mark_frontier, rank
+from simulator.studies.tradeoff import COSTS, Point, group_points, list_objectives
 
 View = Literal["rows", "scenarios", "models", "agreement"]
 
@@ -19,7 +19,8 @@ def list_points(points: Sequence[Point], column: str, compare: str | None) -> li
     rows: list[dict[str, Any]] = []
     for scenario, group in group_points(points).items():
         pairs = [(point.score.accuracy, point.cost) for point in group]
-        on_frontier, dominators = find_frontier(pairs), find_dominators(pairs)
+        objectives = list_objectives(group)
+        on_frontier, dominators = mark_frontier(objectives), find_dominators(objectives)
         ratios = [point.score.accuracy / point.cost for point in group]
         ranks = zip(
             rank([pair[0] for pair in pairs], True), rank([pair[1] for pair in pairs]), rank(ratios, True), strict=True
@@ -62,7 +63,7 @@ def list_scenarios(points: Sequence[Point], compare: str | None) -> list[dict[st
     """
     rows = []
     for scenario, group in group_points(points).items():
-        on_frontier = find_frontier([(point.score.accuracy, point.cost) for point in group])
+        on_frontier = mark_frontier(list_objectives(group))
         row: dict[str, Any] = {
             "scenario": scenario,
             "models": len(group),

@@ -20,13 +20,14 @@ from simulator.costs.request import Work
 from simulator.errors import InputError
 from simulator.explore.datasheet import replace_numbers
 from simulator.explore.sweep.filters import Table, apply_conditions, join_tables, reduce_table
-from simulator.explore.sweep.plan import INTERVALS, OPTIONAL, OUTCOMES, Block, Plan, Software, name_values
+from simulator.explore.sweep.plan import Block, Plan, Software, name_values
 from simulator.explore.sweep.space import LAYOUT, Axis, find_dimension
 from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.workload import Workload, check_workload
-from simulator.metrics.rates import cost_request
+from simulator.metrics.rates import Rates
+from simulator.metrics.registry import find_column
 from simulator.prediction import Prediction, Question, answer, describe_machine, store_weights
 
 # Dimensions that the cost laws take as arrays wherever they are given; they branch on all other fields.
@@ -38,13 +39,7 @@ ARRAY_FIELDS = frozenset(
         "moe_intermediate_size",
     }
 )
-KINDS: dict[str, Any] = {
-    "fits": bool,
-    "devices": np.int64,
-    "prefill_bound": object,
-    "decode_bound": object,
-    "basis": object,
-}
+KINDS: dict[str, Any] = {"number": np.float64, "count": np.int64, "truth": np.bool_, "text": np.object_}
 UNFIT = "does not fit in memory"
 Places = NDArray[np.intp]
 
@@ -64,7 +59,7 @@ class Setting(NamedTuple):
     devices: tuple[Hardware | str, ...]  # text: why that one cannot be
     software: Software
     deployment: Deployment
-    price: float
+    rates: Rates
     values: dict[str, Any]
 
 
@@ -99,27 +94,27 @@ def evaluate_block(plan: Plan, block: Block, left_out: Counter[str]) -> Table:
     everything = bool(kept.all())
     rows = {}
     for name in plan.needed:
-        column = columns.get(name)
-        if column is None and is_outcome(name):
-            column = np.zeros(shape, dtype=KINDS.get(name, np.float64))  # no point of the block is possible
+        column, kind = columns.get(name), find_kind(name)
+        if column is None and kind is not None:
+            column = np.zeros(shape, dtype=kind)  # no point of the block is possible
         elif column is None:
             column = describe_axis(plan, setting, fields, block, name, shape)
         rows[name] = column.reshape(-1) if everything else column[kept]
     return rows
 
 
-def is_outcome(name: str) -> bool:
-    """Whether a column is worked out, and no axis."""
-    return name in OUTCOMES or name in OPTIONAL
+def find_kind(name: str) -> Any:
+    """Of which NumPy type a column is that is worked out; None of an axis."""
+    column = find_column(name)
+    return None if column is None else KINDS[column.metric.kind]
 
 
 def make_empty(plan: Plan) -> Table:
     """The columns of a plan with no rows, each of its kind."""
+    kinds = {name: find_kind(name) for name in plan.needed}
     return {
-        name: np.zeros(0, dtype=KINDS.get(name, np.float64))
-        if is_outcome(name)
-        else type_values(find_axis(plan, name).values, ())
-        for name in plan.needed
+        name: type_values(find_axis(plan, name).values, ()) if kind is None else np.zeros(0, dtype=kind)
+        for name, kind in kinds.items()
     }
 
 
@@ -134,7 +129,7 @@ def find_setting(plan: Plan, group: int) -> Setting:
         plan.devices[places["hardware"]],
         software,
         store_weights(Deployment(**formats), software.stack),
-        plan.prices[places["hardware"]],
+        plan.rates[places["hardware"]],
         values,
     )
 
@@ -217,7 +212,7 @@ def fill_piece(
     whole = inner == kept.shape
     kept[place] = there
     for name in plan.needed:
-        values = read_column(prediction, setting, name)
+        values = read_column(prediction, name)
         if values is None:
             continue
         spread = np.broadcast_to(values, inner)
@@ -296,7 +291,7 @@ def predict_points(
     profile, stack = setting.software
     machine = describe_machine(hardware, stack, setting.deployment, profile)
     work = Work(architecture, setting.deployment, stack, workload)
-    return answer(Question(setting.model, hardware, profile, work, machine, {}))
+    return answer(Question(setting.model, hardware, profile, work, machine, {}, setting.rates))
 
 
 def refuse_positions(prediction: Prediction, there: NDArray[np.bool_], left_out: Counter[str]) -> None:
@@ -319,17 +314,13 @@ def refuse_unfit(prediction: Prediction, there: NDArray[np.bool_], left_out: Cou
         there &= ~unfit
 
 
-def read_column(prediction: Prediction, setting: Setting, name: str) -> Any:
-    """A column of the answer that broadcasts over the points; None where it is an axis."""
-    if name == "cost_usd":
-        batch = prediction.question.work.workload.batch_size
-        return np.asarray(cost_request(setting.price, prediction.devices, prediction.e2e_s, batch), dtype=np.float64)
-    if not hasattr(Prediction, name):
+def read_column(prediction: Prediction, name: str) -> NDArray[Any] | None:
+    """A column of the answer that broadcasts over the points, NaN where it is not known; None where it is an axis."""
+    kind = find_kind(name)
+    if kind is None:
         return None
-    value = np.asarray(getattr(prediction, name))
-    if name in INTERVALS and value.dtype.kind == "O":
-        return np.array(np.nan)
-    return value.astype(KINDS.get(name, np.float64))
+    value = prediction.find(name)
+    return np.asarray(math.nan if value is None else value).astype(kind)
 
 
 def describe_axis(

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from simulator.errors import InputError, suggest
 from simulator.explore.limits import parse_limit
+from simulator.metrics.pareto import find_frontier, orient
+from simulator.metrics.registry import find_column
 
 Table = dict[str, NDArray[Any]]
 CONDITION = re.compile(r"\s*([\w.]+(?:/\w+)?)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
@@ -29,8 +31,6 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,
 }
-FEW_POINTS = 64  # that are compared each with each
-POINTS_AT_ONCE = 512  # that are compared with all others
 TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -67,7 +67,7 @@ class Reduction(NamedTuple):
         return bool(self.pareto) or self.top is not None
 
 
-def find_column(name: str, known: Sequence[str], where: str) -> str:
+def check_column(name: str, known: Sequence[str], where: str) -> str:
     """A column by its name.
 
     Raises:
@@ -88,7 +88,7 @@ def parse_condition(text: str, known: Sequence[str]) -> Condition:
     matched = CONDITION.fullmatch(text)
     if matched is None:
         raise InputError(f"--where: '{text}' is not a comparison such as 'tpot_s<0.05' or 'decode_bound==memory'")
-    column = find_column(matched[1], known, "--where")
+    column = check_column(matched[1], known, "--where")
     return Condition(column, matched[2], read_value(matched[3]))
 
 
@@ -113,7 +113,9 @@ def read_limit(text: str) -> Condition:
 
 
 def parse_objectives(text: str, known: Sequence[str]) -> tuple[Objective, ...]:
-    """Read ``ttft_s,max:output_tokens_per_s``.
+    """Read ``ttft_s,output_tokens_per_s``: each in the sense in which it is better, or as ``min:`` and ``max:`` say.
+
+    What has no sense, such as a number of tokens, is minimised.
 
     Raises:
         InputError: no such column, or fewer than two.
@@ -122,8 +124,11 @@ def parse_objectives(text: str, known: Sequence[str]) -> tuple[Objective, ...]:
     for part in text.split(","):
         sense, colon, name = part.strip().rpartition(":")
         if colon and sense not in ("min", "max"):
-            raise InputError(f"--pareto: '{part.strip()}' is neither a column nor max:COLUMN")
-        found.append(Objective(find_column(name, known, "--pareto"), sense == "max"))
+            raise InputError(f"--pareto: '{part.strip()}' is no column, min:COLUMN or max:COLUMN")
+        column = check_column(name, known, "--pareto")
+        measured = find_column(column)
+        best = "max" if measured is not None and measured.metric.better == "up" else "min"
+        found.append(Objective(column, (sense or best) == "max"))
     if len(found) < 2:
         raise InputError(f"--pareto: '{text}' names one column; a trade-off needs two, such as ttft_s,cost_usd")
     return tuple(found)
@@ -135,7 +140,7 @@ def parse_order(text: str, known: Sequence[str]) -> Objective:
     Raises:
         InputError: no such column.
     """
-    return Objective(find_column(text.strip().removeprefix("-"), known, "--sort"), text.strip().startswith("-"))
+    return Objective(check_column(text.strip().removeprefix("-"), known, "--sort"), text.strip().startswith("-"))
 
 
 def find_rows(table: Mapping[str, NDArray[Any]]) -> int:
@@ -214,52 +219,4 @@ def stack_objectives(table: Table, objectives: Sequence[Objective]) -> NDArray[n
     for objective in objectives:
         if table[objective.column].dtype.kind in "OU":
             raise InputError(f"--pareto: {objective.column} holds text, which is neither small nor large")
-    columns = [table[name].astype(np.float64) * (-1 if largest else 1) for name, largest in objectives]
-    return np.stack(columns, axis=1)
-
-
-def find_frontier(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Places of the points that no other dominates: is at least as small in everything and smaller in something.
-
-    Equal points stay together; points with something that is not a number are out. In the order of the first
-    objective, of equals of the next, a point can only be dominated by one before it.
-    """
-    left = np.flatnonzero(~np.isnan(points).any(axis=1))
-    left = left[np.lexsort(points[left].T[::-1])]
-    if points.shape[1] == 2:
-        return np.sort(left[find_plane_frontier(points[left])])
-    return np.sort(left[list_undominated(points[left])])
-
-
-def list_undominated(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Places of the points, in their order, that none before them dominates: those of the first half, then the others.
-
-    Kung, Luccio and Preparata 1975 (doi 10.1145/321906.321910) divide so.
-    """
-    if len(points) <= FEW_POINTS:
-        return np.flatnonzero(~find_dominated(points, points))
-    half = len(points) // 2
-    first, second = list_undominated(points[:half]), half + list_undominated(points[half:])
-    return np.concatenate([first, second[~find_dominated(points[second], points[first])]])
-
-
-def find_dominated(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points some of the others dominate."""
-    found = np.zeros(len(points), dtype=bool)
-    for start in range(0, len(points), POINTS_AT_ONCE):
-        part = points[start : start + POINTS_AT_ONCE]
-        pairs = [(column[:, None], other) for column, other in zip(part.T, others.T, strict=True)]
-        as_small = np.logical_and.reduce([other <= column for column, other in pairs])
-        smaller = np.logical_or.reduce([other < column for column, other in pairs])
-        found[start : start + POINTS_AT_ONCE] = (as_small & smaller).any(axis=1)
-    return found
-
-
-def find_plane_frontier(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the points of two objectives, in their order, are on the frontier: smaller than all before, or equal."""
-    second = points[:, 1]
-    least_before = np.concatenate([[np.inf], np.minimum.accumulate(second)[:-1]])[: len(second)]
-    is_new = np.concatenate([[True], (points[1:] != points[:-1]).any(axis=1)])[: len(second)]
-    first_of_equals = np.maximum.accumulate(np.where(is_new, np.arange(len(second)), 0))
-    better = (second < least_before) | ((np.arange(len(second)) == 0) & is_new)
-    return np.asarray(better[first_of_equals], dtype=bool)
+    return orient([table[name] for name, _ in objectives], [largest for _, largest in objectives])

@@ -26,8 +26,9 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_model, load_stack
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_hardware, describe
-from simulator.metrics.rates import find_price
-from simulator.prediction import DEFAULT_STACK, FIELDS, choose_profile, resolve_profile
+from simulator.metrics.rates import AskedRates, Rates
+from simulator.metrics.registry import is_interval
+from simulator.prediction import DEFAULT_STACK, choose_profile, resolve_profile
 from simulator.specfile import Spec, build
 from simulator.timing.profile import Profile
 
@@ -36,12 +37,6 @@ MOST_GROUPS = 512  # combinations of names in one chunk
 MOST_POINTS = 10**12  # of a sweep
 BLOCK_POINTS = 2**17  # of one pass of the laws
 INTERVAL_BLOCK_POINTS = 2**13  # the same with intervals, which take a pass for every factor
-OUTCOMES = (
-    *("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s", "devices", "weights_bytes", "kv_cache_bytes", "fits"),
-    *("cost_usd", "basis"),
-)
-INTERVALS = tuple(name for name in FIELDS if name.endswith(("_low", "_high")))
-OPTIONAL = tuple(name for name in FIELDS if name not in OUTCOMES)
 
 
 class Software(NamedTuple):
@@ -63,16 +58,15 @@ class Plan:
     """A resolved sweep.
 
     ``devices`` has, for each device, the data sheets of all combinations of its fields that are no numbers (see
-    ``list_structures``), or why it cannot be changed so; ``software`` is by device, stack and calibration; ``prices``
-    are US dollars per device-second for each device, NaN where none is known. ``needed`` are the columns to work out,
-    ``shown`` those to answer with.
+    ``list_structures``), or why it cannot be changed so; ``software`` is by device, stack and calibration; ``rates``
+    are those of each device. ``needed`` are the columns to work out, ``shown`` those to answer with.
     """
 
     space: Space
     models: tuple[ModelSpec, ...]
     devices: tuple[tuple[Hardware | str, ...], ...]
     software: tuple[tuple[tuple[Software, ...], ...], ...]
-    prices: tuple[float, ...]
+    rates: tuple[Rates, ...]
     shown: tuple[str, ...]
     conditions: tuple[Condition, ...]
     reduction: Reduction
@@ -107,7 +101,7 @@ class Plan:
         else:
             group, place = divmod(chunk, count_boxes(self.space.inner_shape, self.chunk_points))
             boxes = [(group, find_box(whole, self.chunk_points, place))]
-        limit = INTERVAL_BLOCK_POINTS if set(self.needed) & set(INTERVALS) else BLOCK_POINTS
+        limit = INTERVAL_BLOCK_POINTS if any(map(is_interval, self.needed)) else BLOCK_POINTS
         for group, box in boxes:
             for place in range(count_boxes(tuple(last - first for first, last in box), limit)):
                 yield Block(group, find_box(box, limit, place))
@@ -203,16 +197,14 @@ def resolve_software(hardware: DeviceName, stack: StackName, calibration: Profil
     return Software(profile, chosen)
 
 
-def resolve_price(hardware: DeviceName, axes: tuple[Axis, ...], text: str | None) -> float:
-    """US dollars per second of a device; NaN where no price is known, as of one with changed facts.
+def resolve_rates(hardware: DeviceName, axes: tuple[Axis, ...], asked: AskedRates) -> Rates:
+    """What money and carbon of a device rest on; a device with changed facts has a price where one is given alone.
 
     Raises:
-        InputError: a price that cannot be read.
+        InputError: a price, grid or site that cannot be read.
     """
-    if axes and text is None:
-        return math.nan
-    price = find_price(load_hardware(hardware).id, text)
-    return math.nan if price is None else price.price
+    found = asked.find(load_hardware(hardware).id)
+    return found._replace(price=None) if axes and asked.price is None else found
 
 
 def check_fields(architecture: Architecture, axes: tuple[Axis, ...]) -> None:
@@ -245,7 +237,7 @@ def check_names(space: Space) -> None:
 
 def resolve_plan(
     space: Space,
-    price: str | None,
+    rates: AskedRates,
     *,
     shown: tuple[str, ...],
     conditions: tuple[Condition, ...],
@@ -273,7 +265,7 @@ def resolve_plan(
         specs,
         resolve_devices(devices, space.hardware_fields),
         software,
-        tuple(resolve_price(device, space.hardware_fields, price) for device in devices),
+        tuple(resolve_rates(device, space.hardware_fields, rates) for device in devices),
         shown,
         conditions,
         reduction,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from simulator.errors import ImpossibleError, InputError
 from simulator.explore.sweep.evaluate import UNFIT, ChunkAnswer, make_empty
@@ -15,7 +16,7 @@ from simulator.explore.sweep.filters import (
     Reduction,
     Table,
     apply_conditions,
-    find_column,
+    check_column,
     find_rows,
     join_tables,
     parse_condition,
@@ -24,7 +25,7 @@ from simulator.explore.sweep.filters import (
     read_limit,
     reduce_table,
 )
-from simulator.explore.sweep.plan import CHUNK_POINTS, INTERVALS, OPTIONAL, OUTCOMES, Plan, resolve_plan
+from simulator.explore.sweep.plan import CHUNK_POINTS, Plan, resolve_plan
 from simulator.explore.sweep.space import (
     Counts,
     DeviceName,
@@ -38,6 +39,9 @@ from simulator.explore.sweep.space import (
     build_space,
 )
 from simulator.explore.sweep.workers import run_chunks
+from simulator.metrics.metric import Conditions
+from simulator.metrics.rates import SHIPPED_RATES, AskedRates
+from simulator.metrics.registry import METRICS, find_column, list_columns
 
 Progress = Callable[[int, int], None]  # points done and in all
 MOST_REASONS = 8  # that are told one by one
@@ -90,6 +94,8 @@ def sweep(
     top: int | None = None,
     columns: Sequence[str] = (),
     price: str | None = None,
+    grid: str | None = None,
+    pue: str | None = None,
     assume_fits: bool = False,
     jobs: int = 1,
     dask: str | None = None,
@@ -103,7 +109,7 @@ def sweep(
         stack: software stack or stacks.
         tp: tensor-parallel sizes: a number, several, or text such as ``"1-8*2"``; so are the sizes and counts below.
         pp: pipeline-parallel sizes.
-        dp: copies of the model.
+        dp: replicas of the model.
         ep: devices that experts are spread over.
         micro_batches: parts of the batch in a pipeline.
         dtype: formats of matrix products.
@@ -116,11 +122,14 @@ def sweep(
         hardware_changes: data-sheet fields as text with units, such as ``"1TB/s..8TB/s*1.2"``, or several of them.
         where: comparisons of columns that rows must meet, such as ``"tpot_s<0.05"``.
         slo: limits such as ``"ttft_s:0.5"``, ``"tpot_s:30ms"`` or ``"output_tokens_per_s:>1000"``.
-        pareto: columns of which the frontier is kept, such as ``"ttft_s,max:output_tokens_per_s"``.
+        pareto: columns of which the frontier is kept, such as ``"ttft_s,output_tokens_per_s"``; each in the sense in
+            which it is better, or as ``min:`` and ``max:`` before it say.
         sort: column to sort by; ``"-e2e_s"`` is descending.
         top: how many rows to keep.
-        columns: further columns, such as ``decode_bound``, ``mfu`` or ``e2e_s_low``.
+        columns: further columns, such as ``energy_j``, ``decode_bound``, ``mfu`` or ``e2e_s_low``.
         price: of one device, such as ``"2.5 USD/h"``; None: the one that ships for the device as it is.
+        grid: carbon intensity of electricity, such as ``"400 gCO2e/kWh"``; None: the world's mean.
+        pue: power usage effectiveness of the site; None: the average.
         assume_fits: keep what does not fit in memory.
         jobs: processes.
         dask: address of a Dask scheduler.
@@ -147,7 +156,7 @@ def sweep(
         sort=sort,
         top=top,
         columns=columns,
-        price=price,
+        rates=AskedRates(price, grid, pue),
         assume_fits=assume_fits,
     )
     return run_plan(plan, jobs, dask)
@@ -162,7 +171,7 @@ def make_plan(
     sort: str | None = None,
     top: int | None = None,
     columns: Sequence[str] = (),
-    price: str | None = None,
+    rates: AskedRates = SHIPPED_RATES,
     assume_fits: bool = False,
     chunk_points: int = CHUNK_POINTS,
 ) -> Plan:
@@ -171,8 +180,9 @@ def make_plan(
     Raises:
         InputError: a name, value, column or comparison that is wrong.
     """
-    known = [*(axis.name for axis in space.axes), *OUTCOMES, *OPTIONAL]
-    further = [find_column(name, known, "--columns") for name in columns]
+    known = [*(axis.name for axis in space.axes), *list_columns()]
+    usual = [metric.name for metric in METRICS.values() if metric.usual]
+    further = [check_column(name, known, "--columns") for name in columns]
     varying = [axis.name for axis in space.axes if len(axis.values) > 1]
     if top is not None and top < 1:
         raise InputError(f"--top is {top}; it must be at least 1")
@@ -181,8 +191,8 @@ def make_plan(
     conditions += limits
     plan = resolve_plan(
         space,
-        price,
-        shown=tuple(dict.fromkeys([*varying, *OUTCOMES, *further])),
+        rates,
+        shown=tuple(dict.fromkeys([*varying, *usual, *further])),
         conditions=tuple(conditions),
         reduction=Reduction(
             () if pareto is None else parse_objectives(pareto, known),
@@ -201,14 +211,34 @@ def check_limits(plan: Plan, names: Sequence[str]) -> None:
     """Refuse limits on values that no point has.
 
     Raises:
-        InputError: a cost without any price, or an interval without any profile.
+        InputError: why there is none, of the first such point.
     """
-    if "cost_usd" in names and all(math.isnan(price) for price in plan.prices):
-        raise InputError("a limit on cost_usd needs the price of one device, and none ships for these (--price)")
-    bound = all(software.profile is None for stacks in plan.software for row in stacks for software in row)
     for name in names:
-        if name in INTERVALS and bound:
-            raise InputError(f"a limit on {name} needs a profile: a bound has no interval")
+        lacks = list(find_lacks(plan, name))
+        if all(lacks):
+            raise InputError(f"there is no {name} to limit: {lacks[0]}")
+
+
+def describe_lacks(plan: Plan) -> list[str]:
+    """Lines that say which of the columns shown are not known somewhere, and why."""
+    lines: dict[str, list[str]] = {}
+    for name in plan.shown:
+        for lack in dict.fromkeys(find_lacks(plan, name)):
+            if lack is not None:
+                lines.setdefault(lack, []).append(name)
+    return [f"no {', '.join(names)}: {lack}" for lack, names in lines.items()]
+
+
+def find_lacks(plan: Plan, name: str) -> Iterator[str | None]:
+    """For every device and profile, why a column is not known; None where it is."""
+    column = find_column(name)
+    if column is None:
+        return
+    (outputs,) = (axis.values for axis in plan.space.counts if axis.name == "output_tokens")
+    for devices, rows, rates in zip(plan.devices, plan.software, plan.rates, strict=True):
+        hardware = next(one for one in devices if not isinstance(one, str))
+        for profile in (software.profile for row in rows for software in row):
+            yield column.find_lack(Conditions(hardware, rates, profile, np.array(outputs)))
 
 
 def run_plan(

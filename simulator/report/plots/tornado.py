@@ -1,17 +1,17 @@
-"""Tornado: how much a time grows with one percent more of each input, and which factor the interval comes from."""
+"""Tornado: how much a metric grows with one percent more of each input, and which factor the interval comes from."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from simulator.explore.sensitivity import Sensitivity
+from simulator.metrics.registry import METRICS
 from simulator.report.plots.style import BLUE, GREEN, ORANGE, add_legend, new_figure, soften
 from simulator.report.plots.text import align, draw_bar, join_lines
 from simulator.report.plots.title import title_request
-from simulator.report.sensitivity import LABELS
 
-LOOKS = {"data sheet": (BLUE, ""), "price": (GREEN, "..."), "factor": (ORANGE, "///")}
-CHARACTERS = {"data sheet": "#", "price": "$", "factor": "="}
+LOOKS = {"data sheet": (BLUE, ""), "rate": (GREEN, "..."), "factor": (ORANGE, "///")}
+CHARACTERS = {"data sheet": "#", "rate": "$", "factor": "="}
 NAME_COLUMNS, BAR_COLUMNS = 30, 26  # in characters
 LEAST_HEIGHT, ROW_INCHES, NOTE_INCHES = 1.7, 0.29, 0.2
 LEAST_ELASTICITY = 5e-4  # that is drawn
@@ -56,7 +56,7 @@ class Tornado(NamedTuple):
     @property
     def label(self) -> str:
         """What the bars say."""
-        return f"change of the {LABELS[self.metric]} (%) for 1% more of the input"
+        return f"change of the {METRICS[self.metric].label} (%) for 1% more of the input"
 
     @property
     def notes(self) -> list[str]:
@@ -80,7 +80,7 @@ def find_tornado(sensitivity: Sensitivity, most: int) -> Tornado:
         Row(one.name + (STEPPED if one.stepped else ""), one.kind, slope, one.known_share)
         for one, slope in large[:most]
     ]
-    title = title_request(sensitivity.prediction, f"What the {LABELS[by]} depends on")
+    title = title_request(sensitivity.prediction, f"What the {METRICS[by].label} depends on")
     return Tornado(title, by, rows, len(slopes) - len(rows))
 
 

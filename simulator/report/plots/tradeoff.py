@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import InputError
-from simulator.metrics.pareto import find_frontier
+from simulator.metrics.pareto import mark_frontier
 from simulator.report.plots.style import (
     MARK_POINTS,
     add_legend,
@@ -22,7 +22,7 @@ from simulator.report.plots.style import (
     soften,
 )
 from simulator.report.tradeoff import title_tradeoff
-from simulator.studies.tradeoff import COSTS, CostKind, Point, Tradeoff, group_points
+from simulator.studies.tradeoff import COSTS, CostKind, Point, Tradeoff, group_points, list_objectives
 from simulator.units import format_quantity
 
 MOST_PANELS = 16
@@ -75,7 +75,7 @@ def make_figure(tradeoff: Tradeoff, metric: str) -> Any:
 
 def draw_panel(panel: Any, scenario: str, group: Sequence[Point], models: Sequence[str], kind: CostKind) -> None:
     """One scenario."""
-    on_frontier = find_frontier([(point.score.accuracy, point.cost) for point in group])
+    on_frontier = mark_frontier(list_objectives(group))
     best = sorted((point.cost, point.score.accuracy) for point, on_it in zip(group, on_frontier, strict=True) if on_it)
     panel.step(*zip(*best, strict=True), where="post", color="0.6", linewidth=1, zorder=1)
     for point, on_it in zip(group, on_frontier, strict=True):

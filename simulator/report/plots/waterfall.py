@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from simulator.errors import InputError
 from simulator.explore.explain import Explanation
+from simulator.metrics.registry import METRICS
 from simulator.report.plots.style import BLUE, GREY, ORANGE, new_figure, pick_unit, soften
 from simulator.report.plots.text import align, draw_bar, join_lines
 from simulator.report.plots.title import title_request
-from simulator.report.sensitivity import LABELS
 from simulator.units import format_seconds
 
 TOTAL = "prediction"
@@ -88,7 +88,7 @@ def find_waterfall(explanation: Explanation, metric: str) -> Waterfall:
     steps = [Step(step.name, first * step.prefill_s + others * step.decode_s) for step in explanation.waterfall]
     whole = sum(step.seconds for step in steps)
     kept = [step for place, step in enumerate(steps) if place == 0 or abs(step.seconds) > NEGLIGIBLE * whole]
-    title = title_request(prediction, f"From the bound to the prediction: {LABELS[metric]}")
+    title = title_request(prediction, f"From the bound to the prediction: {METRICS[metric].label}")
     return Waterfall(title, kept)
 
 

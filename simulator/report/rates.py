@@ -1,0 +1,59 @@
+"""What money, energy and carbon rest on, and why some of them are not known, in lines for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.inputs.hardware import Hardware
+from simulator.metrics.rates import HOUR_S, Rates, describe_price
+from simulator.metrics.registry import METRICS
+from simulator.prediction import Prediction, Question
+
+
+def list_sources(rates: Rates) -> dict[str, Any]:
+    """Price, grid and site with their sources, as JSON has them."""
+    return {name: None if part is None else vars(part) for name, part in rates._asdict().items()}
+
+
+def describe_rates(question: Question) -> list[str]:
+    """A line with the price, the grid and the PUE that an answer rests on, of those that it does."""
+    price, grid, site = question.rates
+    parts = [] if price is None else [f"{price.price * HOUR_S:.6g} USD per device-hour [{price.id}, {price.date}]"]
+    if question.hardware.power is not None:
+        parts += [
+            "energy of the accelerator boards",
+            f"PUE {site.pue:g} [{site.id}, {site.date}]",
+            f"{grid.g_co2e_per_kwh:g} g CO2e/kWh [{grid.id}, {grid.date}]",
+        ]
+    return [f"  rates: {'; '.join(parts)}"] if parts else []
+
+
+def describe_money(rates: Rates) -> str:
+    """What the money rests on."""
+    return "  price   " + ("none known; give one with --price" if rates.price is None else describe_price(rates.price))
+
+
+def describe_carbon(rates: Rates) -> str:
+    """What the carbon rests on."""
+    grid = rates.grid
+    return f"  carbon  {grid.g_co2e_per_kwh:g} g CO2e/kWh [{grid.id}, {grid.date}: {grid.title}]"
+
+
+def describe_energy(rates: Rates, hardware: Hardware) -> list[str]:
+    """What the energy rests on."""
+    if hardware.power is None:
+        return [f"  energy  not known: the data sheet of {hardware.id} gives no power.tdp"]
+    site = rates.site
+    return [
+        "  energy  of the accelerator boards times PUE; hosts and switches are not in it",
+        f"  PUE     {site.pue:g} [{site.id}, {site.date}: {site.title}]",
+    ]
+
+
+def describe_lacks(prediction: Prediction) -> list[str]:
+    """Lines that say which metrics of a table are not known, and why."""
+    lines: dict[str, list[str]] = {}
+    for name, lack in prediction.lacks.items():
+        if METRICS[name].heading:
+            lines.setdefault(lack, []).append(METRICS[name].heading)
+    return [f"  no {', '.join(names)}: {lack}" for lack, names in lines.items()]
