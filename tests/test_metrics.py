@@ -82,7 +82,9 @@ def test_a_new_metric_is_compared_solved_for_derived_and_drawn(toy: Metric) -> N
     ]
     assert found["requests_per_day"] > 10
     slopes = find_sensitivity(predict(**QUESTION).question, "requests_per_day").influences
-    assert all(one.elasticities["requests_per_day"] == pytest.approx(-one.elasticities["e2e_s"]) for one in slopes)
+    assert all(
+        one.elasticities["requests_per_day"] == pytest.approx(-(one.elasticities["e2e_s"] or 0)) for one in slopes
+    )
     assert "requests a day" in run("plot", "pareto", *ASKED, "-b", "1,8", "--against", "requests_per_day", "--terminal")
     assert "requests a day" in run("plot", "tornado", *ASKED, "--of", "requests_per_day", "--terminal")
 
@@ -175,7 +177,7 @@ def test_a_name_that_no_metric_has_is_no_attribute() -> None:
         ({"price": "4 EUR/h"}, "not in US dollars"),
     ],
 )
-def test_rates_that_are_wrong_are_refused(asked: dict[str, str], said: str) -> None:
+def test_rates_that_are_wrong_are_refused(asked: dict[str, Any], said: str) -> None:
     for verb in (predict, sweep):
         with pytest.raises(InputError, match=said):
             verb(**QUESTION, **asked)

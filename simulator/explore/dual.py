@@ -3,6 +3,9 @@
 Forward-mode differentiation (Griewank and Walther 2008, doi 10.1137/1.9780898717761, section 3.1). NumPy hands its
 functions over to a dual number, and so do the operators: the functions of ``simulator.numbers`` need no branch for it.
 Comparisons are of values, and what moves in steps (a ceiling, a choice) has derivative zero.
+
+This is the one way to a derivative. Intervals are another thing: they run a law at all perturbed factors in one pass of
+arrays (``timing.uncertainty``), over as many rows as there are, which a dual number of one value cannot.
 """
 
 from __future__ import annotations
