@@ -48,7 +48,9 @@ PREDICTION_KEYS = {
     *("dtype", "weight_dtype", "kv_dtype"),
     *("prompt_tokens", "output_tokens", "batch_size"),
     *(f"{time}{end}" for time in ("ttft_s", "tpot_s", "e2e_s") for end in ("", "_low", "_high")),
-    *("output_tokens_per_s", "devices", "fits", "weights_bytes", "kv_cache_bytes"),
+    *(f"output_tokens_per_s{what}{end}" for what in ("", "_per_device") for end in ("", "_low", "_high")),
+    *(f"{cost}{end}" for cost in ("cost_usd", "usd_per_million_output_tokens") for end in ("", "_low", "_high")),
+    *("devices", "fits", "weights_bytes", "kv_cache_bytes", "energy_j", "carbon_kg"),
     *("prefill_bound", "decode_bound", "mfu", "mbu", "basis"),
 }
 SUMMARY_KEYS = {"rows", "mape", "median_ape", "p90_ape", "bias", "coverage_90"}
@@ -129,7 +131,7 @@ class TestForms:
 class TestPredictionDocument:
     def test_has_exactly_the_documented_keys(self) -> None:
         document = invoke_json(*SMALL, "-p", "128,512", "-n", "1,64")
-        assert set(document) == {"schema", "predictions"}
+        assert set(document) == {"schema", "sources", "predictions"}
         assert document["schema"] == "roofcast/prediction/1"
         assert [set(row) for row in document["predictions"]] == [PREDICTION_KEYS] * 4
 

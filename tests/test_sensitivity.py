@@ -78,6 +78,7 @@ def find_differences(question: Question, factors: dict[str, float], step: float 
     return {metric: math.log(high[metric] / low[metric]) / (2 * step) for metric in METRICS}
 
 
+@settings(max_examples=40)
 @given(questions())
 def test_elasticities_agree_with_central_differences(question: Question) -> None:
     # With a number of units that no number of tiles is a multiple of, nothing stands at a step.
