@@ -418,7 +418,10 @@ def test_on_one_device_host_and_device_hardly_wait_for_each_other() -> None:
 def test_idle_pipeline_stages_draw_idle_power() -> None:
     """Two devices in each of three stages, of 100 W: 20 W each while nothing runs, 120 W over three seconds."""
     nothing = PassTime(1.0, 0.0, 1.0, 0.0, 0.0, [])
-    energy = find_energy(RequestTime(1.0, 2.0, nothing, nothing), make_device(), tp=2, pp=3, tdp_w=100.0)
+    work = Pass(LinearPart([], [], [], [], HostWork(False, 1, 0, 0, False)), [])
+    passes = RequestPasses(work, 1, None, work, ([], []), 2, micro_batches=1, pp=3)
+    times = RequestTime(1.0, 2.0, nothing, nothing)
+    energy = find_energy(times, passes, make_device(), Deployment(tp=2, pp=3), tdp_w=100.0)
     assert energy == pytest.approx(2 * 3 * 20 * 3, rel=1e-5)
 
 
