@@ -6,6 +6,7 @@ Times are in microseconds.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from simulator.inputs.library import load_model, load_stack
 from simulator.metrics.power import find_energy
 from simulator.timing.device import Device, GroupLinks
 from simulator.timing.factors import LOG_STEP, Factors
-from simulator.timing.intervals import find_width
+from simulator.timing.intervals import find_intervals, find_width
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.batched import time_batched
 from simulator.timing.kinds.collectives import bound_message
@@ -33,7 +34,7 @@ from simulator.timing.kinds.memory import time_stream
 from simulator.timing.kinds.prefill_attention import choose_block, time_prefill_attention
 from simulator.timing.passes import Machine, PassTime, time_pass
 from simulator.timing.priors import list_factors
-from simulator.timing.request import RequestTime
+from simulator.timing.request import RequestTime, Times
 
 US = 1e-6
 LINK = 1e11  # bytes per second
@@ -467,3 +468,19 @@ def test_an_interval_adds_what_factors_law_and_transfer_leave_open() -> None:
     assert np.log(width) == pytest.approx(1.644854 * (0.2**2 + 0.05**2 + 0.11**2) ** 0.5, rel=1e-6)
     (calibrated,) = find_width(covariance, values, 0.05, transfer=False)
     assert np.log(calibrated) == pytest.approx(1.644854 * (0.2**2 + 0.05**2) ** 0.5, rel=1e-6)
+
+
+def test_the_scatter_of_a_whole_request_is_that_of_its_parts_by_their_share() -> None:
+    """A first token of 1 s and three of 1 s each, known to 10% and 20%: 0.25 x 10% + 0.75 x 20% = 17.5%."""
+    knowledge: Any = SimpleNamespace(
+        factors=make_factors(),
+        log_covariance=lambda moved: np.zeros((len(moved), len(moved))),
+        profile=SimpleNamespace(discrepancy=SimpleNamespace(prefill=0.1, decode=0.2)),
+    )
+
+    def law(f: Factors) -> Times:
+        return Times(f.stream_efficiency, f.stream_efficiency, 4.0)
+
+    low, high = find_intervals(knowledge, ["stream_efficiency"], law, 0, False)
+    assert np.log(high) == pytest.approx([0.1644854, 0.3289707, np.log(4) + 0.2878494], rel=1e-6)
+    assert np.log(low) == pytest.approx([-0.1644854, -0.3289707, np.log(4) - 0.2878494], rel=1e-6)
