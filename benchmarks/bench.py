@@ -16,6 +16,7 @@ import numpy as np
 
 import simulator
 from simulator.explore.sweep.writers import write_csv
+from simulator.serving.pass_table import PassTable
 
 QUESTION: dict[str, Any] = {
     "model": "openai-davinci",
@@ -35,6 +36,10 @@ ROWS = 1_000_000
 LONGEST = 1900  # prompt
 ROUNDS = 15
 CALLS = 200  # of what takes less than a millisecond
+PASSES, STEPS = 20_000, 100  # of a simulation, and passes of one run
+
+SINGLE = f"{PASSES:,} passes of 64 sequences one by one"
+TOGETHER = f"{PASSES:,} passes in runs of {STEPS}"
 
 Runs = Mapping[str, Callable[[], object]]
 
@@ -54,6 +59,8 @@ LINES = (
     Line("a warm prediction of another prompt", "4,000 additions in a loop", 1.5),
     Line(f"{REQUESTS:,} requests in one call", "the logarithms of a million floats", 40.0),
     Line(f"{ROWS:,} rows to CSV", "the texts of a million floats", 5.0),
+    Line(SINGLE, "4,000 additions in a loop", 700.0),
+    Line(TOGETHER, "4,000 additions in a loop", 140.0),
 )
 
 
@@ -94,6 +101,23 @@ def write_rows() -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = simulator.sweep(**QUESTION, **GRID)
         assert write_csv(Path(folder) / "sweep.csv", [table.columns]) == ROWS
+
+
+def make_passes() -> tuple[Callable[[], object], Callable[[], object]]:
+    """Passes of 64 sequences with contexts of their own: one by one, and in runs in which nothing changes."""
+    question = simulator.predict("llama-3-8b", "a100-sxm-80gb", "a100-sxm-80gb--vllm-0.6", dtype="bf16").question
+    table = PassTable(question.work, question.machine, max_rows=8192, max_context=16384)
+    contexts = np.random.default_rng(0).integers(100, 8000, 64)
+
+    def run_singly() -> None:
+        for _ in range(PASSES):
+            table.time(contexts)
+
+    def run_together() -> None:
+        for _ in range(PASSES // STEPS):
+            table.time_run(contexts, STEPS)
+
+    return run_singly, run_together
 
 
 def add_up() -> float:
@@ -159,9 +183,13 @@ def main() -> None:
         f"{REQUESTS:,} requests in one call": make_requests(),
         f"{ROWS:,} rows to CSV": write_rows,
     }
-    seconds = measure_s(processes, ROUNDS) | measure_s(arrays, 3)
+    singly, together = make_passes()
+    passes: Runs = {SINGLE: singly, TOGETHER: together}
+    seconds = measure_s(processes, ROUNDS) | measure_s(arrays, 3) | measure_s(passes, 3)
     seconds |= {name: total_s / CALLS for name, total_s in measure_s(calls, ROUNDS).items()}
     print(f"{'benchmark':38} {'measured':>12} {'yardstick':>12} {'ratio':>7} {'limit':>7}")
+    for name in passes:
+        print(f"{name}: {PASSES / seconds[name]:,.0f} a second")
     for line in LINES:
         measured_s, yardstick_s = seconds[line.what], seconds[line.yardstick]
         ratio = measured_s / yardstick_s

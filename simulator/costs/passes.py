@@ -138,6 +138,8 @@ def list_mixing(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> l
 def list_head_operators(layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
     """What follows the last layer: final kernels, the product with the vocabulary, the logits' gathering."""
     a = layer.a
+    if stack.logits == "last" and not any(segment.needs_logits for segment in batch.segments):
+        return []
     rows = batch.rows if stack.logits == "all" else batch.logits
     vocabulary = padded_vocabulary(a, d, stack)
     size = {"weight_bytes": head_weight_bytes(d, stack), "activation_bytes": d.activation_bytes}

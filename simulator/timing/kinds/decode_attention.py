@@ -1,12 +1,7 @@
-"""Fused attention of one new token of each sequence over its cache.
-
-Sequences of different lengths in one launch: each takes its share of what the launch would take if all were like it,
-so that a batch of equal ones is the law of one operator, and the kernel is never shorter than its longest alone.
-"""
+"""Fused attention of one new token of each sequence over its cache."""
 
 from __future__ import annotations
 
-from simulator.costs.batch import add
 from simulator.costs.operators import Operator
 from simulator.numbers import (
     Number,
@@ -25,6 +20,7 @@ from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import prefill_attention, shared
 from simulator.timing.kinds.base import Kind
+from simulator.timing.kinds.ragged import share_launch
 
 # Choice of kernel and of the number of parts as in TensorRT-LLM: computeMultiBlockCount and
 # mayHavePerfGain, cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAttention/decoderXQAImplCommon.h and
@@ -59,33 +55,9 @@ RESIDENT_BLOCKS = Factor(
 
 
 def time_decode_attention(operator: Operator, device: Device, f: Factors) -> Number:
-    """One new token of each sequence over a cache of ``n`` tokens; see the module docstring."""
+    """One new token of each sequence over a cache of ``n`` tokens."""
     latency = operator.launches * f.kernel_latency_cycles / device.clock_hz
-    if not operator.parts:
-        return latency + time_equal(operator, device, f)
-    return latency + time_ragged(operator, device, f)
-
-
-def time_ragged(operator: Operator, device: Device, f: Factors) -> Number:
-    """Seconds of a kernel over sequences of different lengths, without its latency."""
-    pairs = add(part.batch for part in operator.parts)
-    shared_s: Number = 0.0
-    longest_s: Number = 0.0
-    for part in operator.parts:
-        shared_s = shared_s + time_equal(scale_batch(part, pairs), device, f) * (part.batch / pairs)
-        longest_s = maximum(longest_s, time_equal(part, device, f))
-    return maximum(shared_s, longest_s)
-
-
-def scale_batch(op: Operator, pairs: Number) -> Operator:
-    """The operator of as many pairs of sequence and head as a launch has, all like those of ``op``."""
-    times = pairs / op.batch
-    return op._replace(
-        batch=pairs,
-        flops=op.flops * times,
-        activation_bytes=op.activation_bytes * times,
-        kv_bytes=op.kv_bytes * times,
-    )
+    return latency + share_launch(time_equal, operator, device, f)
 
 
 def time_equal(operator: Operator, device: Device, f: Factors) -> Number:

@@ -1,0 +1,1 @@
+"""Load on a device: the passes that a serving engine runs, one after the other."""

@@ -1,0 +1,215 @@
+"""Times of a great many passes of one model on one machine, gathered from tables.
+
+``time_pass`` times any batch, in tenths of a millisecond to milliseconds; a simulation runs millions of passes. But
+what a pass takes is a sum: the linear layers take what the number of rows says, the head what the number of logits
+says, the prompts their own mixing, and each decoding sequence its share of a kernel over as many like it. Each of these
+is evaluated once over a whole axis, by the same functions, and then only looked up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.costs.batch import Batch, Segment
+from simulator.costs.passes import build_linear, list_mixing
+from simulator.costs.request import Work
+from simulator.costs.structure import Group
+from simulator.errors import InputError
+from simulator.numbers import Number
+from simulator.timing.host import time_host, time_issuing
+from simulator.timing.passes import Machine, OperatorTime, overlap_host, sum_times, time_groups, time_operators
+
+Array = NDArray[np.float64]
+Contexts = NDArray[np.int64]
+PROMPTS_KEPT = 2**14  # different sets of prompts whose mixing is remembered
+
+
+class Prompt(NamedTuple):
+    """Part of a prompt that a pass reads: new tokens, after so many that are in the cache."""
+
+    new_tokens: int
+    context_tokens: int = 0
+    needs_logits: bool = True
+
+
+class Run(NamedTuple):
+    """One number of decoding sequences: the share of each by its context, seconds, and the sums of all before.
+
+    ``rest_s``: all else of a pass of them alone; None where the host is beside the device, and the sum does not hold.
+    """
+
+    shares: Array
+    sums: Array
+    rest_s: float | None
+
+
+class PassTable:
+    """Times of passes of up to ``max_rows`` tokens, over contexts of up to ``max_context`` tokens.
+
+    Args:
+        work: the model as the stack builds it, the layout and the stack; the request in it plays no part.
+        machine: the device, and the factors or None for the bound.
+        max_rows: most new tokens of one pass.
+        max_context: most tokens of one sequence after a pass.
+    """
+
+    def __init__(self, work: Work, machine: Machine, max_rows: int, max_context: int) -> None:
+        """Evaluate the linear part over all numbers of rows."""
+        self.work, self.machine = work, machine
+        self.max_rows, self.max_context = max_rows, max_context
+        rows = np.arange(1.0, max_rows + 1)
+        decoding = self._time_linear(Segment(rows, 1.0, decodes=True))
+        reading = self._time_linear(Segment(1.0, rows))
+        common = decoding.keys() & reading.keys()
+        self.layers = self._sum(decoding, common)
+        self.decode_layers = self._sum(decoding, decoding.keys() - common)
+        self.prompt_layers = self._sum(reading, reading.keys() - common)
+        self.head = self._time_head(rows)
+        self.runs: dict[tuple[int, bool], Run] = {}
+        self.read_prompts = lru_cache(PROMPTS_KEPT)(self._read_prompts)
+        self.serial = lru_cache(None)(self._time_serial)
+        self.host = lru_cache(PROMPTS_KEPT)(self._time_host)
+
+    def time(self, contexts: Contexts, prompts: tuple[Prompt, ...] = ()) -> float:
+        """Seconds of one pass.
+
+        Args:
+            contexts: tokens in the cache of each decoding sequence, which adds one; shape (sequences,).
+            prompts: what the pass reads of prompts.
+
+        Raises:
+            InputError: more rows or longer contexts than the table has.
+        """
+        decoding = len(contexts)
+        if not decoding:
+            return self._complete(0.0, 0, prompts)
+        run = self.find_run(decoding, bool(prompts))
+        try:
+            mixing_s = float(np.add.reduce(run.shares[contexts]))
+        except IndexError:
+            raise InputError(f"a context is past the table's {self.max_context} tokens") from None
+        if prompts or run.rest_s is None:
+            return self._complete(mixing_s, decoding, prompts)
+        return mixing_s + run.rest_s
+
+    def time_run(self, contexts: Contexts, steps: int) -> float:
+        """Seconds of ``steps`` passes of the same decoding sequences one after the other, each a token longer.
+
+        Raises:
+            InputError: more rows or longer contexts than the table has.
+        """
+        decoding, run = len(contexts), self.find_run(len(contexts), mixed=False)
+        if int(contexts.max()) + steps > self.max_context:
+            raise InputError(f"a context is past the table's {self.max_context} tokens")
+        if run.rest_s is not None:
+            return steps * run.rest_s + float(np.add.reduce(run.sums[contexts + steps] - run.sums[contexts]))
+        each = np.add.reduce(run.shares[contexts[:, np.newaxis] + np.arange(steps)], axis=0)
+        return float(np.add.reduce([self._complete(float(one), decoding, ()) for one in each]))
+
+    def find_run(self, decoding: int, mixed: bool) -> Run:
+        """Shares of so many decoding sequences, alone or beside prompts."""
+        key = (decoding, mixed)
+        run = self.runs.get(key)
+        if run is None:
+            run = self.runs[key] = self._make_run(decoding, mixed)
+        return run
+
+    def _complete(self, mixing_s: float, decoding: int, prompts: tuple[Prompt, ...]) -> float:
+        """Seconds of a pass from those of its decoding sequences' mixing."""
+        rows = decoding
+        logits = decoding
+        device_s = mixing_s
+        if prompts:
+            read = sum(prompt.new_tokens for prompt in prompts)
+            rows += read
+            logits += sum(prompt.needs_logits for prompt in prompts)
+            device_s += self.read_prompts(prompts) + self.prompt_layers[read - 1]
+        if rows > self.max_rows:
+            raise InputError(f"a pass of {rows} tokens is past the table's {self.max_rows}")
+        device_s += self.layers[rows - 1]
+        if decoding:
+            device_s += self.decode_layers[decoding - 1]
+        wanted = rows if self.work.stack.logits == "all" else logits
+        after_s = (self.head[wanted - 1] if wanted else 0.0) + self.serial(decoding, prompts)
+        host_s, f = self.host(min(decoding, 1), prompts), self.machine.factors
+        if host_s is not None and f is not None:
+            device_s = float(overlap_host(host_s, device_s, self.machine.device, f))
+        return float(device_s + after_s)
+
+    def _time_linear(self, segment: Segment) -> dict[str, OperatorTime]:
+        """Times of the operators of the layers, the embedding and the stages, by name."""
+        a, d, stack, _ = self.work
+        part = build_linear(a, d, stack, Batch((segment,)))
+        timed = time_groups(part.layers, self.machine)
+        timed += time_operators(part.embedding + part.stage, 1, self.machine)
+        found: dict[str, OperatorTime] = {}
+        seen: Counter[str] = Counter()
+        for one in timed:
+            seen[one.operator.name] += 1
+            found[f"{one.operator.name} {seen[one.operator.name]}"] = one
+        return found
+
+    def _sum(self, timed: dict[str, OperatorTime], names: set[str]) -> list[float]:
+        """Seconds of some operators together, by rows."""
+        total = np.zeros(self.max_rows) + sum_times([timed[name] for name in timed if name in names])
+        return total.tolist()
+
+    def _time_head(self, rows: Array) -> list[float]:
+        """Seconds after the last layer, by the rows that the head sees."""
+        a, d, stack, _ = self.work
+        part = build_linear(a, d, stack, Batch((Segment(rows, 1.0, decodes=True),)))
+        return (np.zeros(len(rows)) + sum_times(time_operators(part.head, 1, self.machine))).tolist()
+
+    def _time_serial(self, decoding: int, prompts: tuple[Prompt, ...]) -> float:
+        """Host seconds that nothing hides."""
+        f = self.machine.factors
+        if f is None:
+            return 0.0
+        host = build_linear(*self.work[:3], self._make_batch(decoding, prompts)).host
+        return float(time_host(host, [], f)[1])
+
+    def _time_host(self, decoding: int, prompts: tuple[Prompt, ...]) -> float | None:
+        """Host seconds beside the device; None where it issues no kernels one by one."""
+        f = self.machine.factors
+        batch = self._make_batch(decoding, prompts)
+        part = build_linear(*self.work[:3], batch)
+        if f is None or not part.host.eager:
+            return None
+        issuing = time_issuing(list_mixing(*self.work[:3], batch), f)
+        return float(time_host(part.host, part.layers, f)[0] + issuing)
+
+    def _make_batch(self, decoding: int, prompts: tuple[Prompt, ...]) -> Batch:
+        """A batch of so many equal decoding sequences, and prompts."""
+        segments = [
+            Segment(1.0, float(one.new_tokens), float(one.context_tokens), needs_logits=one.needs_logits)
+            for one in prompts
+        ]
+        if decoding:
+            segments.append(Segment(float(decoding), 1.0, 1.0, decodes=True))
+        return Batch(tuple(segments))
+
+    def _read_prompts(self, prompts: tuple[Prompt, ...]) -> float:
+        """Seconds of the mixing of prompts."""
+        return float(self._time_mixing(list_mixing(*self.work[:3], self._make_batch(0, prompts))))
+
+    def _time_mixing(self, groups: list[Group]) -> Number:
+        """Seconds of mixing in all layers."""
+        return sum_times(time_groups(groups, self.machine))
+
+    def _make_run(self, decoding: int, mixed: bool) -> Run:
+        """Each sequence's share of the mixing of ``decoding`` ones, by the tokens that its cache holds before."""
+        contexts = np.arange(float(self.max_context))
+        sequences = Segment(float(decoding), 1.0, contexts, decodes=True)
+        beside = self._make_batch(0, (Prompt(1),)).segments if mixed else ()
+        together = self._time_mixing(list_mixing(*self.work[:3], Batch((*beside, sequences))))
+        if mixed:
+            together = together - self.read_prompts((Prompt(1),))
+        shares = np.zeros(self.max_context) + together / decoding
+        adds_up = not mixed and self.host(1, ()) is None
+        rest_s = self._complete(0.0, decoding, ()) if adds_up else None
+        return Run(shares, np.concatenate([[0.0], np.cumsum(shares)]), rest_s)
