@@ -92,7 +92,7 @@ def test_a_class_of_device_brings_laws_an_overlap_and_priors(monkeypatch: pytest
         return 1000 * GPU.find_law(KINDS[op.kind])(op, device, f)
 
     priors = {"step_host_s": Prior(3.0, 0.1, "it is far away")}
-    snail = DeviceClass("snail", "gpu", GPU.overlap, GPU.factors, {"linear": crawl}, priors)
+    snail = DeviceClass("snail", "gpu", GPU.overlap, GPU.factors, {"linear": crawl}, priors=priors)
     monkeypatch.setitem(DEVICE_CLASSES, "snail", snail)
     question = {"prompt_tokens": 100, "output_tokens": 3, "dtype": "bf16"}
     usual = predict("llama-3-8b", "h100-sxm-80gb", PROFILE, **question)

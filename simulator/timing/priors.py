@@ -17,7 +17,7 @@ OWN_PRODUCTS = {
 def list_factors() -> dict[str, Factor]:
     """All factors by name, in one order: of kinds of operators, of the host, of classes of devices."""
     of_kinds = [factor for kind in KINDS.values() for factor in kind.factors]
-    of_devices = [factor for one in DEVICE_CLASSES.values() for factor in one.factors]
+    of_devices = [factor for one in DEVICE_CLASSES.values() for factor in (*one.factors, *one.law_factors)]
     return {factor.name: factor for factor in (*of_kinds, *host.FACTORS, *of_devices)}
 
 

@@ -18,8 +18,9 @@ class DeviceClass:
     """One class of device.
 
     ``family`` says which of a kind's own laws holds, ``laws`` which kinds have another here. ``overlap``: seconds until
-    host and device are done with the layers, from those of each and the devices that share a layer; ``factors`` are
-    those it reads. ``priors`` are of factors of which something else is known here.
+    host and device are done with the layers, from those of each and the devices that share a layer. ``factors`` are
+    those that the overlap reads and ``law_factors`` those of the laws, past what the kinds' own read. ``priors`` are of
+    factors of which something else is known here.
     """
 
     name: str
@@ -27,6 +28,7 @@ class DeviceClass:
     overlap: Overlap
     factors: tuple[Factor, ...] = ()
     laws: Mapping[str, Law] = field(default_factory=dict)
+    law_factors: tuple[Factor, ...] = ()
     priors: Mapping[str, Prior] = field(default_factory=dict)
 
     def find_law(self, kind: Kind) -> Law:

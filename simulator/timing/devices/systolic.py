@@ -1,8 +1,32 @@
-"""Accelerators of a few large systolic arrays, such as TPU, Gaudi and Trainium."""
+"""Accelerators of a few large systolic arrays, such as TPU, Gaudi and Trainium.
+
+They have no multiprocessors over which blocks of attention could spread in waves; attention of one token streams the
+cache through the vector units beside the arrays.
+"""
 
 from __future__ import annotations
 
+from simulator.costs.operators import Operator
+from simulator.numbers import Number, round_corner
+from simulator.timing.device import Device
 from simulator.timing.devices.base import DeviceClass
 from simulator.timing.devices.gpu import GPU, overlap_queue
+from simulator.timing.factors import Factors
+from simulator.timing.kinds import shared
+from simulator.timing.kinds.ragged import share_launch
 
-SYSTOLIC = DeviceClass("systolic", "gpu", overlap_queue, GPU.factors)
+
+def stream_attention(operator: Operator, device: Device, f: Factors) -> Number:
+    """One new token of each sequence: a roofline over its cache, and the latency of the launches."""
+    latency = operator.launches * f.kernel_latency_cycles / device.clock_hz
+    return latency + share_launch(time_equal, operator, device, f)
+
+
+def time_equal(op: Operator, device: Device, f: Factors) -> Number:
+    """Seconds over sequences of equal lengths, without the latency."""
+    streaming = op.bytes_moved / (f.stream_efficiency * device.bandwidth_bytes_per_s)
+    return round_corner(streaming, op.flops / (f.attention_efficiency * device.peak_flops_per_s))
+
+
+LAWS = {"decode_attention": stream_attention, "latent_decode": stream_attention}
+SYSTOLIC = DeviceClass("systolic", "gpu", overlap_queue, GPU.factors, LAWS, (shared.ATTENTION_EFFICIENCY,))
