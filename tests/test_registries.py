@@ -25,6 +25,7 @@ from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.base import Kind
 from simulator.timing.priors import choose_priors, list_factors
+from simulator.timing.profile import complete
 
 NAP = Factor("nap_s", "s", 1e-9, 1.0, "seconds of a nap", Prior(0.25, 0.1, "as told"))
 PROFILE = "a100-sxm-80gb--vllm-0.6"
@@ -63,6 +64,8 @@ class NappingMixer(Mixer):
 def napping(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, "nap", Kind("nap", take_nap, take_nap, (NAP,), (NAP,)))
     monkeypatch.setitem(MIXERS, "nap", NappingMixer())
+    yield
+    complete.cache_clear()
 
 
 @pytest.mark.usefixtures("napping")

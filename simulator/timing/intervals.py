@@ -17,15 +17,16 @@ from simulator.numbers import Number
 from simulator.timing import host
 from simulator.timing.devices import DEVICE_CLASSES
 from simulator.timing.devices.base import DeviceClass
-from simulator.timing.factors import Factor, Factors, find_log_slopes, perturb_factors
+from simulator.timing.factors import LOG_STEP, Factor, Factors, find_log_slopes
 from simulator.timing.kinds import KINDS
 from simulator.timing.passes import Machine
-from simulator.timing.profile import Knowledge
+from simulator.timing.profile import Discrepancy, Knowledge
 from simulator.timing.request import Times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MOST_TOGETHER = 30_000  # times whose directions are evaluated at once
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
 # Scatter of the logarithm that moving factors to another device by its data sheet adds. A judgement: the four
 # transfers that published requests allow show none past the errors of factors and the law's own scatter
@@ -45,17 +46,48 @@ def find_intervals(
 ) -> Intervals:
     """Return the 90% intervals of the times that ``law`` gives for factors, of which it reads those ``moved``.
 
-    Its rows have ``dimensions`` axes.
+    Its rows have ``dimensions`` axes. The variance is summed over directions in which the factors err independently:
+    one evaluation a direction, and all of them at once where the rows are few.
     """
-    times = np.stack(np.broadcast_arrays(*law(perturb_factors(knowledge.factors, moved, dimensions))), axis=1)
-    center = Times(*times[0])
+    covariance = knowledge.log_covariance(moved)
+    center = np.stack(np.broadcast_arrays(*law(knowledge.factors)))
+    directions = find_directions(covariance)
+    carried = np.zeros_like(center)
+    if center.size > MOST_TOGETHER:
+        for direction in directions:
+            steps = dict(zip(moved, np.exp(LOG_STEP * direction).tolist(), strict=True))
+            factors = knowledge.factors.replace(
+                **{n: getattr(knowledge.factors, n) * step for n, step in steps.items()}
+            )
+            carried += square_slopes(center, np.stack(np.broadcast_arrays(*law(factors))))
+    else:
+        steps = np.exp(LOG_STEP * directions)
+        shape = (-1, *(1,) * dimensions)
+        columns = {n: (getattr(knowledge.factors, n) * steps[:, k]).reshape(shape) for k, n in enumerate(moved)}
+        values = np.stack(np.broadcast_arrays(*law(knowledge.factors.replace(**columns))), axis=1)
+        for one in values:
+            carried += square_slopes(center, one)
+    scatter = find_scatter(knowledge.profile.discrepancy, Times(*center))
+    width = np.exp(NORMAL_90 * np.sqrt(carried + scatter**2 + (TRANSFER_STANDARD_ERROR**2 if transfer else 0.0)))
+    return Intervals(Times(*unwrap(center / width)), Times(*unwrap(center * width)))
+
+
+def find_directions(covariance: NDArray[Any]) -> NDArray[Any]:
+    """Steps of the logarithms of factors, one a row, that are independent and of one standard deviation each."""
+    variances, axes = np.linalg.eigh(covariance)
+    return np.asarray((axes * np.sqrt(np.maximum(variances, 0.0))).T)
+
+
+def square_slopes(center: NDArray[Any], moved: NDArray[Any]) -> NDArray[Any]:
+    """Variance of the logarithm of times along one direction, from their values after a step of it."""
+    return np.asarray((np.log(moved / center) / LOG_STEP) ** 2)
+
+
+def find_scatter(spread: Discrepancy, center: Times) -> NDArray[Any]:
+    """The law's own scatter of each of the three times, relative."""
     share = center.ttft_s / center.e2e_s
-    spread = knowledge.profile.discrepancy
-    scatter = np.stack(
-        np.broadcast_arrays(spread.prefill, spread.decode, share * spread.prefill + (1 - share) * spread.decode)
-    )
-    width = find_width(knowledge.log_covariance(moved), times, scatter, transfer)
-    return Intervals(Times(*unwrap(times[0] / width)), Times(*unwrap(times[0] * width)))
+    whole = share * spread.prefill + (1 - share) * spread.decode
+    return np.stack(np.broadcast_arrays(spread.prefill, spread.decode, whole))
 
 
 def find_width(
