@@ -5,7 +5,7 @@ functions over to a dual number, and so do the operators: the functions of ``sim
 Comparisons are of values, and what moves in steps (a ceiling, a choice) has derivative zero.
 
 This is the one way to a derivative. Intervals are another thing: they run a law at all perturbed factors in one pass of
-arrays (``timing.uncertainty``), over as many rows as there are, which a dual number of one value cannot.
+arrays (``timing.intervals``), over as many rows as there are, which a dual number of one value cannot.
 """
 
 from __future__ import annotations

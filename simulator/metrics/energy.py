@@ -1,8 +1,15 @@
 """Energy and carbon of an answer. They have no interval: the law of power is not among what a profile is fitted to."""
 
-from simulator.metrics.metric import POWER, Answered, Metric
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.metrics.metric import POWER, Metric
 from simulator.metrics.power import find_energy, find_tdp
 from simulator.numbers import Number
+
+if TYPE_CHECKING:
+    from simulator.metrics.answered import Answered
 
 
 def find_request_energy(answer: Answered) -> Number:

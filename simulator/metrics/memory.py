@@ -1,11 +1,16 @@
 """Devices and memory."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simulator.metrics.capacity import find_usable_bytes
-from simulator.metrics.metric import Answered, Metric
+from simulator.metrics.metric import Metric
+
+if TYPE_CHECKING:
+    from simulator.metrics.answered import Answered
 
 
 def check_fits(answer: Answered) -> Any:

@@ -1,8 +1,15 @@
 """What an answer costs."""
 
-from simulator.metrics.metric import PRICE, Answered, Follows, Metric
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.metrics.metric import PRICE, Follows, Metric
 from simulator.numbers import Number
 from simulator.timing.request import find_throughput
+
+if TYPE_CHECKING:
+    from simulator.metrics.answered import Answered
 
 MILLION = 1e6
 

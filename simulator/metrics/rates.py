@@ -16,10 +16,10 @@ from simulator.units import DollarsPerSecond
 
 HOUR_S = 3600
 JOULES_PER_KWH = 3.6e6
-MONEY = re.compile(r"(\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Z]{3})")
+MONEY = r"(\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Z]{3})"
 PER_SECOND = {"h": 3600.0, "s": 1.0}
 TOKENS = {"1000 tokens": 1e3, "1k tokens": 1e3, "1M tokens": 1e6, "1000000 tokens": 1e6, "token": 1.0}
-INTENSITY = re.compile(r"\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?)\s*(k?)g(?:CO2e?)?/kWh\s*", re.IGNORECASE)
+INTENSITY = r"\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?)\s*(k?)g(?:CO2e?)?/kWh\s*"
 
 
 @spec_dataclass
@@ -134,7 +134,7 @@ def parse_rate(text: str, units: Mapping[str, float], example: str) -> Money:
         InputError: no number, no currency of three capital letters, or no such unit.
     """
     money, slash, unit = text.partition("/")
-    matched, unit = MONEY.fullmatch(money.strip()), " ".join(unit.split())
+    matched, unit = re.fullmatch(MONEY, money.strip()), " ".join(unit.split())
     if matched is None or not math.isfinite(float(matched[1])):
         raise InputError(f"the price '{text}' is not of the form '{example}': an amount and its currency")
     if not slash or unit not in units:
@@ -175,7 +175,7 @@ def find_grid(text: str | None) -> Grid:
     wanted = next(iter(grids)) if text is None else text.strip().lower()
     if wanted in grids:
         return grids[wanted]
-    matched = INTENSITY.fullmatch(text or "")
+    matched = re.fullmatch(INTENSITY, text or "", re.IGNORECASE)
     if matched is None:
         if wanted[:1].isdigit():
             raise InputError(f"grid: '{text}' needs the unit of an intensity, e.g. '400 gCO2e/kWh'")

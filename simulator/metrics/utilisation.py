@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from simulator.costs.batch import prefill_batch
 from simulator.costs.passes import Pass, count_model_flops, sum_cost
 from simulator.costs.request import Work
-from simulator.metrics.metric import DECODE, Answered, Metric
+from simulator.metrics.metric import DECODE, Metric
 from simulator.numbers import Number
 from simulator.timing.device import Device
+
+if TYPE_CHECKING:
+    from simulator.metrics.answered import Answered
 
 
 def find_mfu(work: Work, prefill_s: Number, device: Device) -> Number:
