@@ -81,7 +81,8 @@ OWN: dict[str, dict[str, Any]] = {
 }
 PARTS = ("_text",)  # types that only a wrapper builds, and their text model
 WITHOUT_A_MODEL = {"glm4v_moe_text", "glm4v_text", "qwen2_5_omni_text", "qwen3_omni_moe_text", "qwen3_vl_moe_text"}
-ALIASES = {"RefinedWeb", "RefinedWebModel", "kimi_k2", "qwen2_vl", "qwen2_5_vl", "mistral4"}
+ALIASES = {"RefinedWeb", "RefinedWebModel", "kimi_k2", "qwen2_vl", "qwen2_5_vl", "mistral4", "mimo_v2", "qwen3_5"}
+ALIASES |= {"qwen3_5_moe"}
 TESTED_WITH_FILES = {"qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"}
 
 
@@ -192,6 +193,42 @@ def load_case(case: dict[str, Any]) -> Architecture:
 
     config = Config("case", case["config"].get("text_config", case["config"]))
     return Architecture(**read_architecture(config, LAYOUTS[config.model_type()], is_part=True))
+
+
+# Files as they are published, where they say it otherwise than Transformers does
+
+
+def test_published_files_of_kimi_linear_and_mimo_name_layers_their_own_way(tmp_path: Path) -> None:
+    part = {"full_attn_layers": [4, 8], "kda_layers": [1, 2, 3, 5, 6, 7], "num_heads": 4, "head_dim": 16}
+    kimi = {
+        **{"model_type": "kimi_linear", "hidden_size": 64, "num_hidden_layers": 8, "num_attention_heads": 4},
+        **{"vocab_size": 128, "intermediate_size": 160, "first_k_dense_replace": 1, "moe_layer_freq": 1},
+        "linear_attn_config": part | {"short_conv_kernel_size": 4},
+    }
+    groups = read(tmp_path, kimi).groups
+    assert sum(group.count for group in groups if group.mixer == "latent_attention") == 2
+    assert sum(group.count for group in groups if group.feed_forward == "dense") == 1
+    mimo = {
+        **{"model_type": "mimo_v2_flash", "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4},
+        **{"vocab_size": 128, "intermediate_size": 160, "hybrid_layer_pattern": [0, 1, 1, 0]},
+        **{"moe_layer_freq": [0, 1, 1, 1]},
+        **{"num_key_value_heads": 2, "swa_num_key_value_heads": 4, "head_dim": 24, "v_head_dim": 16},
+        **{"swa_head_dim": 24, "swa_v_head_dim": 16, "sliding_window": 128, "sliding_window_size": 128},
+    }  # fmt: skip
+    a = read(tmp_path, mimo)
+    assert a.sliding_window == 129
+    assert count_kv_numbers(a, ONE, 1000) == 2 * 2 * (24 + 16) * 1000 + 2 * 4 * (24 + 16) * 128
+
+
+def test_a_nemotron_pattern_is_a_part_a_layer(tmp_path: Path) -> None:
+    shared = {"model_type": "nemotron_h", "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    shared |= {"vocab_size": 128, "intermediate_size": 160, "n_routed_experts": 4, "num_experts_per_tok": 2}
+    by_pattern = read(tmp_path, shared | {"hybrid_override_pattern": "M-M*E"})
+    listed = {"layers_block_type": ["mamba", "mlp", "mamba", "attention", "moe"]}
+    assert read(tmp_path, shared | listed) == by_pattern
+    assert [(group.count, group.mixer, group.feed_forward) for group in by_pattern.groups] == [
+        *((2, "mamba2", "none"), (1, "none", "dense"), (1, "attention", "none"), (1, "none", "experts"))
+    ]
 
 
 # What is refused

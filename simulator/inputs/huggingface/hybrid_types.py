@@ -41,6 +41,13 @@ QWEN3_NEXT = Layout(
     experts=Experts("sparse"),
     layers="gated_delta",
 )
+QWEN3_5_MOE = replace(
+    QWEN3_NEXT,
+    defaults=sizes(2048, 40, 16, None, 248320, 32768)
+    | {"num_key_value_heads": 2, "head_dim": 256}
+    | experts(256, 8, 512, 512),
+    experts=Experts(),
+)
 QWEN3_5 = Layout(
     sizes(4096, 32, 16, 12288, 248320, 32768) | {"num_key_value_heads": 4, "head_dim": 256},
     GATED_HEADS,
@@ -100,16 +107,22 @@ GEMMA4 = Layout(
     layers="gemma4",
 )
 
+MIMO_V2 = Layout(
+    sizes(4096, 48, 64, 16384, 152576, 131072)
+    | {"num_key_value_heads": 4, "head_dim": 192, "v_head_dim": 128, "sliding_window": 129}
+    | experts(256, 8, 2048),
+    RMS_GATED,
+    HEADS | BIAS | WINDOW | own("v_head_dim") | ROUTED_EXPERTS,
+    experts=Experts("first", 1),
+    layers="mimo_v2",
+)
+
 HYBRID_TYPES: dict[str, Layout] = {
     "qwen3_next": QWEN3_NEXT,
     "qwen3_5_text": QWEN3_5,
-    "qwen3_5_moe_text": replace(
-        QWEN3_NEXT,
-        defaults=sizes(2048, 40, 16, None, 248320, 32768)
-        | {"num_key_value_heads": 2, "head_dim": 256}
-        | experts(256, 8, 512, 512),
-        experts=Experts(),
-    ),
+    "qwen3_5_moe_text": QWEN3_5_MOE,
+    "qwen3_5": QWEN3_5,  # in one piece, without images
+    "qwen3_5_moe": QWEN3_5_MOE,
     "olmo_hybrid": Layout(
         sizes(3840, 32, 30, 11008, 100352, 65536) | {"num_key_value_heads": 30},
         RMS_GATED | {"qk_norm": "projection"},
@@ -242,15 +255,8 @@ HYBRID_TYPES: dict[str, Layout] = {
     "gemma4_unified_text": replace(
         GEMMA4, defaults=GEMMA4.defaults | {"per_layer_input_size": None, "sliding_window": 1024}
     ),
-    "mimo_v2_flash": Layout(
-        sizes(4096, 48, 64, 16384, 152576, 131072)
-        | {"num_key_value_heads": 4, "head_dim": 192, "v_head_dim": 128, "sliding_window": 129}
-        | experts(256, 8, 2048),
-        RMS_GATED,
-        HEADS | BIAS | WINDOW | own("v_head_dim") | ROUTED_EXPERTS,
-        experts=Experts("first", 1),
-        layers="mimo_v2",
-    ),
+    "mimo_v2": MIMO_V2,
+    "mimo_v2_flash": MIMO_V2,
     "afmoe": Layout(
         sizes(2048, 32, 16, 6144, 200192, 16384)
         | {"num_key_value_heads": 16, "head_dim": 128, "sliding_window": 1024}

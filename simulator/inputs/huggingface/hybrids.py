@@ -217,10 +217,11 @@ def place_mimo_v2(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
         "attention_sinks": config.flag("add_swa_attention_sink_bias", default=True),
     }
     changed = {name: size for name, size in own.items() if size != values.get(name, False)}
+    before = config.whole("sliding_window_size", default=None)  # tokens before the query's own
     return [
         kind._replace(mixer="window_attention").with_sizes(**changed) if mark else kind._replace(mixer="attention")
         for kind, mark in zip(kinds, windowed, strict=True)
-    ], {}
+    ], {} if before is None else {"sliding_window": before + 1}
 
 
 def place_laguna(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
