@@ -86,7 +86,10 @@ def test_the_fewest_devices_are_really_the_fewest(model: str) -> None:
 
     def holds(tp: int, pp: int) -> bool:
         d = Deployment(tp, pp)
-        fits = divides(d, architecture, A100) and find_device_bytes(architecture, d, stack, *tokens) <= 80e9
+        fits = (
+            divides(d, architecture, A100)
+            and find_device_bytes(architecture, d, stack, *tokens) <= A100.memory.capacity
+        )
         return bool(fits)
 
     assert holds(chosen.tp, chosen.pp)
