@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import itertools
 import os
 import resource
 import shutil
@@ -48,6 +49,7 @@ TESTS: dict[str, tuple[str, ...]] = {
 }
 MOST_SECONDS = 150  # of processor time, of the tests of one mutant; what runs longer has been noticed
 MOST_OF_A_FUNCTION = 3
+TICKS = itertools.count(10, 10)
 SWAPPED = {"minimum": "maximum", "maximum": "minimum", "min": "max", "max": "min", "both": "either", "either": "both"}
 ROUNDING = {"ceil", "whole_part", "round_up", "square_root"}
 BRANCHING = {"where", "choose"}
@@ -201,11 +203,11 @@ def limit_time() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
 
 
-def run_tests(folder: Path, tests: list[str]) -> tuple[bool, str]:
-    """Whether the tests pass in a copy, and the test that did not or the end of what pytest said."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
+def run_tests(folder: Path, test: str) -> tuple[bool, str]:
+    """Whether a file of tests passes in a copy, and the test that did not or the end of what pytest said."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", test]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **one_thread, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, **one_thread}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, preexec_fn=limit_time
     )
@@ -215,16 +217,26 @@ def run_tests(folder: Path, tests: list[str]) -> tuple[bool, str]:
     return done.returncode == 0, failed[0] if failed else done.stdout[-400:] + done.stderr[-400:]
 
 
+def write_at(path: Path, source: str, changed_s: float) -> None:
+    """Write a file with a time of its last change that no other text of it has: by it Python knows stale bytecode."""
+    path.write_text(source, encoding="utf-8")
+    os.utime(path, (changed_s, changed_s))
+
+
 def try_mutant(mutant: Mutant, copies: SimpleQueue[Path]) -> tuple[bool, str]:
     """Whether a mutant survives, and which test noticed it; in whichever copy is free."""
     folder = copies.get()
     path = folder / "simulator" / mutant.module
-    original = path.read_text(encoding="utf-8")
+    original, changed_s = path.read_text(encoding="utf-8"), path.stat().st_mtime
+    passed, said = True, ""
     try:
-        path.write_text(mutant.source, encoding="utf-8")
-        return run_tests(folder, find_tests(mutant.module))
+        write_at(path, mutant.source, changed_s + next(TICKS))
+        for test in find_tests(mutant.module):  # one by one, so that the first need not wait for imports of the last
+            if passed:
+                passed, said = run_tests(folder, test)
+        return passed, said
     finally:
-        path.write_text(original, encoding="utf-8")
+        write_at(path, original, changed_s)
         copies.put(folder)
 
 
@@ -239,7 +251,7 @@ def run_all(chosen: list[Mutant], workers: int, report: Callable[[Mutant, bool, 
         folders = [copy_tree(Path(scratch) / str(number)) for number in range(workers)]
         with ThreadPoolExecutor(workers) as pool:
             files = sorted({name for mutant in chosen for name in find_tests(mutant.module)})
-            for passed, said in pool.map(lambda name: run_tests(folders[0], [name]), files):
+            for passed, said in pool.map(lambda name: run_tests(folders[0], name), files):
                 if not passed:
                     raise SystemExit(f"a test fails without a mutant: {said}")
             for folder in folders:
