@@ -1,4 +1,4 @@
-"""Experts over devices and copies of the model: bytes, messages, refusals; and the time of products in one kernel."""
+"""Experts over devices and replicas of the model: bytes, messages, refusals; and the time of products in one kernel."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -121,7 +121,7 @@ def test_narrow_inputs_travel_narrow_and_results_come_back_wide() -> None:
     [
         (LLAMA, {"ep": 2}, "ep is 2, but the model has no experts"),
         (MIXTRAL, {"tp": 4, "ep": 3}, "ep 3 neither divides tp 4 nor is a multiple of it"),
-        (MIXTRAL, {"ep": 4, "dp": 2}, "ep 4 over tp 1 needs 4 copies of the model, and dp is 2"),
+        (MIXTRAL, {"ep": 4, "dp": 2}, "ep 4 over tp 1 needs 4 replicas of the model, and dp is 2"),
         (MIXTRAL, {"ep": 16, "dp": 16}, "ep 16 does not divide num_experts 8"),
         (replace(MIXTRAL, moe_intermediate_size=14335), {"tp": 2}, "moe_intermediate_size 14335"),
         (replace(QWEN_MOE, shared_expert_intermediate_size=5631), {"tp": 2}, "shared_expert_intermediate_size 5631"),

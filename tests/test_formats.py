@@ -327,7 +327,7 @@ def test_a_stack_stores_a_named_format_with_its_own_scales() -> None:
 
 
 def test_a_device_without_an_arithmetic_may_store_in_it() -> None:
-    """A100 has no fp8 products; weights and cache in fp8 are widened."""
+    """A100 has no fp8 products; weights and cache in fp8 are dequantized."""
     assert "fp8" not in load_hardware(A100).compute.matrix_peak
     wide, narrow = (
         predict(LLAMA, A100, "none", weight_dtype=w, kv_dtype=w, prompt_tokens=4000, batch_size=8)

@@ -216,7 +216,7 @@ def test_a_product_of_one_tile_is_cut_along_k_and_its_parts_are_added_up() -> No
     assert found == us(2.62144 / 8 + writing + 0.1 + adding)
 
 
-def test_narrow_weights_are_widened_on_the_vector_units_while_a_tile_multiplies() -> None:
+def test_narrow_weights_are_dequantized_on_the_vector_units_while_a_tile_multiplies() -> None:
     """64 of them in 2.048 cycles: 128 columns of 3200 are 13.1 us, those of 655 cycles as long as a full wave."""
     device = make_device(weight_share=0.5)
     cycles = FULL_WAVE_US * 1e3 / (128 * 3200 / 64)

@@ -91,7 +91,7 @@ def build_linear(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> 
 def list_layer_groups(layers: tuple[Layer, ...], d: Deployment, stack: Stack, batch: Batch) -> list[Group]:
     """Everything in the layers but the mixing."""
     rows = batch.rows
-    groups = list_products(layers, d, batch)
+    groups = list_gemms(layers, d, batch)
     for layer in gather(layers, "projections"):
         kernels = [k for k in stack.layer_kernels if layer.is_whole or k.over in NEEDED[layer.mixer.mixes]]
         hidden = [k for k in kernels if k.over == "hidden"]
@@ -106,13 +106,13 @@ def list_layer_groups(layers: tuple[Layer, ...], d: Deployment, stack: Stack, ba
     return groups
 
 
-def list_products(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> list[Group]:
+def list_gemms(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> list[Group]:
     """The weight matrices of the layers."""
     groups: list[Group] = []
     for layer in gather(layers, "projections"):
         groups.append((layer.count, layer.mixer.list_projections(layer, d, batch)))
     for layer in gather(layers, "feed_forward"):
-        groups.append((layer.count, layer.feed_forward.list_products(layer, d, batch.rows)))
+        groups.append((layer.count, layer.feed_forward.list_gemms(layer, d, batch.rows)))
     a = layers[0].a
     if a.per_layer_input_size is not None:
         groups.append((a.num_hidden_layers, list_per_layer_inputs(a, d, batch.rows)))
@@ -185,7 +185,7 @@ def count_model_flops(a: Architecture, d: Deployment, batch: Batch) -> Number:
     layers = list_layers(a)
     # Latent attention counts as its paper defines it, with keys and values unpacked.
     unpacked = Batch(tuple(segment._replace(decodes=False) for segment in batch.segments))
-    matrices = sum(count * op.flops for count, operators in list_products(layers, d, unpacked) for op in operators)
+    matrices = sum(count * op.flops for count, operators in list_gemms(layers, d, unpacked) for op in operators)
     mixing = sum(
         layer.count * layer.mixer.count_flops(layer, d, segment)
         for layer in gather(layers, "mixer")

@@ -77,7 +77,7 @@ class FeedForward:
         """Trainable numbers that replicas share where experts are spread over them."""
         return 0
 
-    def list_products(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
         """Products with weight matrices."""
         raise NotImplementedError
 

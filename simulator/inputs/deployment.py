@@ -18,9 +18,9 @@ from simulator.inputs.hardware import Hardware
 class Deployment:
     """How the model is split and in which formats its numbers are.
 
-    ``tp`` devices share every layer, ``pp`` groups of them hold consecutive layers, and ``dp`` copies of all that serve
-    different requests. Experts are spread over ``ep`` devices: of one copy where ``ep`` is at most ``tp``, else of
-    several copies, which then send each other tokens. The batch goes through the stages in ``micro_batches`` parts.
+    ``tp`` devices share every layer, ``pp`` groups of them hold consecutive layers, and ``dp`` replicas of all that serve
+    different requests. Experts are spread over ``ep`` devices: of one replica where ``ep`` is at most ``tp``, else of
+    several replicas, which then send each other tokens. The batch goes through the stages in ``micro_batches`` parts.
 
     ``dtype`` is the format of matrix products and their inputs. Where it is narrower than 16 bits, all else is in 16.
     """
@@ -58,7 +58,7 @@ class Deployment:
 
     @property
     def expert_replicas(self) -> int:
-        """Copies of the model that share one set of experts."""
+        """Replicas of the model that share one set of experts."""
         return max(self.ep // self.tp, 1)
 
     @property
@@ -148,7 +148,7 @@ def check_experts(deployment: Deployment, architecture: Architecture) -> None:
     if d.tp % d.ep and d.ep % d.tp:
         raise InputError(f"ep {d.ep} neither divides tp {d.tp} nor is a multiple of it")
     if d.dp % d.expert_replicas:
-        raise InputError(f"ep {d.ep} over tp {d.tp} needs {d.expert_replicas} copies of the model, and dp is {d.dp}")
+        raise InputError(f"ep {d.ep} over tp {d.tp} needs {d.expert_replicas} replicas of the model, and dp is {d.dp}")
     if a.num_experts % d.ep:
         raise InputError(f"ep {d.ep} does not divide num_experts {a.num_experts}")
     for name in ("moe_intermediate_size", "shared_expert_intermediate_size"):

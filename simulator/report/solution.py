@@ -144,7 +144,7 @@ def list_shown(solution: Solution) -> list[dict[str, Any]]:
 
 
 def format_solution(problem: Problem, solution: Solution) -> str:
-    """A solution for people: the answer in a line, what binds, and the limits on both sides of it."""
+    """A solution for people: the answer in a line, binding constraints, and the limits on both sides of it."""
     question, prediction = problem.question, solution.at.prediction
     lines = [f"{question.model_label} on {question.hardware.id}, {question.work.stack.id}", write_answer(solution)]
     lines += describe_number(problem, solution)

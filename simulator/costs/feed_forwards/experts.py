@@ -37,7 +37,7 @@ class Experts(FeedForward):
         """Trainable numbers of all routed experts."""
         return layer.a.experts * count_expert(layer.a)
 
-    def list_products(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
         """The router, the experts that this device holds with the tokens sent to them, and the shared experts.
 
         Every token picks ``num_experts_per_tok`` of the experts, each as likely as another: then
