@@ -1,4 +1,4 @@
-"""Mixtures of experts: how many a batch touches, what they compute, and how devices and replicas of the model share them.
+"""Mixtures of experts: how many a batch touches, what they compute, and how devices and replicas share them.
 
 Oracles: random choices of experts, and PyTorch's meta device with a routing that gives every expert as many tokens.
 """
