@@ -42,7 +42,7 @@ def measure_footprint(
 
 
 def count_weights(a: Architecture, d: Deployment, stack: Stack) -> Number:
-    """Parameters of one replica of the model, the vocabulary padded as the stack pads it; replicated ones count once."""
+    """Parameters of one replica, the vocabulary padded as the stack pads it; those on several devices count once."""
     return count_parameters(a) + count_padding(a, d, stack)
 
 
@@ -53,7 +53,7 @@ def count_padding(a: Architecture, d: Deployment, stack: Stack) -> Number:
 
 
 def count_weight_bytes(a: Architecture, d: Deployment, stack: Stack) -> Number:
-    """Bytes of weights on one device: an even share of a replica of the model, and of the experts that replicas share."""
+    """Bytes of weights on one device: an even share of a replica, and of the experts that replicas share."""
     head = (count_embedding_parameters(a) + count_padding(a, d, stack)) * head_weight_bytes(d, stack)
     layers = (count_parameters(a) - count_embedding_parameters(a)) * d.weight_bytes
     shared = d.tp * d.pp
