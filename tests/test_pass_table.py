@@ -1,5 +1,7 @@
 """Passes that are looked up take what ``time_pass`` says of their real batch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from families import DEEPSEEK_LITE, GEMMA, LLAMA, MIXTRAL
@@ -26,7 +28,7 @@ SETTINGS = {
 }
 
 
-def make_table(a: Architecture, calibration: str, stack: str | None, layout: dict[str, int]) -> PassTable:
+def make_table(a: Architecture, calibration: str, stack: str | None, layout: dict[str, Any]) -> PassTable:
     question = predict(a, "a100-sxm-80gb", calibration, stack=stack, dtype="bf16", **layout).question
     return PassTable(question.work, question.machine, ROWS, CONTEXT)
 

@@ -1,6 +1,8 @@
 """A kind of operator, of mixer or of device of one's own is one definition and one line, and touches no other file."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from families import LLAMA
@@ -61,9 +63,12 @@ class NappingMixer(Mixer):
 
 
 @pytest.fixture
-def napping(monkeypatch: pytest.MonkeyPatch) -> None:
+def napping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    complete.cache_clear()  # what was known of the factors before there was one more
     monkeypatch.setitem(KINDS, "nap", Kind("nap", take_nap, take_nap, (NAP,), (NAP,)))
     monkeypatch.setitem(MIXERS, "nap", NappingMixer())
+    yield
+    complete.cache_clear()
     yield
     complete.cache_clear()
 
@@ -97,7 +102,7 @@ def test_a_class_of_device_brings_laws_an_overlap_and_priors(monkeypatch: pytest
     priors = {"step_host_s": Prior(3.0, 0.1, "it is far away")}
     snail = DeviceClass("snail", "gpu", GPU.overlap, GPU.factors, {"linear": crawl}, priors=priors)
     monkeypatch.setitem(DEVICE_CLASSES, "snail", snail)
-    question = {"prompt_tokens": 100, "output_tokens": 3, "dtype": "bf16"}
+    question: dict[str, Any] = {"prompt_tokens": 100, "output_tokens": 3, "dtype": "bf16"}
     usual = predict("llama-3-8b", "h100-sxm-80gb", PROFILE, **question)
     monkeypatch.setattr(devices, "classify", lambda hardware: "snail")
     slow = predict("llama-3-8b", "h100-sxm-80gb", PROFILE, **question)

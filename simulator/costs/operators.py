@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from simulator.costs.batch import add
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.numbers import Number, maximum, minimum
-
-Kind = Literal[
-    "linear",
-    "grouped",
-    "batched",
-    "prefill_attention",
-    "decode_attention",
-    "latent_decode",
-    "elementwise",
-    "stream",
-    "all_reduce",
-    "all_gather",
-    "all_to_all",
-    "send",
-]
 
 
 class Operator(NamedTuple):
@@ -37,7 +22,7 @@ class Operator(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: str  # a name of ``simulator.timing.kinds``
     flops: Number = 0.0
     weight_bytes: Number = 0.0
     activation_bytes: Number = 0.0

@@ -19,8 +19,9 @@ class Deployment:
     """How the model is split and in which formats its numbers are.
 
     ``tp`` devices share every layer, ``pp`` groups of them hold consecutive layers, and ``dp`` replicas of all that
-    serve different requests. Experts are spread over ``ep`` devices: of one replica where ``ep`` is at most ``tp``, else of
-    several replicas, which then send each other tokens. The batch goes through the stages in ``micro_batches`` parts.
+    serve different requests. Experts are spread over ``ep`` devices: of one replica where ``ep`` is at most ``tp``,
+    else of several replicas, which then send each other tokens. The batch goes through the stages in
+    ``micro_batches`` parts.
 
     ``dtype`` is the format of matrix products and their inputs. Where it is narrower than 16 bits, all else is in 16.
     """

@@ -157,13 +157,13 @@ class PassTable:
     def _sum(self, timed: dict[str, OperatorTime], names: set[str]) -> list[float]:
         """Seconds of some operators together, by rows."""
         total = np.zeros(self.max_rows) + sum_times([timed[name] for name in timed if name in names])
-        return total.tolist()
+        return [float(one) for one in total]
 
     def _time_head(self, rows: Array) -> list[float]:
         """Seconds after the last layer, by the rows that the head sees."""
         a, d, stack, _ = self.work
         part = build_linear(a, d, stack, Batch((Segment(rows, 1.0, decodes=True),)))
-        return (np.zeros(len(rows)) + sum_times(time_operators(part.head, 1, self.machine))).tolist()
+        return [float(one) for one in np.zeros(len(rows)) + sum_times(time_operators(part.head, 1, self.machine))]
 
     def _time_serial(self, decoding: int, prompts: tuple[Prompt, ...]) -> float:
         """Host seconds that nothing hides."""

@@ -61,9 +61,9 @@ def find_intervals(
             )
             carried += square_slopes(center, np.stack(np.broadcast_arrays(*law(factors))))
     else:
-        steps = np.exp(LOG_STEP * directions)
+        moves = np.exp(LOG_STEP * directions)
         shape = (-1, *(1,) * dimensions)
-        columns = {n: (getattr(knowledge.factors, n) * steps[:, k]).reshape(shape) for k, n in enumerate(moved)}
+        columns = {n: (getattr(knowledge.factors, n) * moves[:, k]).reshape(shape) for k, n in enumerate(moved)}
         values = np.stack(np.broadcast_arrays(*law(knowledge.factors.replace(**columns))), axis=1)
         for one in values:
             carried += square_slopes(center, one)
