@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ PARTS = ("_text",)  # types that only a wrapper builds, and their text model
 WITHOUT_A_MODEL = {"glm4v_moe_text", "glm4v_text", "qwen2_5_omni_text", "qwen3_omni_moe_text", "qwen3_vl_moe_text"}
 ALIASES = {"RefinedWeb", "RefinedWebModel", "kimi_k2", "qwen2_vl", "qwen2_5_vl", "mistral4", "mimo_v2", "qwen3_5"}
 ALIASES |= {"qwen3_5_moe"}
-TESTED_WITH_FILES = {"qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"}
+TESTED_WITH_FILES = {"step3p5", "nemotron-nas", "qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"}
 
 
 def make_config(transformers: Any, model_type: str, **changes: Any) -> Any:
@@ -195,6 +196,31 @@ def load_case(case: dict[str, Any]) -> Architecture:
     return Architecture(**read_architecture(config, LAYOUTS[config.model_type()], is_part=True))
 
 
+FLOP_TYPES = ["llama", "exaone4", "vaultgemma", "youtu", "minimax_m2", "hy_v3", "granitemoeshared", "mimo_v2_flash"]
+FLOP_TYPES += ["gemma4_text", "glm4_moe_lite", "gpt_oss"]
+
+
+@pytest.mark.parametrize("model_type", FLOP_TYPES)
+def test_work_is_what_pytorch_counts_less_the_masked_scores(model_type: str, tmp_path: Path) -> None:
+    """Of the whole model on 24 tokens, with the logits of all; windows of 32 see all of them."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    tokens = 24
+    config = make_config(transformers, model_type)
+    eager = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    model = transformers.AutoModelForCausalLM.from_config(config, **eager).eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(input_ids=torch.arange(3, 3 + tokens)[None], use_cache=False)
+    a = read(tmp_path, config.to_dict())
+    step = build_pass(a, ONE, replace(IDEAL, logits="all"), prefill_batch(tokens, 1))
+    work = [(n, op.flops, "attention" in op.name) for n, op in list_all(step)]
+    unmasked = 2 * tokens / (tokens + 1)
+    counted = sum(n * flops * (unmasked if attends else 1) for n, flops, attends in work)
+    assert counted == pytest.approx(counter.get_total_flops(), rel=1e-9)
+
+
 # Files as they are published, where they say it otherwise than Transformers does
 
 
@@ -229,6 +255,36 @@ def test_a_nemotron_pattern_is_a_part_a_layer(tmp_path: Path) -> None:
     assert [(group.count, group.mixer, group.feed_forward) for group in by_pattern.groups] == [
         *((2, "mamba2", "none"), (1, "none", "dense"), (1, "attention", "none"), (1, "none", "experts"))
     ]
+
+
+def test_step_has_heads_of_its_own_under_windows(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    step = pytest.importorskip("transformers.models.step3p7")
+    types = ["full_attention", *["sliding_attention"] * 3, "full_attention", "sliding_attention"]
+    sizes = {key: SMALL[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "head_dim")}
+    sizes |= {key: SMALL[key] for key in ("num_key_value_heads", "intermediate_size", "vocab_size", "n_routed_experts")}
+    sizes |= {"num_experts_per_tok": 2, "moe_intermediate_size": 48, "share_expert_dim": 40, "sliding_window": 32}
+    config = step.configuration_step3p7.Step3p7TextConfig(**sizes, layer_types=types, num_sliding_attention_heads=6)
+    with torch.device("meta"):
+        model = step.modeling_step3p7.Step3p7TextModel(config)  # without its head
+    count = sum(math.prod(p.shape) for p in model.parameters()) + 64 * 128
+    assert count_parameters(read(tmp_path, config.to_dict())) == count
+    published = sizes | {"model_type": "step3p5", "layer_types": [*types, "full_attention"]}  # one that drafts
+    published |= {"attention_other_setting": {"num_attention_heads": 6, "num_attention_groups": 2, "head_dim": 16}}
+    assert count_parameters(read(tmp_path, published | {"moe_layers_enum": "3,4,5"})) == count
+
+
+def test_blocks_that_a_search_left_out_have_neither_weights_nor_cache(tmp_path: Path) -> None:
+    whole = {"attention": {"n_heads_in_group": 2, "no_op": False}, "ffn": {"ffn_mult": 3.0, "no_op": False}}
+    no_attention = whole | {"attention": {"no_op": True}}
+    no_ffn = whole | {"ffn": {"no_op": True}}
+    config = {"model_type": "nemotron-nas", "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 128}
+    a = read(tmp_path, config | {"num_hidden_layers": 3, "block_configs": [whole, no_attention, no_ffn]})
+    attention, ffn, norm = 64 * (64 + 2 * 32) + 64 * 64, 3 * 64 * 256, 64
+    assert count_parameters(a) == 2 * (attention + ffn) + 4 * norm + norm + 2 * 128 * 64
+    assert count_kv_numbers(a, ONE, 10) == 2 * 2 * 32 * 10
+    with pytest.raises(InputError, match="block_configs must be a list of 4 mappings"):
+        read(tmp_path, config | {"num_hidden_layers": 4, "block_configs": [whole]})
 
 
 # What is refused

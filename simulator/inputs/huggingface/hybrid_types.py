@@ -290,4 +290,31 @@ HYBRID_TYPES: dict[str, Layout] = {
         family="none_shared",
         layers="prefix",
     ),
+    "step3p5": Layout(
+        sizes(4096, 45, 64, 11264, 128815, 128000)
+        | {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 512}
+        | experts(288, 8, 1280, 1280),
+        GATED_HEADS,
+        own("head_dim", "moe_intermediate_size", "sliding_window")
+        | {
+            "num_key_value_heads": ("num_key_value_heads", "num_attention_groups"),
+            "num_experts": ("n_routed_experts", "moe_num_experts"),
+            "num_experts_per_tok": ("num_experts_per_tok", "moe_top_k"),
+            "shared_expert_intermediate_size": ("share_expert_dim", "share_expert_dims"),
+        },
+        experts=Experts("enumerated", 3),
+        layers="step",
+    ),
+    "nemotron-nas": Layout(
+        sizes(8192, 80, 64, None, 128256, 131072),
+        RMS_GATED,
+        own("head_dim") | BIAS | own("mlp_bias") | {"intermediate_size": ()},
+        layers="nemotron_nas",
+    ),
+    "axk1": replace(
+        DEEPSEEK_V32,
+        defaults=sizes(7168, 61, 64, 18432, 163840, 32768) | LATENT_SIZES | experts(192, 8, 2048),
+        experts=Experts("first", 1),
+        layers="axk1",
+    ),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from simulator.inputs.huggingface.by_layer import place_axk1, place_nemotron_nas, place_step
 from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.kinds import Kind
 from simulator.inputs.huggingface.shared_caches import place_gemma3n, place_gemma4
@@ -257,6 +258,9 @@ LAYER_RULES: dict[str, Callable[[Config, Fields, list[Kind]], Placed]] = {
     "mimo_v2": place_mimo_v2,
     "laguna": place_laguna,
     "prefix": place_prefix,
+    "step": place_step,
+    "nemotron_nas": place_nemotron_nas,
+    "axk1": place_axk1,
     "gemma3n": place_gemma3n,
     "gemma4": place_gemma4,
     "zamba": place_zamba,

@@ -154,6 +154,22 @@ def list_offset(config: Config, layers: int, default: int) -> list[bool]:
     return [layer % period == offset for layer in range(layers)]
 
 
+def list_enumerated(config: Config, layers: int, default: int) -> list[bool]:
+    """The layers in ``moe_layers_enum``, a text of numbers, or where it is absent those from the default on.
+
+    Raises:
+        InputError: not such a text.
+    """
+    text = config.data.get("moe_layers_enum")
+    if text is None:
+        return [layer >= default for layer in range(layers)]
+    parts = text.split(",") if isinstance(text, str) else [""]
+    if not all(part.strip().isdigit() for part in parts):
+        raise config.error(f"moe_layers_enum is {text!r}; it must be numbers with commas between")
+    named = {int(part) for part in parts}
+    return [layer in named for layer in range(layers)]
+
+
 IS_SPARSE = {"dense": False, "sparse": True, "moe": True, "hash_moe": True}
 
 
@@ -181,4 +197,5 @@ EXPERT_RULES: dict[str, Callable[[Config, int, int], list[bool]]] = {
     "interleaved": list_interleaved,
     "ranged": list_ranged,
     "offset": list_offset,
+    "enumerated": list_enumerated,
 }
