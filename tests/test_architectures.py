@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simulator import InputError
+from simulator import InputError, predict
 from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.footprint import count_kv_bytes, count_kv_numbers, count_state_numbers
 from simulator.costs.layers import list_layers
@@ -167,6 +167,14 @@ def test_devices_that_share_heads_share_the_state(name: str, tmp_path: Path) -> 
     for layer in list_layers(a):
         whole, half = (layer.mixer.count_state(layer, Deployment(tp=tp)) for tp in (1, 2))
         assert half in (whole / 2, whole)  # summaries of V4, which all heads share, are on every device
+
+
+def test_devices_that_cannot_share_the_states_are_refused(tmp_path: Path) -> None:
+    config = CASES["kimi_linear"]["config"] | {"linear_num_heads": 6, "num_attention_heads": 8}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match="tp 4 does not divide linear_num_heads 6"):
+        predict(path, "a100-sxm-80gb", "none", tp=4)
 
 
 def test_layers_that_share_weights_are_stored_once() -> None:

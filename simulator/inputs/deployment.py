@@ -118,6 +118,10 @@ def check_deployment(deployment: Deployment, architecture: Architecture, hardwar
         check_links(d, hardware)
 
 
+# Sizes of recurrent mixers that devices share.
+HEADS_OF_STATES = ("linear_num_key_heads", "linear_num_value_heads", "linear_num_heads", "mamba_heads", "mamba_width")
+
+
 def check_tensor_parallel(deployment: Deployment, architecture: Architecture, group: LayerGroup) -> None:
     """Refuse devices that cannot share a group of layers evenly; ``architecture`` is as the group has it.
 
@@ -128,6 +132,7 @@ def check_tensor_parallel(deployment: Deployment, architecture: Architecture, gr
     split: dict[str, Any] = {"num_attention_heads": a.num_attention_heads}
     if group.feed_forward == "dense":
         split["intermediate_size"] = a.intermediate_size
+    split |= {name: size for name, size in (group.sizes or {}).items() if name in HEADS_OF_STATES}
     for name, size in split.items():
         if size % d.tp:
             raise InputError(f"tp {d.tp} does not divide {name} {size}")

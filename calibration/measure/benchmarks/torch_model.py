@@ -23,6 +23,7 @@ BLOCK = 1 << 20
 WEIGHT_SPREAD = 0.02  # standard deviation of a weight, as GPT-2 is initialised
 ALIGNMENT = 64  # elements: every tensor of a pool starts on a cache line
 ROTARY_BASE = 10000.0
+BUILT = ("attention", "window_attention", "dense")  # kinds of mixers and feed-forward parts that this module builds
 
 
 class WeightPool:
@@ -216,6 +217,9 @@ def refuse_unbuildable(a: Architecture, max_tokens: int) -> None:
         InputError: dimensions that no model has, another count of norms, or more tokens than the table has positions.
     """
     check_architecture(a, "model")
+    other = next((kind for group in a.groups for kind in (group.mixer, group.feed_forward) if kind not in BUILT), None)
+    if other is not None:
+        raise InputError(f"layers of {other} are not built in eager PyTorch; it has {', '.join(BUILT)}")
     if a.norms_per_layer != 2 and not (a.norms_per_layer == 1 and a.parallel_residual):
         raise InputError(f"norms_per_layer is {a.norms_per_layer}; eager PyTorch has 2, or 1 with parallel_residual")
     if a.position_embedding == "learned" and max_tokens > a.max_position_embeddings:
