@@ -69,6 +69,10 @@ OWN: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": CONV_TYPES},
     "ministral": {"head_dim": 16},
     "minicpm3": {"head_dim": None},
+    "minimax_m3_vl_text": {
+        **{"layer_types": ["full_attention"] * 3 + ["minimax_m3_sparse"] * 3, "dense_intermediate_size": 160},
+        "mlp_layer_types": ["dense"] * 3 + ["sparse"] * 3,
+    },
     "nemotron": {"head_dim": 16, "num_key_value_heads": 4},
     "nemotron_h": {"layers_block_type": ["mamba", "moe", "attention", "mlp", "mamba", "moe"]},
     "qwen3_omni_moe_text": {"tie_word_embeddings": False},
@@ -191,7 +195,7 @@ def test_layers_that_share_weights_are_stored_once() -> None:
 def test_every_kind_of_mixer_is_met() -> None:
     met = {group.mixer for case in CASES.values() for group in load_case(case).groups}
     assert set(MIXERS) - met <= {
-        *("none", "attention_and_mamba2", "lightning_attention", "indexed_latent_attention"),
+        *("none", "attention_and_mamba2", "lightning_attention", "indexed_latent_attention", "indexed_attention"),
         *("real_gated_recurrence", "window_attention", "latent_attention"),
     }
 

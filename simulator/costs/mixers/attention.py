@@ -29,6 +29,10 @@ class Attention(Mixer):
     projects_as = "attention"
     name = "attention"
 
+    def find_seen(self, layer: Layer) -> Number | None:
+        """Tokens that a query attends to at most; None: all before it."""
+        return self.find_window(layer)
+
     def count_parameters(self, layer: Layer) -> Number:
         """Trainable numbers, projections included."""
         a = layer.a
@@ -76,7 +80,7 @@ class Attention(Mixer):
             launches=1,
             activation_bytes=d.activation_bytes,
             kv_bytes=d.kv_bytes,
-            window=self.find_window(layer),
+            window=self.find_seen(layer),
         )
         return fused if keeps(layer) else fused._replace(kv_bytes=fused.kv_bytes * share_read(fused))
 
@@ -90,7 +94,7 @@ class Attention(Mixer):
 
     def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
         """FLOPs of the scores and of their weighted sums that a causal mask, and a window, leave."""
-        window = self.find_window(layer)
+        window = self.find_seen(layer)
         seen = segment.reached if window is None else minimum(segment.reached, window)
         unseen = 0 if window is None else segment.reached - seen
         return count_score_flops(layer.a, d, segment) * count_scores(segment.new_tokens, seen, unseen)

@@ -1,13 +1,14 @@
-"""Latent attention to the few tokens that an index picks: DeepSeek Sparse Attention.
+"""Attention to the few tokens that an index picks: DeepSeek Sparse Attention, and that of MiniMax-M3.
 
 DeepSeek-AI 2025 (DeepSeek-V3.2, arXiv 2512.02556), section 2.1: ``index_n_heads`` narrow queries score one key of
 ``index_head_dim`` a token, and attention sees the ``index_topk`` best. Each device of a layer's group holds the whole
-index. Layers without ``index_n_heads`` take the picks of a layer before them.
+index. Layers without ``index_n_heads`` take the picks of a layer before them. MiniMax-M3 picks blocks of tokens.
 """
 
 from __future__ import annotations
 
 from simulator.costs.batch import Batch, Segment
+from simulator.costs.mixers.attention import Attention
 from simulator.costs.mixers.latent import LatentAttention
 from simulator.costs.operators import Operator, count_scores, element_sizes, linear
 from simulator.costs.structure import Layer
@@ -48,6 +49,41 @@ class IndexedLatentAttention(LatentAttention):
         """FLOPs of the attention, and of the index over all tokens before each."""
         own = super().count_flops(layer, d, segment)
         return own + (score(layer, d, segment).flops if has_index(layer) else 0)
+
+
+class IndexedAttention(Attention):
+    """Attention with keys and values over ``index_topk`` tokens; queries of the index are made of the hidden state."""
+
+    projects_as = "indexed attention"
+
+    def find_seen(self, layer: Layer) -> Number | None:
+        """Tokens that a query attends to at most."""
+        return layer.sizes["index_topk"]
+
+    def count_parameters(self, layer: Layer) -> Number:
+        """Trainable numbers, those of the index included: its query, its key, and the norms of both."""
+        size = layer.sizes["index_head_dim"]
+        index = (layer.sizes["index_n_heads"] + 1) * size * layer.a.hidden_size
+        return super().count_parameters(layer) + index + 2 * size
+
+    def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
+        """Products with weight matrices around the mixing."""
+        width = (layer.sizes["index_n_heads"] + 1) * layer.sizes["index_head_dim"]
+        index = linear("index query and key", batch.rows, width, layer.a.hidden_size, **element_sizes(d))
+        return [*super().list_projections(layer, d, batch), index]
+
+    def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
+        """The scores of the index over all tokens, then the attention to those picked."""
+        scores = [score(layer, d, segment) for segment in batch.segments]
+        return scores + super().list_operators(layer, d, stack, batch)
+
+    def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
+        """Numbers kept of one sequence of so many tokens, the keys of the index included."""
+        return super().count_cache(layer, d, tokens) + layer.sizes["index_head_dim"] * tokens
+
+    def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
+        """FLOPs of the attention, and of the index over all tokens before each."""
+        return super().count_flops(layer, d, segment) + score(layer, d, segment).flops
 
 
 def has_index(layer: Layer) -> bool:

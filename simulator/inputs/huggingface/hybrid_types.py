@@ -317,4 +317,23 @@ HYBRID_TYPES: dict[str, Layout] = {
         experts=Experts("first", 1),
         layers="axk1",
     ),
+    "hy_v4": replace(
+        DEEPSEEK_V32,
+        defaults=sizes(2816, 34, 32, 6912, 120832, 262144)
+        | LATENT_SIZES
+        | {"qk_nope_head_dim": 192, "v_head_dim": 256}
+        | experts(256, 8, 768),
+        fixed=RMS_GATED | {"attention_sinks": True},
+        experts=Experts("first", 1),
+        layers="hy_v4",
+    ),
+    "minimax_m3_vl_text": Layout(
+        sizes(6144, 60, 64, 3072, 200064, 524288)
+        | {"num_key_value_heads": 4, "head_dim": 128}
+        | experts(128, 4, 3072, 3072),
+        GATED_HEADS,
+        HEADS | WIDE_EXPERTS | {"shared_expert_intermediate_size": "shared_intermediate_size"},
+        experts=Experts(),
+        layers="minimax_m3",
+    ),
 }

@@ -161,6 +161,33 @@ def place_indexed(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     ], {}
 
 
+def place_hy_v4(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
+    """The same with a gate of each element, and residual streams."""
+    placed, _ = place_indexed(config, values, kinds)
+    streams = config.whole("hc_mult", default=4) or 0
+    mixing = count_stream_mixing(streams, values["hidden_size"], 2 * streams, 2)
+    return [kind.with_sizes(attention_gate="element") for kind in placed], mixing
+
+
+def place_minimax_m3(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
+    """Attention to all tokens, or to the blocks that an index picks; dense blocks have a width of their own."""
+    part = config.part("sparse_attention_config") or Config(config.where, {})
+    sizes = {
+        "index_n_heads": part.whole("sparse_num_index_heads", default=config.whole("index_n_heads", default=4)),
+        "index_head_dim": part.whole("sparse_index_dim", default=config.whole("index_head_dim", default=128)),
+    }
+    block = part.whole("sparse_block_size", default=config.whole("index_block_size", default=128)) or 1
+    blocks = part.whole("sparse_topk_blocks", default=config.whole("index_topk_blocks", default=16)) or 1
+    types = config.sized("layer_types", len(kinds), str) or ["full_attention"] * len(kinds)
+    placed = [
+        kind._replace(mixer="attention")
+        if of == "full_attention"
+        else kind._replace(mixer="indexed_attention").with_sizes(**sizes, index_topk=block * blocks)
+        for kind, of in zip(kinds, types, strict=True)
+    ]
+    return placed, {"intermediate_size": config.whole("dense_intermediate_size", default=12288)}
+
+
 INDEX_SIZES = {"index_n_heads": 64, "index_head_dim": 128, "index_topk": 2048}
 
 
@@ -254,6 +281,8 @@ LAYER_RULES: dict[str, Callable[[Config, Fields, list[Kind]], Placed]] = {
     "lfm2": place_lfm2,
     "recurrent_gemma": place_recurrent_gemma,
     "indexed": place_indexed,
+    "hy_v4": place_hy_v4,
+    "minimax_m3": place_minimax_m3,
     "deepseek_v4": place_deepseek_v4,
     "mimo_v2": place_mimo_v2,
     "laguna": place_laguna,
