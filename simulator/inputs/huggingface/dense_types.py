@@ -322,4 +322,13 @@ DENSE_TYPES: dict[str, Layout] = {
     "codegen": Layout(
         sizes(4096, 28, 16, None, 50400, 2048), PARALLEL | {"mlp_bias": True, "lm_head_bias": True}, GPT2_NAMES
     ),
+    "diffllama": replace(
+        LLAMA, defaults=sizes(2048, 16, 32, 8192, 32000, 2048), names=HEADS | BIAS, family="diffllama"
+    ),
+    "doge": Layout(
+        sizes(1024, 32, 8, 2048, 32768, 2048),
+        RMS_GATED | {"qk_norm": "head"},
+        own("num_key_value_heads", "mlp_bias") | BIAS,
+        family="doge",
+    ),
 }

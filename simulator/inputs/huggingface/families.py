@@ -85,6 +85,30 @@ def derive_bitnet(config: Config, values: Fields) -> Fields:
     return {"other_layer_parameters": values["hidden_size"] + values["intermediate_size"]}
 
 
+def derive_diffllama(config: Config, values: Fields) -> Fields:
+    """Four vectors as wide as a head, of which the share of the second attention map is made."""
+    size = values["head_dim"] or values["hidden_size"] // values["num_attention_heads"]
+    return {"other_layer_parameters": 4 * size}
+
+
+def derive_doge(config: Config, values: Fields) -> Fields:
+    """Scales of both residuals, and the mask that each key head makes of the values.
+
+    Raises:
+        InputError: its retrieved experts.
+    """
+    if config.flag("is_moe"):
+        raise config.error("is_moe is true; Doge's experts are not supported")
+    heads = values["num_key_value_heads"] or values["num_attention_heads"]
+    width = heads * values["hidden_size"] // values["num_attention_heads"]
+    return {"other_layer_parameters": 2 * values["hidden_size"] + heads + heads * width}
+
+
+def derive_beam(config: Config, values: Fields) -> Fields:
+    """A bias of each head's gate."""
+    return {"other_layer_parameters": values["num_attention_heads"]}
+
+
 def derive_lfm2(config: Config, values: Fields) -> Fields:
     """The dense block is two thirds as wide as the file says, in whole multiples."""
     if not config.flag("block_auto_adjust_ff_dim", default=True):
@@ -134,6 +158,9 @@ FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
     "none_shared": derive_none_shared,
     "hunyuan": derive_hunyuan,
     "bitnet": derive_bitnet,
+    "diffllama": derive_diffllama,
+    "doge": derive_doge,
+    "beam": derive_beam,
     "lfm2": derive_lfm2,
     "nemotron_h": derive_nemotron_h,
     "mpt": derive_mpt,

@@ -336,4 +336,15 @@ HYBRID_TYPES: dict[str, Layout] = {
         experts=Experts(),
         layers="minimax_m3",
     ),
+    "beam": Layout(
+        sizes(5120, 52, 48, 20480, 151936, 8192)
+        | {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 512}
+        | experts(256, 8, 2560),
+        GATED_HEADS | {"norms_per_layer": 4},
+        HEADS | BIAS | WINDOW | EXPERTS,
+        windows=Windows("periodic", 6),
+        experts=Experts("first", 3),
+        family="beam",
+        layers="gated",
+    ),
 }
