@@ -39,13 +39,13 @@ COPIED = ("simulator", "calibration", "hardware_specs", "tests", "docs", "cli.py
 LEFT_OUT = ("costs/formulas.py", "timing/profile.py", "timing/rows.py")
 # Tests that speak of a module, those that fail first in front; the first entry that a module's path begins with counts.
 TESTS: dict[str, tuple[str, ...]] = {
-    "costs/footprint": ("hand_values", "capacity", "layouts"),
-    "costs/feed_forwards": ("hand_values", "expert_layouts", "experts"),
-    "costs/mixers": ("hand_values", "passes", "attention_kinds", "architectures"),
-    "costs/parameters": ("hand_values", "experts", "huggingface", "attention_kinds"),
-    "costs": ("hand_values", "passes", "layouts", "costs"),
-    "timing/intervals": ("hand_values",),
-    "timing": ("hand_values", "power", "layouts", "operators", "timing"),
+    "costs/footprint": ("hand_costs", "capacity", "layouts"),
+    "costs/feed_forwards": ("hand_costs", "expert_layouts", "experts"),
+    "costs/mixers": ("hand_costs", "passes", "attention_kinds", "architectures"),
+    "costs/parameters": ("hand_costs", "experts", "huggingface", "attention_kinds"),
+    "costs": ("hand_costs", "passes", "layouts", "costs"),
+    "timing/intervals": ("hand_passes",),
+    "timing": ("hand_kernels", "hand_passes", "power", "layouts", "operators", "timing"),
 }
 MOST_SECONDS = 150  # of processor time, of the tests of one mutant; what runs longer has been noticed
 MOST_OF_A_FUNCTION = 3

@@ -1,0 +1,102 @@
+"""Costs worked out by hand, for a model or operator of a few tokens."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from simulator.costs.batch import Batch, Segment, decode_batch, prefill_batch
+from simulator.costs.feed_forwards.experts import count_activated_experts, list_dispatch
+from simulator.costs.mixers.compressed import count_pairs
+from simulator.costs.operators import attention, grouped, linear
+from simulator.costs.passes import count_model_flops, list_mixing
+from simulator.costs.request import RequestPasses
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.library import load_model, load_stack
+
+# Costs
+
+
+def test_a_product_computes_two_flops_a_multiply_add_and_moves_both_operands_and_the_result() -> None:
+    op = linear("p", 3, 5, 7, weight_bytes=1, activation_bytes=2, input_bytes=4)
+    assert op.flops == 2 * 3 * 5 * 7
+    assert op.weight_bytes == 5 * 7 * 1
+    assert op.activation_bytes == 3 * 7 * 4 + 3 * 5 * 2
+    assert op.bytes_moved == 35 + 114
+    four = grouped("g", 4, 3, 5, 7, weight_bytes=1, activation_bytes=2, input_bytes=4)
+    assert (four.flops, four.weight_bytes, four.activation_bytes) == (4 * 210, 4 * 35, 4 * 114)
+
+
+@pytest.mark.parametrize(
+    ("window", "scores", "read"),
+    [
+        (None, 7 + 8 + 9 + 10, 10),  # the four queries are tokens 7 to 10, and see all before them and themselves
+        (5, 5 + 5 + 5 + 5, 8),  # each sees five; together tokens 3 to 10
+        (9, 7 + 8 + 9 + 9, 10),
+    ],
+)
+def test_attention_of_four_queries_over_ten_tokens(window: int | None, scores: int, read: int) -> None:
+    op = attention(2, 4, 10, 6, 3, 8, decoding=False, launches=1, activation_bytes=2, kv_bytes=1, window=window)
+    assert op.flops == 2 * 6 * scores * 2 * (2 * 8)  # sequences, heads; score and weighted sum; multiply and add
+    assert op.activation_bytes == 2 * 2 * 4 * 6 * 8 * 2  # queries in and results out
+    assert op.kv_bytes == 2 * 2 * (read + 4) * 3 * 8 * 1  # keys and values read, and four tokens' written
+    assert (op.batch, op.group) == (12, 2)
+
+
+def test_latent_decode_reads_one_compressed_vector_a_token_for_all_heads() -> None:
+    """DeepSeek-V2-Lite: 16 heads, a rank of 512 and 64 rotated numbers: 576 a token."""
+    a = load_model("deepseek-v2-lite").architecture
+    ((layers, (op,)),) = list_mixing(a, Deployment(), load_stack("ideal"), decode_batch(100, 2))
+    assert layers == 27
+    assert op.flops == 2 * 16 * 100 * 2 * (576 + 512)
+    assert op.kv_bytes == 2 * (100 + 1) * 576 * 2
+    assert op.activation_bytes == 2 * 16 * (576 + 512) * 2
+
+
+def test_three_tokens_of_two_experts_each_activate_4_625_of_eight() -> None:
+    """A token misses an expert with 3/4, all three with 27/64; Mixtral has eight, of which a token is sent to two."""
+    a = load_model("mixtral-8x7b-v0.1").architecture
+    assert count_activated_experts(a, 3) == 8 * (1 - 27 / 64) == 4.625
+    dispatch, combine, gathered = list_dispatch(a, Deployment(tp=2, ep=4, dp=2), 6)
+    assert dispatch.message_bytes == combine.message_bytes == 6 / 2 * 2 * 4096 * 2
+    assert gathered.message_bytes == 6 * 4096 * 2
+
+
+def test_a_pass_has_the_rows_of_all_its_segments_and_logits_where_they_are_wanted() -> None:
+    batch = Batch((Segment(31, 1, 700, decodes=True), Segment(1, 512, 512, needs_logits=False), Segment(2, 8)))
+    assert (batch.rows, batch.sequences, batch.logits) == (31 + 512 + 16, 34, 33)
+    assert [segment.reached for segment in batch.segments] == [701, 1024, 8]
+
+
+def test_micro_batches_fill_a_pipeline_and_wait_for_each_other() -> None:
+    def pipe(parts: int) -> RequestPasses:
+        nothing: Any = None
+        return RequestPasses(nothing, 1, None, nothing, nothing, 1, parts, 4)
+
+    assert (pipe(3).filling, pipe(3).turns) == (1 + 2 / 4, 1)
+    assert (pipe(8).filling, pipe(8).turns) == (1 + 7 / 4, 2)
+
+
+def test_the_flops_that_gpt_j_asks_for_over_a_prompt_of_four_tokens() -> None:
+    """28 layers of 4 x 4096 x 4096 and 2 x 4096 x 16384 weights; ten scores a layer; the logits of the last token."""
+    a = load_model("gptj-6b").architecture
+    matrices = 28 * (4 * 4096**2 + 2 * 4096 * 16384)
+    scores = 28 * (1 + 2 + 3 + 4) * 2 * 4096
+    assert count_model_flops(a, Deployment(), prefill_batch(4, 1)) == 2 * (4 * matrices + scores + 4096 * 50400)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pairs"),
+    [
+        ({}, 8),
+        ({"compress_rate": 4}, 8 + 96 / 4),  # and a summary of every four tokens
+        ({"compress_rate": 4, "index_topk": 5}, 8 + 5),  # five of those
+    ],
+)
+def test_compressed_attention_of_one_token_over_96_meets_a_window_of_eight_and_summaries(
+    sizes: dict[str, int], pairs: float
+) -> None:
+    layer: Any = SimpleNamespace(sizes=sizes, a=SimpleNamespace(sliding_window=8))
+    assert count_pairs(layer, Segment(1, 1, 95, decodes=True)) == pairs
