@@ -9,9 +9,9 @@ import pytest
 
 from simulator.costs.batch import Batch, Segment, decode_batch, prefill_batch
 from simulator.costs.feed_forwards.experts import count_activated_experts, list_dispatch
-from simulator.costs.mixers.compressed import count_pairs
+from simulator.costs.mixers.compressed import CompressedAttention, attend
 from simulator.costs.operators import attention, grouped, linear
-from simulator.costs.passes import count_model_flops, list_mixing
+from simulator.costs.passes import build_pass, count_model_flops, list_all, list_mixing
 from simulator.costs.request import RequestPasses
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_model, load_stack
@@ -98,5 +98,27 @@ def test_the_flops_that_gpt_j_asks_for_over_a_prompt_of_four_tokens() -> None:
 def test_compressed_attention_of_one_token_over_96_meets_a_window_of_eight_and_summaries(
     sizes: dict[str, int], pairs: float
 ) -> None:
-    layer: Any = SimpleNamespace(sizes=sizes, a=SimpleNamespace(sliding_window=8))
-    assert count_pairs(layer, Segment(1, 1, 95, decodes=True)) == pairs
+    layer: Any = SimpleNamespace(sizes=sizes, a=SimpleNamespace(sliding_window=8, num_attention_heads=6, head_size=16))
+    op = attend(layer, Deployment(), Segment(2, 1, 95, decodes=True))
+    assert op.flops == 2 * 6 * pairs * 2 * (2 * 16)  # sequences, heads; score and weighted sum; multiply and add
+    assert op.kv_bytes == 2 * (pairs + 1) * 16 * 2  # one vector is key and value; one is written
+    assert op.activation_bytes == 2 * 6 * (16 + 16) * 2
+
+
+def test_compressed_attention_keeps_a_window_summaries_and_tokens_that_wait_for_theirs() -> None:
+    """Of 99 tokens seven stay for the next one's window of eight, 24 summaries of four, and three with their gates."""
+    layer: Any = SimpleNamespace(sizes={"compress_rate": 4}, a=SimpleNamespace(sliding_window=8, head_size=16))
+    assert CompressedAttention().count_cache(layer, Deployment(), 99) == 7 * 16 + 24 * 16 + 2 * 3 * 16
+    # With an index of 8 numbers beside each, and summaries that overlap, tokens wait for two.
+    layer.sizes |= {"index_topk": 5, "index_head_dim": 8}
+    assert CompressedAttention().count_cache(layer, Deployment(), 99) == 7 * 16 + 24 * 24 + 2 * 3 * 2 * 24
+
+
+def test_a_layer_of_one_part_alone_has_half_of_the_norms_and_residuals_of_a_whole_one() -> None:
+    """Llama 2 has two norms in each of 32 layers, Nemotron-3-Nano one in each of 52: a mixer or a feed-forward."""
+    stack = load_stack("vllm-0.10")
+    for model, norms in (("llama-2-7b", 2 * 32), ("nemotron-3-nano-30b-a3b", 52)):
+        work = build_pass(load_model(model).architecture, Deployment(), stack, decode_batch(10, 1))
+        names = {kernel.name for kernel in stack.layer_kernels if kernel.over == "hidden"}
+        found = {name: sum(count for count, op in list_all(work) if op.name == name) for name in names}
+        assert set(found.values()) - {0} == {norms}

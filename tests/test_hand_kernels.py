@@ -109,6 +109,10 @@ def test_products_of_up_to_32_rows_in_unfused_attention_stream_their_operands() 
     assert time_batched(op, make_device(), f) == us(1 + 4 / 0.5)
     # Eight query heads read the keys once each, 24 MB at twice the bandwidth.
     assert time_batched(op._replace(group=8), make_device(), f) == us(1 + 8 * 3 / 2)
+    # 30 MFLOP at half the peak take 6 us, as long as 3 MB at half the bandwidth.
+    balanced = op._replace(flops=3e7, kv_bytes=2e6)
+    slow = {"matrix_bandwidth_efficiency": 0.5, "kernel_latency_cycles": 1000, "matrix_efficiency": 0.5}
+    assert time_batched(balanced, make_device(), make_factors(**slow)) == us(1 + 6 * 2**0.25)
     # Past that they are cut into tiles: ten of 64 x 64 over k = 64 are 0.524288 us, and 2 x 40,960 bytes are written.
     tiles = Operator("scores", "batched", m=33, n=64, k=64, batch=10)
     assert time_batched(tiles, make_device(), f) == us(1 + 0.524288 + 0.08192 / 0.5)
