@@ -18,6 +18,7 @@ from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_model, load_stack
+from simulator.inputs.settle import settle_formats
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
@@ -155,6 +156,11 @@ class Prediction:
         found = {name: metric.find_lack(self.question.conditions) for name, metric in METRICS.items()}
         return {name: lack for name, lack in found.items() if lack is not None}
 
+    @property
+    def formats_from(self) -> str:
+        """Where the number formats come from: the options, the checkpoint, or the default; in words."""
+        return self.question.work.deployment.formats_from
+
     def __repr__(self) -> str:
         """What was asked of what, in one line."""
         question = self.question
@@ -176,7 +182,7 @@ def predict(
     dp: int = 1,
     ep: int = 1,
     micro_batches: int = 1,
-    dtype: str = "fp16",
+    dtype: str | None = None,
     weight_dtype: str | None = None,
     kv_dtype: str | None = None,
     prompt_tokens: Any = 512,
@@ -200,9 +206,10 @@ def predict(
         dp: replicas of the model, which share the batch.
         ep: devices that experts are spread over, of one replica or of several.
         micro_batches: parts in which the batch goes through the pipeline.
-        dtype: format of matrix products with weights and of their inputs; all else is of 16 bits at least.
-        weight_dtype: format of weights; None: ``dtype``.
-        kv_dtype: format of the KV cache; None: ``dtype``, of 16 bits at least.
+        dtype: format of matrix products with weights and of their inputs; all else is of 16 bits at least. None: the
+            checkpoint's own formats, bf16 where none are known.
+        weight_dtype: format of weights; None: ``dtype``, else the checkpoint's own.
+        kv_dtype: format of the KV cache; None: the same, of 16 bits at least with a ``dtype``.
         prompt_tokens: tokens of the prompt; a number or an array.
         output_tokens: tokens to generate, the first included; a number or an array.
         batch_size: requests that run together; a number or an array. The three broadcast.
@@ -244,7 +251,7 @@ def resolve(
     architecture = chosen.build(spec.architecture, spec.id)
     if changes:
         architecture = change_architecture(architecture, changes)
-    deployment = store_weights(deployment, chosen)
+    deployment = store_weights(settle_formats(deployment, spec.formats, device, chosen), chosen)
     check_deployment(deployment, architecture, device)
     learned = architecture.position_embedding == "learned"
     workload = check_workload(workload, architecture.max_position_embeddings, learned)
@@ -255,8 +262,8 @@ def resolve(
 
 def store_weights(deployment: Deployment, stack: Stack) -> Deployment:
     """Put in the format in which a stack stores weights of the named one."""
-    stored = (stack.stores_as or {}).get(deployment.weight_dtype or deployment.dtype)
-    return deployment if stored is None else replace(deployment, weight_dtype=stored)
+    stored = (stack.stores_as or {}).get(deployment.weight_dtype or deployment.input_dtype)
+    return deployment if stored is None or deployment.own is not None else replace(deployment, weight_dtype=stored)
 
 
 def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, profile: Profile | None) -> Machine:

@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 PREDICTION_KEYS = {
     *("model", "hardware", "stack", "calibration", "tp", "pp", "dp", "ep", "micro_batches"),
-    *("dtype", "weight_dtype", "kv_dtype"),
+    *("dtype", "weight_dtype", "kv_dtype", "formats_from"),
     *("prompt_tokens", "output_tokens", "batch_size"),
     *(f"{time}{end}" for time in ("ttft_s", "tpot_s", "e2e_s") for end in ("", "_low", "_high")),
     *(f"output_tokens_per_s{what}{end}" for what in ("", "_per_device") for end in ("", "_low", "_high")),
@@ -161,7 +161,7 @@ class TestPredictionDocument:
 
 def test_a_measurement_is_shown_beside_its_prediction() -> None:
     question = ("predict", "-m", "openai-davinci", "-H", "a100-sxm-80gb", "--tp", "8", "-p", "512", "-n", "32")
-    text = invoke(*question, "--measured", CHECKS)
+    text = invoke(*question, "--dtype", "fp16", "--measured", CHECKS)
     assert re.search(r"measured +2\.7 s +prediction [-+]\d\.\d%   \[Narayanan et al\. 2023", text)
 
 

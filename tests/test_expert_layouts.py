@@ -162,7 +162,7 @@ def test_twice_as_many_experts_cost_one_token_no_more_than_their_router(batch: i
 
 DEVICE = describe_device(load_hardware("a100-sxm-80gb"), Deployment(), load_stack("megatron-lm-2022"))
 PERFECT = Factors(**{name: 1e-30 if f.unit in ("s", "cycles") else 1.0 for name, f in list_factors().items()})
-SIZES = {"weight_bytes": 2, "activation_bytes": 2}
+SIZES: dict[str, Any] = {"weight_bytes": 2, "activation_bytes": 2}
 eights = st.integers(1, 600).map(lambda size: 8 * size)
 
 

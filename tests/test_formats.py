@@ -99,7 +99,7 @@ def test_a_mix_is_wider_than_what_most_of_it_is_in() -> None:
 def test_a_cache_in_a_type_of_gguf_has_its_blocks_and_no_mix() -> None:
     """llama.cpp's -ctk q4_0: 18 bytes for 32 numbers, where a q4_0 file also has a wider head."""
     assert Deployment(kv_dtype="q4_0").kv_bytes == 18 / 32
-    assert Deployment(weight_dtype="q4_0").weight_bytes > 18 / 32
+    assert Deployment(weight_dtype="q4_0").weight_bytes_of("attention") > 18 / 32
 
 
 @given(st.decimals(1, 16, places=2))
@@ -109,7 +109,7 @@ def test_a_free_number_of_bits_is_a_format_to_store_in(bits: Any) -> None:
     assert element_bytes(f"{bits} bpw") == float(bits) / 8
     assert FORMATS[name].math is None
     d = Deployment(weight_dtype=name, kv_dtype=name)
-    assert d.weight_bytes == d.kv_bytes == float(bits) / 8
+    assert d.weight_bytes_of("experts") == d.kv_bytes == float(bits) / 8
     assert d.activation_bytes == 2
 
 
@@ -172,9 +172,17 @@ def test_a_deployment_refuses_what_is_no_format_and_says_where(field: str, name:
         Deployment(**{field: name})
 
 
-def test_there_is_no_deployment_without_a_data_type() -> None:
-    with pytest.raises(InputError, match="dtype is None"):
-        Deployment(dtype=None)  # type: ignore[arg-type]
+def test_where_no_format_is_named_16_bits_hold_and_the_answer_says_which() -> None:
+    """bf16, or fp16 on a device that has no bf16, or with a stack that computes in fp16 alone."""
+    for hardware, stack, dtype in (
+        (A100, "ideal", "bf16"),
+        ("v100-sxm-16gb", "ideal", "fp16"),
+        (A100, "llama.cpp-b2795", "fp16"),
+    ):
+        d = predict(LLAMA, hardware, "none", stack=stack).question.work.deployment
+        assert (d.dtype, d.weights_label, d.cache_dtype) == (dtype,) * 3
+        assert "by default" in d.formats_from
+        assert ("no bf16" in d.formats_from) == hardware.startswith("v100")
 
 
 @pytest.mark.parametrize("name", [name for name in BLOCKS if FORMATS[name].math is None] + ["awq", "q4_k_m", "4.65bit"])

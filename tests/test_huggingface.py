@@ -306,9 +306,9 @@ def test_an_unknown_type_of_another_layout_is_refused_with_what_is_missing(
     assert problem in str(caught.value)
 
 
-def test_quantized_weights_change_the_note_and_not_the_architecture(tmp_path: Path) -> None:
+def test_quantized_weights_do_not_change_the_architecture(tmp_path: Path) -> None:
     quantized = read(tmp_path, LLAMA | {"quantization_config": {"quant_method": "gptq", "bits": 4}})
-    assert quantized.note == "the file's weights are quantized (gptq): give --weight-dtype"
+    assert quantized.note is None
     assert quantized.architecture == read(tmp_path, LLAMA).architecture
 
 
@@ -319,6 +319,10 @@ def test_the_note_stands_beside_the_answer_and_on_the_card(tmp_path: Path) -> No
     assert done.exit_code == 0
     assert done.stderr.strip() == "roofcast: note: unknown model_type 'new': read as the Llama layout"
     assert "read as the Llama layout" in CliRunner().invoke(app, ["models", "show", str(tmp_path)]).stdout
+
+
+class NoEntryError(OSError):
+    """Stands in for what ``huggingface_hub`` raises where a repository lacks a file."""
 
 
 class Hub:
@@ -332,12 +336,16 @@ class Hub:
         self.asked.append((name, file))
         if self.error is not None:
             raise self.error
-        return str(self.path)
+        assert self.path is not None
+        if not (self.path.parent / file).exists():
+            raise NoEntryError(file)
+        return str(self.path.parent / file)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, hub: Hub | None) -> None:
     module = None if hub is None else SimpleNamespace(hf_hub_download=hub.download)
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", SimpleNamespace(EntryNotFoundError=NoEntryError))
 
 
 def test_a_model_of_the_hub_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,8 +353,18 @@ def test_a_model_of_the_hub_is_downloaded(tmp_path: Path, monkeypatch: pytest.Mo
     hub = Hub(tmp_path / "config.json")
     install(monkeypatch, hub)
     spec = load_model("some-body/New_Model-1.5b")
-    assert hub.asked == [("some-body/New_Model-1.5b", "config.json")]
+    assert [file for _, file in hub.asked] == ["config.json", "hf_quant_config.json"]
+    assert {name for name, _ in hub.asked} == {"some-body/New_Model-1.5b"}
     assert (spec.id, spec.architecture) == ("some-body/New_Model-1.5b", expected.architecture)
+
+
+def test_what_lies_beside_a_configuration_is_downloaded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(tmp_path, LLAMA)
+    (tmp_path / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "FP8"}}')
+    install(monkeypatch, Hub(tmp_path / "config.json"))
+    formats = load_model("some-body/New_Model-1.5b").formats
+    assert formats is not None
+    assert formats.label == "layers fp8, rest bf16"
 
 
 def test_what_ships_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:

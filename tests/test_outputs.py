@@ -85,10 +85,11 @@ def test_layouts_and_requests_are_asked_for_by_the_names_of_their_fields() -> No
     from dataclasses import fields
 
     from simulator.commands.options import LAYOUT, REQUEST
+    from simulator.inputs.deployment import ASKED as FORMS
     from simulator.inputs.deployment import Deployment
     from simulator.inputs.workload import Workload
 
-    assert [row.name for row in LAYOUT] == [field.name for field in fields(Deployment)]
+    assert [row.name for row in LAYOUT] == list(FORMS)
     assert [row.name for row in REQUEST] == [field.name for field in fields(Workload)]
     for row in LAYOUT:
         assert row.default == getattr(Deployment(), row.name)

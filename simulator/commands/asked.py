@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,14 +65,14 @@ class Asked:
         Raises:
             InputError: a format that does not exist.
         """
-        from simulator.inputs.deployment import Deployment
+        from simulator.inputs.deployment import ASKED, Deployment
 
         return cls(
             given["model"],
             given["hardware"],
             given["calibration"],
             given["stack"],
-            Deployment(**{field.name: given[field.name] for field in fields(Deployment)}),
+            Deployment(**{name: given[name] for name in ASKED}),
             Counts.read(given),
             given["changes"],
             given["hardware_changes"],
@@ -139,7 +139,7 @@ class Choices:
         Raises:
             InputError: no model or no device.
         """
-        from simulator.inputs.deployment import Deployment
+        from simulator.inputs.deployment import ASKED
 
         if not given["model"] or not given["hardware"]:
             raise InputError("name a model and a device: -m NAME -H NAME, each as often as you like")
@@ -148,7 +148,7 @@ class Choices:
             given["hardware"],
             given["calibration"] or [None],
             given["stack"] or [None],
-            {field.name: given[field.name] or [None] for field in fields(Deployment)},
+            {name: given[name] or [None] for name in ASKED},
             Counts.read(given),
             given["changes"],
             given["hardware_changes"],

@@ -101,9 +101,9 @@ LAYOUT = (  # the fields of ``Deployment``, in their order
     Option(("--dp",), "Replicas of the model that share the batch.", default=1),
     Option(("--ep",), "Devices that the experts are spread over.", default=1),
     Option(("--micro-batches",), "Parts of the batch in a pipeline.", default=1),
-    Option(("--dtype",), "Matrix products: fp16, bf16, fp8, int8...", default="fp16"),
-    Option(("--weight-dtype",), "Weights: fp8, int4-g128, q4_k_m...  [default: --dtype]"),
-    Option(("--kv-dtype",), "KV cache.  [default: --dtype, of 16 bits at least]"),
+    Option(("--dtype",), "Matrix products: bf16, fp8, int8...  [default: the checkpoint's own]"),
+    Option(("--weight-dtype",), "Weights: fp8, int4-g128, q4_k_m...  [default: --dtype, else the checkpoint's]"),
+    Option(("--kv-dtype",), "KV cache.  [default: --dtype of 16 bits at least, else the checkpoint's]"),
 )
 REQUEST = (  # the fields of ``Workload``, in their order
     Option(("-p", "--prompt-tokens"), "Tokens of the prompt.", default=512),

@@ -23,7 +23,7 @@ class AskedSetting:
     hardware: str
     calibration: str | None
     stack: str | None
-    dtype: str
+    dtype: str | None
     tp: int | None
     pp: int | None
     layouts: str | None
@@ -62,6 +62,7 @@ def list_place_options(default_hardware: str | None) -> dict[str, Decorator]:
     rows = {row.name: row for row in (*PLACE, *LAYOUT)}
     if default_hardware is not None:
         rows["hardware"] = rows["hardware"]._replace(default=default_hardware, required=False)
+        rows["dtype"] = rows["dtype"]._replace(text="Matrix products.", default="fp16")  # the paper's
     shared = {name: rows[name].take_one() for name in ("hardware", "calibration", "stack", "dtype")}
     size = click.IntRange(1)
     return shared | {

@@ -6,8 +6,13 @@ from typing import NamedTuple
 
 from simulator.costs.kernels import count_expert_width, padded_vocabulary
 from simulator.costs.layers import list_layers
-from simulator.costs.parameters import count_embedding_parameters, count_parameters, count_spread_parameters
-from simulator.costs.passes import head_weight_bytes
+from simulator.costs.parameters import (
+    count_layer_parts,
+    count_parameters,
+    count_spread_parameters,
+    count_table_parts,
+)
+from simulator.costs.passes import table_weight_bytes
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
@@ -43,21 +48,24 @@ def measure_footprint(
 
 def count_weights(a: Architecture, d: Deployment, stack: Stack) -> Number:
     """Parameters of one replica, the vocabulary padded as the stack pads it; those on several devices count once."""
-    return count_parameters(a) + count_padding(a, d, stack)
+    return count_parameters(a) + sum(count_padding(a, d, stack).values())
 
 
-def count_padding(a: Architecture, d: Deployment, stack: Stack) -> Number:
-    """Parameters that pad the vocabulary."""
-    padding = padded_vocabulary(a, d, stack) - a.vocab_size
-    return padding * a.embedding_width * (1 if a.tie_word_embeddings else 2)
+def count_padding(a: Architecture, d: Deployment, stack: Stack) -> dict[str, Number]:
+    """Parameters that pad the vocabulary, of each table."""
+    padding = (padded_vocabulary(a, d, stack) - a.vocab_size) * a.embedding_width
+    return {"embedding": padding, "head": 0 if a.tie_word_embeddings else padding}
 
 
 def count_weight_bytes(a: Architecture, d: Deployment, stack: Stack) -> Number:
     """Bytes of weights on one device: an even share of a replica, and of the experts that replicas share."""
-    head = (count_embedding_parameters(a) + count_padding(a, d, stack)) * head_weight_bytes(d, stack)
-    layers = (count_parameters(a) - count_embedding_parameters(a)) * d.weight_bytes
+    padding = count_padding(a, d, stack)
+    head = sum(
+        (count + padding[part]) * table_weight_bytes(part, d, stack) for part, count in count_table_parts(a).items()
+    )
+    layers = sum(count * d.weight_bytes_of(part) for part, count in count_layer_parts(a).items())
     shared = d.tp * d.pp
-    spread = count_spread_parameters(a) * d.weight_bytes
+    spread = count_spread_parameters(a) * d.weight_bytes_of("experts")
     return share_head(head, d, stack) + (layers - spread) / shared + spread / (shared * d.expert_replicas)
 
 

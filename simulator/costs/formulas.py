@@ -41,8 +41,7 @@ class SymbolicDeployment(Deployment):
 
     sizes: tuple[Any, Any, Any] = (1, 1, 1)
 
-    @property
-    def weight_bytes(self) -> Any:
+    def weight_bytes_of(self, part: str) -> Any:
         """Bytes of one weight."""
         return self.sizes[0]
 
@@ -51,8 +50,7 @@ class SymbolicDeployment(Deployment):
         """Bytes of one activation."""
         return self.sizes[1]
 
-    @property
-    def input_bytes(self) -> Any:
+    def input_bytes_of(self, part: str) -> Any:
         """Bytes of one number that a matrix product with weights reads."""
         return self.sizes[1]
 

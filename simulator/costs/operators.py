@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from simulator.costs.batch import add
 from simulator.inputs.architecture import Architecture
@@ -36,6 +36,7 @@ class Operator(NamedTuple):
     group: Number = 1
     unseen: Number = 0.0  # tokens of the context before the first that the last query sees
     wide: bool = False  # computes in the wide format whatever the deployment's
+    weight_share: Number = 1.0  # size of a weight over that of the number it is multiplied with, at most 1
     parts: tuple[Operator, ...] = ()  # of attention in one launch over segments that differ; no sizes of its own then
 
     @property
@@ -44,9 +45,23 @@ class Operator(NamedTuple):
         return self.weight_bytes + self.activation_bytes + self.kv_bytes
 
 
-def element_sizes(d: Deployment) -> dict[str, Number]:
-    """Bytes of one weight, one number that enters a product and one that leaves it."""
-    return {"weight_bytes": d.weight_bytes, "activation_bytes": d.activation_bytes, "input_bytes": d.input_bytes}
+class ElementSizes(TypedDict):
+    """Bytes of one weight, one number that enters a product and one that leaves it, and whether it computes wide."""
+
+    weight_bytes: Number
+    activation_bytes: Number
+    input_bytes: Number
+    wide: bool
+
+
+def element_sizes(d: Deployment, part: str) -> ElementSizes:
+    """Sizes for products with the weights of a part of the layers, one of ``checkpoint.PARTS``."""
+    return {
+        "weight_bytes": d.weight_bytes_of(part),
+        "activation_bytes": d.activation_bytes,
+        "input_bytes": d.input_bytes_of(part),
+        "wide": d.computes_wide(part),
+    }
 
 
 def linear(
@@ -58,8 +73,9 @@ def linear(
     weight_bytes: Number,
     activation_bytes: Number,
     input_bytes: Number | None = None,
+    wide: bool = False,
 ) -> Operator:
-    """A weight matrix applied to ``m`` tokens; the last arguments are bytes of one element (inputs as activations)."""
+    """A weight matrix applied to ``m`` tokens; sizes are bytes of one element (inputs as activations)."""
     read = activation_bytes if input_bytes is None else input_bytes
     return Operator(
         name,
@@ -70,6 +86,8 @@ def linear(
         m=m,
         n=n,
         k=k,
+        wide=wide,
+        weight_share=minimum(weight_bytes / read, 1.0),
     )
 
 
@@ -83,9 +101,11 @@ def grouped(
     weight_bytes: Number,
     activation_bytes: Number,
     input_bytes: Number | None = None,
+    wide: bool = False,
 ) -> Operator:
     """Several weight matrices in one kernel, each applied to its own ``m`` tokens."""
-    one = linear(name, m, n, k, weight_bytes=weight_bytes, activation_bytes=activation_bytes, input_bytes=input_bytes)
+    sizes = {"weight_bytes": weight_bytes, "activation_bytes": activation_bytes, "input_bytes": input_bytes}
+    one = linear(name, m, n, k, **sizes, wide=wide)
     return one._replace(
         kind="grouped",
         flops=matrices * one.flops,

@@ -9,18 +9,19 @@ from simulator.numbers import Number
 
 def count_parameters(a: Architecture) -> Number:
     """Count every trainable number of the model, embeddings included."""
-    layers = sum(
-        layer.copies
-        * (
-            layer.mixer.count_parameters(layer)
-            + layer.feed_forward.count_parameters(layer)
-            + layer.a.norms_per_layer * count_norm(layer.a, layer.a.hidden_size)
-            + layer.a.other_layer_parameters
-        )
-        for layer in list_layers(a)
-    )
-    rest = a.final_norms * count_norm(a, a.hidden_size) + count_per_layer_inputs(a) + a.other_parameters
-    return layers + rest + count_embedding_parameters(a)
+    return sum(count_layer_parts(a).values()) + count_embedding_parameters(a)
+
+
+def count_layer_parts(a: Architecture) -> dict[str, Number]:
+    """Count the trainable numbers of all layers and beside them, by part of a checkpoint's formats."""
+    beside = a.final_norms * count_norm(a, a.hidden_size) + count_per_layer_inputs(a) + a.other_parameters
+    parts: dict[str, Number] = {"rest": beside}
+    for layer in list_layers(a):
+        own = {"attention": layer.mixer.count_parameters(layer)} | layer.feed_forward.count_parts(layer)
+        norms = layer.a.norms_per_layer * count_norm(layer.a, layer.a.hidden_size) + layer.a.other_layer_parameters
+        for part, count in (*own.items(), ("rest", norms)):
+            parts[part] = parts.get(part, 0) + layer.copies * count
+    return parts
 
 
 def count_per_layer_inputs(a: Architecture) -> Number:
@@ -51,11 +52,17 @@ def count_norm(a: Architecture, width: Number) -> Number:
 
 def count_embedding_parameters(a: Architecture) -> Number:
     """Count token and position tables, the head and what stands between them and the layers."""
-    tables = a.vocab_size * a.embedding_width * (1 if a.tie_word_embeddings else 2) + a.vocab_size * a.lm_head_bias
+    return sum(count_table_parts(a).values())
+
+
+def count_table_parts(a: Architecture) -> dict[str, Number]:
+    """Count what stands before and after the layers by part: a tied head is the ``embedding``."""
+    table = a.vocab_size * a.embedding_width
+    tables = table
     if a.embedding_size is not None:
         tables += a.hidden_size * a.embedding_size * a.embedding_projections
     if a.position_embedding == "learned":
         tables += (a.max_position_embeddings + a.position_offset) * a.hidden_size
     if a.embedding_norm:
         tables += count_norm(a, a.hidden_size)
-    return tables
+    return {"embedding": tables, "head": table * (0 if a.tie_word_embeddings else 1) + a.vocab_size * a.lm_head_bias}

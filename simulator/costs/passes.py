@@ -12,7 +12,7 @@ from typing import NamedTuple
 from simulator.costs.batch import Batch
 from simulator.costs.kernels import list_memory_kernels, padded_vocabulary
 from simulator.costs.layers import list_layers
-from simulator.costs.operators import Operator, all_reduce, element_sizes, linear
+from simulator.costs.operators import ElementSizes, Operator, all_reduce, element_sizes, linear
 from simulator.costs.structure import Group, Layer, gather
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture
@@ -121,7 +121,7 @@ def list_gemms(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> list[G
 
 def list_per_layer_inputs(a: Architecture, d: Deployment, rows: Number) -> list[Operator]:
     """Products around a layer's own embedding: its share of the projection before all layers, its gate, and out."""
-    width, h, sizes = a.per_layer_input_size, a.hidden_size, element_sizes(d)
+    width, h, sizes = a.per_layer_input_size, a.hidden_size, element_sizes(d, "rest")
     return [
         linear("layer input", rows, width, h, **sizes),
         linear("layer input gate", rows, width, h, **sizes),
@@ -142,16 +142,12 @@ def list_head_operators(layer: Layer, d: Deployment, stack: Stack, batch: Batch)
         return []
     rows = batch.rows if stack.logits == "all" else batch.logits
     vocabulary = padded_vocabulary(a, d, stack)
-    size = {"weight_bytes": head_weight_bytes(d, stack), "activation_bytes": d.activation_bytes}
-    narrow = narrows_head(d, stack)
-    if narrow:
-        size["input_bytes"] = d.input_bytes
+    size = table_sizes("embedding" if a.tie_word_embeddings else "head", d, stack)
     operators = []
     if a.embedding_size is not None:
         operators.append(linear("head projection", rows, a.embedding_width, a.hidden_size, **size))
     sharers = d.tp if stack.shards_head else 1
     operators.append(linear("lm head", rows, vocabulary / sharers, a.embedding_width, **size))
-    operators = [operator._replace(wide=not narrow) for operator in operators]
     if d.tp != 1 and stack.gathers_logits:
         message = rows * vocabulary * d.activation_bytes
         operators.append(Operator("logits all-gather", "all_gather", message_bytes=message))
@@ -159,13 +155,23 @@ def list_head_operators(layer: Layer, d: Deployment, stack: Stack, batch: Batch)
 
 
 def narrows_head(d: Deployment, stack: Stack) -> bool:
-    """Whether token table and head are in the weights' format: where the stack or the file has them so."""
-    return stack.quantizes_head or d.stores_file
+    """Whether token table and head are in a format of the weights: where the checkpoint, stack or file has them so."""
+    return d.own is not None or stack.quantizes_head or d.stores_file
 
 
-def head_weight_bytes(d: Deployment, stack: Stack) -> Number:
-    """Bytes of one number of the token table and the head, which most stacks leave as wide as activations."""
-    return d.weight_bytes if narrows_head(d, stack) else maximum(d.weight_bytes, d.activation_bytes)
+def table_sizes(part: str, d: Deployment, stack: Stack) -> ElementSizes:
+    """Sizes for products with the token table or the head, which compute wide unless they are quantized."""
+    if narrows_head(d, stack):
+        return element_sizes(d, part)
+    size = d.activation_bytes
+    weight = table_weight_bytes(part, d, stack)
+    return {"weight_bytes": weight, "activation_bytes": size, "input_bytes": size, "wide": True}
+
+
+def table_weight_bytes(part: str, d: Deployment, stack: Stack) -> Number:
+    """Bytes of one number of the token table or the head, which most stacks leave as wide as activations."""
+    weight = d.weight_bytes_of(part)
+    return weight if narrows_head(d, stack) else maximum(weight, d.activation_bytes)
 
 
 def list_all(work: Pass) -> list[tuple[Number, Operator]]:

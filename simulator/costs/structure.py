@@ -65,9 +65,13 @@ class FeedForward:
     label: str  # what people call it: operators of equal labels are shown together
     works: bool = True  # False of the kind that stands for none
 
+    def count_parts(self, layer: Layer) -> dict[str, Number]:
+        """Trainable numbers by the part of a checkpoint's formats that they belong to."""
+        raise NotImplementedError
+
     def count_parameters(self, layer: Layer) -> Number:
         """Trainable numbers."""
-        raise NotImplementedError
+        return sum(self.count_parts(layer).values())
 
     def count_idle(self, layer: Layer) -> Number:
         """Trainable numbers that one token does not meet."""

@@ -200,7 +200,8 @@ def predict_all(
         try:
             question = resolve(model, *place, deployment, workload, changes, rates[place.hardware.id])
         except InputError as error:
-            label = f"{model.id} on {place.hardware.id}, {describe_layout(deployment)}, {deployment.dtype}"
+            formats = "" if deployment.dtype is None else f", {deployment.dtype}"
+            label = f"{model.id} on {place.hardware.id}, {describe_layout(deployment)}{formats}"
             impossible.append(Impossible(label, str(error)))
         else:
             predictions.append(answer(question))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from simulator.costs.footprint import count_weight_bytes, count_weights
 from simulator.errors import ImpossibleError, InputError
 from simulator.explore.layout import choose_layout
-from simulator.inputs.formats import FORMATS
 from simulator.metrics.capacity import find_capacity
 from simulator.prediction import Question
 
@@ -26,8 +26,9 @@ def describe_footprint(question: Question) -> dict[str, Any]:
         "stack": work.stack.id,
         "devices": d.devices,
         "layout": f"tp {d.tp}, pp {d.pp}, dp {d.dp}, ep {d.ep}",
-        "formats": f"{d.dtype}, weights {d.weight_dtype or d.dtype}, cache {d.kv_dtype or d.wide_dtype}",
-        "weight_bits": FORMATS[d.weight_dtype or d.dtype].bits,
+        "formats": f"{d.dtype}, weights {d.weights_label}, cache {d.cache_dtype}",
+        "formats_from": d.formats_from,
+        "weight_bits": find_weight_bits(question),
         "prompt_tokens": int(request.prompt_tokens),
         "output_tokens": int(request.output_tokens),
         "batch_size": int(request.batch_size),
@@ -42,6 +43,13 @@ def describe_footprint(question: Question) -> dict[str, Any]:
         "longest_context_tokens": capacity.longest_context,
         "fewest_devices": find_fewest_devices(question),
     }
+
+
+def find_weight_bits(question: Question) -> float:
+    """Mean bits of a weight, tables and head included."""
+    a, d, stack, _ = question.work
+    one = replace(d, tp=1, pp=1, dp=1, ep=1)
+    return round(float(8 * count_weight_bytes(a, one, stack) / count_weights(a, one, stack)), 4)
 
 
 def find_fewest_devices(question: Question) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from simulator.costs.footprint import measure_footprint
 from simulator.errors import ImpossibleError, InputError
 from simulator.inputs.architecture import Architecture
-from simulator.inputs.deployment import Deployment, check_deployment
+from simulator.inputs.deployment import ASKED, Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.metrics.capacity import find_usable_bytes
@@ -107,8 +107,8 @@ def find_device_bytes(
 def describe_deployment(deployment: Deployment) -> dict[str, Any]:
     """Layout and formats by name, none left to a default."""
     d = deployment
-    given = {field.name: getattr(d, field.name) for field in fields(d)}
-    return given | {"weight_dtype": d.weight_dtype or d.dtype, "kv_dtype": d.kv_dtype or d.wide_dtype}
+    given = {name: getattr(d, name) for name in ASKED}
+    return given | {"dtype": d.input_dtype, "weight_dtype": d.weights_label, "kv_dtype": d.cache_dtype}
 
 
 def describe_layout(deployment: Deployment) -> str:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, Literal
 
 from simulator.errors import InputError, suggest
+from simulator.inputs.checkpoint import CheckpointFormats
 from simulator.specfile import spec_dataclass
 
 PositionEmbedding = Literal["learned", "rotary", "alibi", "none"]
@@ -248,6 +249,7 @@ class ModelSpec:
     published_parameters: float | None = None
     sources: list[Source] | None = None
     note: str | None = None  # what a person should know who uses it
+    formats: CheckpointFormats | None = None  # of the published weights; None: not known, or 16 bits throughout
 
     def __post_init__(self) -> None:
         """Refuse a size that is none."""

@@ -9,9 +9,14 @@ import numpy as np
 from simulator.errors import InputError
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture, LayerGroup, specialise
+from simulator.inputs.checkpoint import CheckpointFormats
 from simulator.inputs.formats import CACHE_SIZES, FORMATS, SIZES, WIDE, find_format
 from simulator.inputs.gguf_types import FILES
 from simulator.inputs.hardware import Hardware
+
+# What a person asks for, by name; the other fields of a deployment follow from the model and the device.
+ASKED = ("tp", "pp", "dp", "ep", "micro_batches", "dtype", "weight_dtype", "kv_dtype")
+USUAL_DTYPE = "bf16"  # where neither a person nor a checkpoint names one
 
 
 @frozen_dataclass
@@ -24,6 +29,8 @@ class Deployment:
     ``micro_batches`` parts.
 
     ``dtype`` is the format of matrix products and their inputs. Where it is narrower than 16 bits, all else is in 16.
+    Where none is asked for, ``settle_formats`` puts in the checkpoint's: ``own`` holds them by part of the layers, and
+    ``formats_from`` says where the formats come from.
     """
 
     tp: int = 1
@@ -31,9 +38,11 @@ class Deployment:
     dp: int = 1
     ep: int = 1
     micro_batches: int = 1
-    dtype: str = "fp16"
+    dtype: str | None = None  # None: the checkpoint's own, bf16 where nothing is known of it
     weight_dtype: str | None = None  # None: as dtype
     kv_dtype: str | None = None  # None: as dtype, of 16 bits at least
+    own: CheckpointFormats | None = None  # of the checkpoint, by part, where they are the ones that hold
+    formats_from: str = "the options"
 
     def __post_init__(self) -> None:
         """Replace spellings of formats by their names.
@@ -41,13 +50,13 @@ class Deployment:
         Raises:
             InputError: a format that does not exist, or one that nothing computes in.
         """
-        for field in ("dtype", "weight_dtype", "kv_dtype"):
-            name = getattr(self, field)
-            if name is None and field != "dtype":
+        for option in ("dtype", "weight_dtype", "kv_dtype"):
+            name = getattr(self, option)
+            if name is None:
                 continue
             if not isinstance(name, str) or name not in FORMATS:
-                object.__setattr__(self, field, find_format(name, field.replace("_", " ")))
-        if FORMATS[self.dtype].math is None:
+                object.__setattr__(self, option, find_format(name, option.replace("_", " ")))
+        if FORMATS[self.input_dtype].math is None:
             raise InputError(
                 f"dtype {self.dtype} is a format of stored weights, which nothing computes in (--weight-dtype takes it)"
             )
@@ -68,24 +77,24 @@ class Deployment:
         return self.tp / self.ep if self.expert_replicas == 1 else 1
 
     @property
+    def input_dtype(self) -> str:
+        """Format of the products with weights."""
+        return self.dtype or USUAL_DTYPE
+
+    @property
     def wide_dtype(self) -> str:
         """Format of everything that is no operand of a matrix product with weights."""
-        return WIDE[self.dtype]
+        return WIDE[self.input_dtype] if self.own is None else self.own.dtype
+
+    @property
+    def cache_dtype(self) -> str:
+        """Format of the KV cache."""
+        return self.kv_dtype or self.wide_dtype
 
     @property
     def activation_bytes(self) -> Any:
         """Bytes of one activation."""
-        return SIZES[WIDE[self.dtype]]
-
-    @property
-    def input_bytes(self) -> Any:
-        """Bytes of one number that a matrix product with weights reads."""
-        return SIZES[self.dtype]
-
-    @property
-    def weight_bytes(self) -> Any:
-        """Bytes of one weight of a layer."""
-        return SIZES[self.weight_dtype or self.dtype]
+        return SIZES[self.wide_dtype]
 
     @property
     def stores_file(self) -> bool:
@@ -95,7 +104,24 @@ class Deployment:
     @property
     def kv_bytes(self) -> Any:
         """Bytes of one number in the KV cache."""
-        return CACHE_SIZES[self.kv_dtype or WIDE[self.dtype]]
+        return CACHE_SIZES[self.cache_dtype]
+
+    @property
+    def weights_label(self) -> str:
+        """Formats of the weights in words."""
+        return self.weight_dtype or self.input_dtype if self.own is None else self.own.label
+
+    def weight_bytes_of(self, part: str) -> Any:
+        """Bytes of one weight of a part of the layers, one of ``checkpoint.PARTS``."""
+        return SIZES[self.weight_dtype or self.input_dtype] if self.own is None else self.own.weight_bytes_of(part)
+
+    def input_bytes_of(self, part: str) -> Any:
+        """Bytes of one number that a product with the weights of a part reads."""
+        return SIZES[self.input_dtype if self.own is None else self.own.inputs_of(part) or self.own.dtype]
+
+    def computes_wide(self, part: str) -> bool:
+        """Whether products of a part are in the wide format while those of others are not."""
+        return self.own is not None and self.own.inputs_of(part) != self.dtype != self.own.dtype
 
 
 def check_deployment(deployment: Deployment, architecture: Architecture, hardware: Hardware) -> None:

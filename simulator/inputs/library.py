@@ -12,6 +12,7 @@ from pathlib import Path
 
 from simulator.errors import InputError, nearest
 from simulator.inputs.architecture import SMALLEST, Architecture, ModelSpec, check_architecture
+from simulator.inputs.checkpoint import formats_of_name
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.names import normal_form
@@ -74,10 +75,8 @@ def load_variant(name: str) -> ModelSpec:
     if found is not None:
         model, stored = found
         spec = read_shipped_model(model)
-        note = f"{name} is taken as {model}" + (
-            f"; its weights are {stored}, which --weight-dtype says" if stored else ""
-        )
-        return replace(spec, note=note)
+        formats = spec.formats if stored is None else formats_of_name(stored, name)
+        return replace(spec, note=f"{name} is taken as {model}", formats=formats)
     if "/" in name and re.fullmatch(REPOSITORY, name):
         from simulator.inputs.huggingface.hub import download_config
 
@@ -155,7 +154,11 @@ def read_model(path: Path, name: str | None = None) -> ModelSpec:
     """
     if path.is_dir():
         path = path / "config.json"
-    if path.suffix == ".json":
+    if path.suffix == ".gguf":
+        from simulator.inputs.gguf_file import read_gguf
+
+        spec = read_gguf(path)
+    elif path.suffix == ".json":
         from simulator.inputs.huggingface.reader import read_config
 
         spec = read_config(path, name)
@@ -201,7 +204,8 @@ def find_file(name: str | Path) -> Path | None:
             raise InputError(f"{path}: no such file")
         return Path(path)
     is_folder = os.sep in text and os.path.exists(os.path.join(text, "config.json"))
-    return Path(text) if is_folder else None
+    is_weights = text.endswith(".gguf") and os.path.exists(text)  # else the name of one that lies elsewhere
+    return Path(text) if is_folder or is_weights else None
 
 
 def find_by_name(what: str, name: str, folder: Path) -> Path:

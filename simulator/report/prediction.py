@@ -95,6 +95,7 @@ def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
         "stack": question.work.stack.id,
         "calibration": None if question.profile is None else question.profile.id,
         **describe_deployment(deployment),
+        "formats_from": deployment.formats_from,
         "prompt_tokens": workload.prompt_tokens,
         "output_tokens": workload.output_tokens,
         "batch_size": workload.batch_size,
@@ -150,8 +151,8 @@ def list_breakdown(passed: PassTime, prediction: Prediction) -> list[dict[str, A
 
 def describe_formats(d: Deployment) -> str:
     """The format of arithmetic, and those of weights and cache where they are others."""
-    others = (("weights", d.weight_dtype, d.dtype), ("cache", d.kv_dtype, d.wide_dtype))
-    return "".join([d.dtype, *(f", {what} {name}" for what, name, same in others if name not in (None, same))])
+    others = (("weights", d.weights_label, d.input_dtype), ("cache", d.cache_dtype, d.wide_dtype))
+    return "".join([d.input_dtype, *(f", {what} {name}" for what, name, same in others if name != same)])
 
 
 def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = None) -> str:
@@ -167,6 +168,7 @@ def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = 
         f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens, "
         f"batch {workload.batch_size:.0f}",
         f"basis: {basis}",
+        f"formats: {deployment.formats_from}",
         "",
         f"  time to first token     {write_interval(prediction, 'ttft_s')}   {prediction.prefill_bound}-bound",
     ]

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from simulator.costs.footprint import count_kv_numbers
+from simulator.costs.footprint import count_kv_numbers, count_weight_bytes
 from simulator.costs.parameters import count_active_parameters, count_parameters
 from simulator.explore.check import find_deviation
 from simulator.inputs.architecture import ModelSpec, Source
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import element_bytes
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_stack
 from simulator.inputs.search import Entry, describe_words
 from simulator.report.output import format_cell, format_table
 
@@ -103,6 +104,11 @@ def model_facts(spec: ModelSpec) -> dict[str, Any]:
     facts["kv_cache_numbers_per_token"] = round(numbers)
     facts |= {f"kv_cache_per_token_{dtype}_bytes": numbers * element_bytes(dtype) for dtype in SHOWN_FORMATS}
     facts |= {f"weights_{dtype}_bytes": facts["parameters"] * element_bytes(dtype) for dtype in SHOWN_FORMATS}
+    if spec.formats is not None:
+        own = Deployment(own=spec.formats)
+        facts |= {"checkpoint_formats": spec.formats.label, "checkpoint_formats_from": spec.formats.origin}
+        facts["kv_cache_per_token_checkpoint_bytes"] = numbers * element_bytes(spec.formats.kv_dtype or own.wide_dtype)
+        facts["weights_checkpoint_bytes"] = count_weight_bytes(a, own, load_stack("ideal"))
     facts["note"] = spec.note
     facts["sources"] = describe_sources(spec.sources)
     return facts

@@ -42,7 +42,7 @@ class Setting:
     hardware: Hardware
     calibration: str | Profile | None
     stack: str | None = None
-    dtype: str = "fp16"
+    dtype: str | None = None
     tp: int | None = None
     pp: int | None = None
     layouts: Mapping[str, Devices] | None = None

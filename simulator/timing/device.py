@@ -41,7 +41,7 @@ class Device(NamedTuple):
     """One device.
 
     ``kind``: its class (``simulator.timing.devices``). ``wide_peak_flops_per_s``: of products without weights, which no
-    narrow format holds for. ``weight_share``: size of a weight over that of the number it is multiplied with.
+    narrow format holds for. ``weight_share``: of the operator that it serves.
     ``dequantizes_above``: products of more tokens dequantize weights in memory first. ``narrow_loads``: threads of the
     stack's own kernels load four bytes at a time. ``splits_k`` and ``splits_context``: the matrix library may split a
     product along k, and decode attention the tokens of a sequence. ``skinny_rows``: products of so few rows only stream
@@ -70,11 +70,11 @@ class Device(NamedTuple):
 
     def serve(self, operator: Operator) -> Device:
         """The device as it is to one operator: with the peak of its format."""
-        if operator.wide:
-            return self._replace(peak_flops_per_s=self.wide_peak_flops_per_s, weight_share=1.0)
-        if operator.kind in NARROW_KINDS or self.wide_peak_flops_per_s is self.peak_flops_per_s:
+        narrow = operator.kind in NARROW_KINDS and not operator.wide
+        peak = self.peak_flops_per_s if narrow else self.wide_peak_flops_per_s
+        if peak is self.peak_flops_per_s and operator.weight_share == self.weight_share:
             return self
-        return self._replace(peak_flops_per_s=self.wide_peak_flops_per_s)
+        return self._replace(peak_flops_per_s=peak, weight_share=operator.weight_share)
 
 
 def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) -> Device:
@@ -83,7 +83,7 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
     Raises:
         InputError: the data sheet has no matrix peak for a format that is computed in, or no link that is needed.
     """
-    math, wide = (find_math(hardware, dtype, stack) for dtype in (deployment.dtype, deployment.wide_dtype))
+    math, wide = (find_math(hardware, dtype, stack) for dtype in (deployment.input_dtype, deployment.wide_dtype))
     peak = hardware.peak_flops_per_s(math)
     return Device(
         classify(hardware),
@@ -93,7 +93,7 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         hardware.compute.units,
         hardware.compute.clock,
         deployment.activation_bytes,
-        min(deployment.weight_bytes / deployment.input_bytes, 1.0),
+        1.0,
         float("inf") if stack.dequantizes_above is None else float(stack.dequantizes_above),
         stack.narrow_loads and hardware.kind != "cpu",
         stack.splits_k,

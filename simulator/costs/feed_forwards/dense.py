@@ -15,13 +15,13 @@ class Dense(FeedForward):
 
     label = "ffn"
 
-    def count_parameters(self, layer: Layer) -> Number:
+    def count_parts(self, layer: Layer) -> dict[str, Number]:
         """Trainable numbers."""
-        return count_mlp(layer.a, layer.a.intermediate_size)
+        return {"feed_forward": count_mlp(layer.a, layer.a.intermediate_size)}
 
     def list_gemms(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
         """Products with weight matrices."""
-        return list_ffn("ffn", layer.a, d, rows, layer.a.intermediate_size)
+        return list_ffn("ffn", layer.a, d, rows, layer.a.intermediate_size, "feed_forward")
 
     def list_exchange(self, layer: Layer, d: Deployment, stack: Stack, rows: Number) -> list[Operator]:
         """The all-reduce after it."""
@@ -33,10 +33,10 @@ def count_mlp(a: Architecture, width: Number) -> Number:
     return a.mlp_matrices * a.hidden_size * width + ((a.mlp_matrices - 1) * width + a.hidden_size) * a.mlp_bias
 
 
-def list_ffn(name: str, a: Architecture, d: Deployment, rows: Number, width: Number) -> list[Operator]:
-    """The weight matrices of one block of a width that ``tp`` devices share."""
+def list_ffn(name: str, a: Architecture, d: Deployment, rows: Number, width: Number, part: str) -> list[Operator]:
+    """The weight matrices of one block of a width that ``tp`` devices share, in the formats of a part."""
     h, f = a.hidden_size, width / d.tp
-    sizes = element_sizes(d)
+    sizes = element_sizes(d, part)
     return [
         linear(f"{name} in", rows, (a.mlp_matrices - 1) * f, h, **sizes),
         linear(f"{name} out", rows, h, f, **sizes),

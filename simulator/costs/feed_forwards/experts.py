@@ -17,16 +17,19 @@ class Experts(FeedForward):
 
     label = "experts"
 
-    def count_parameters(self, layer: Layer) -> Number:
-        """Trainable numbers, the router's and the shared experts' included."""
+    def count_parts(self, layer: Layer) -> dict[str, Number]:
+        """Trainable numbers of the router, of the routed experts and of those that all tokens meet."""
         a = layer.a
-        router = a.hidden_size * a.experts + a.experts * a.router_bias
+        parts: dict[str, Number] = {
+            "rest": a.hidden_size * a.experts + a.experts * a.router_bias,
+            "experts": self.count_spread(layer),
+        }
         if a.moe_latent_size is not None:
-            router += 2 * a.hidden_size * a.moe_latent_size
-        shared: Number = 0
+            parts["experts"] += 2 * a.hidden_size * a.moe_latent_size
         if a.shared_expert_intermediate_size is not None:
-            shared = count_mlp(a, a.shared_expert_intermediate_size) + a.hidden_size * a.shared_expert_gate
-        return router + self.count_spread(layer) + shared
+            shared = count_mlp(a, a.shared_expert_intermediate_size)
+            parts["shared_experts"] = shared + a.hidden_size * a.shared_expert_gate
+        return parts
 
     def count_idle(self, layer: Layer) -> Number:
         """Trainable numbers of the experts that one token is not sent to."""
@@ -49,10 +52,10 @@ class Experts(FeedForward):
         sent = rows * d.expert_replicas * a.activated_experts
         activated = count_activated_experts(a, rows * d.expert_replicas)
         here, rows_each = activated / d.ep, sent / activated
-        sizes = element_sizes(d)
-        wide = {"weight_bytes": d.activation_bytes, "activation_bytes": d.activation_bytes}
+        sizes = element_sizes(d, "experts")
+        size = d.activation_bytes
         operators = [
-            linear("router", rows, a.experts, a.hidden_size, **wide)._replace(wide=True),
+            linear("router", rows, a.experts, a.hidden_size, weight_bytes=size, activation_bytes=size, wide=True),
             grouped("experts in", here, rows_each, (a.mlp_matrices - 1) * f, h, **sizes),
             grouped("experts out", here, rows_each, h, f, **sizes),
         ]
@@ -62,7 +65,7 @@ class Experts(FeedForward):
                 linear("experts widened", rows, a.hidden_size, h, **sizes),
             ]
         if a.shared_expert_intermediate_size is not None:
-            operators += list_ffn("shared expert", a, d, rows, a.shared_expert_intermediate_size)
+            operators += list_ffn("shared expert", a, d, rows, a.shared_expert_intermediate_size, "shared_experts")
         return operators
 
     def list_exchange(self, layer: Layer, d: Deployment, stack: Stack, rows: Number) -> list[Operator]:
@@ -94,7 +97,7 @@ def list_dispatch(a: Architecture, d: Deployment, rows: Number) -> list[Operator
     """
     message = rows / d.tp * a.activated_experts * a.expert_input
     operators = [
-        Operator("dispatch", "all_to_all", message_bytes=message * d.input_bytes),
+        Operator("dispatch", "all_to_all", message_bytes=message * d.input_bytes_of("experts")),
         Operator("combine", "all_to_all", message_bytes=message * d.activation_bytes),
     ]
     if d.tp != 1:

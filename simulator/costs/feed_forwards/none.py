@@ -15,9 +15,9 @@ class NoFeedForward(FeedForward):
     label = "none"
     works = False
 
-    def count_parameters(self, layer: Layer) -> Number:
+    def count_parts(self, layer: Layer) -> dict[str, Number]:
         """None."""
-        return 0
+        return {}
 
     def list_gemms(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
         """None."""

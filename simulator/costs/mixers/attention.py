@@ -41,7 +41,7 @@ class Attention(Mixer):
 
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""
-        a, rows, sizes = layer.a, batch.rows, element_sizes(d)
+        a, rows, sizes = layer.a, batch.rows, element_sizes(d, "attention")
         inward = linear("qkv projection", rows, local_qkv_width(layer, d), find_input(layer), **sizes)
         return [inward, linear("output projection", rows, a.hidden_size, a.context_width / d.tp, **sizes)]
 

@@ -32,7 +32,7 @@ class IndexedLatentAttention(LatentAttention):
 
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""
-        index = [linear(name, batch.rows, n, k, **element_sizes(d)) for name, n, k in list_matrices(layer)]
+        index = [linear(name, batch.rows, n, k, **element_sizes(d, "attention")) for name, n, k in list_matrices(layer)]
         return super().list_projections(layer, d, batch) + index
 
     def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
@@ -69,7 +69,7 @@ class IndexedAttention(Attention):
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""
         width = (layer.sizes["index_n_heads"] + 1) * layer.sizes["index_head_dim"]
-        index = linear("index query and key", batch.rows, width, layer.a.hidden_size, **element_sizes(d))
+        index = linear("index query and key", batch.rows, width, layer.a.hidden_size, **element_sizes(d, "attention"))
         return [*super().list_projections(layer, d, batch), index]
 
     def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:

@@ -44,7 +44,7 @@ class LatentAttention(Mixer):
 
         For one token the matrices that unpack keys and values work on queries and results instead, head by head.
         """
-        a, rows, sizes = layer.a, batch.rows, element_sizes(d)
+        a, rows, sizes = layer.a, batch.rows, element_sizes(d, "attention")
         heads, rank = a.num_attention_heads / d.tp, a.latent_rank
         if a.q_lora_rank is None:
             operators = [linear("query projection", rows, a.query_width / d.tp, a.hidden_size, **sizes)]

@@ -169,4 +169,4 @@ def project(matrix: Matrix, d: Deployment, rows: Number) -> Operator:
         outputs = outputs / d.tp
     elif matrix.split == "inputs":
         inputs = inputs / d.tp
-    return linear(matrix.name, rows, outputs, inputs, **element_sizes(d))
+    return linear(matrix.name, rows, outputs, inputs, **element_sizes(d, "attention"))

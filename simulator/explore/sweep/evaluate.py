@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from simulator.costs.request import Work
 from simulator.errors import InputError
 from simulator.explore.datasheet import replace_numbers
+from simulator.explore.layout import describe_deployment
 from simulator.explore.sweep.filters import Table, apply_conditions, join_tables, reduce_table
 from simulator.explore.sweep.plan import Block, Plan, Software, name_values
 from simulator.explore.sweep.space import LAYOUT, Axis, find_dimension
 from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.settle import settle_formats
 from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.rates import Rates
 from simulator.metrics.registry import find_column
@@ -124,14 +126,14 @@ def find_setting(plan: Plan, group: int) -> Setting:
     values = {axis.name: axis.values[places[axis.name]] for axis in plan.space.names}
     software = plan.software[places["hardware"]][places["stack"]][places["calibration"]]
     formats = {name: values[name] for name in LAYOUT}
-    return Setting(
-        plan.models[places["model"]],
-        plan.devices[places["hardware"]],
-        software,
-        store_weights(Deployment(**formats), software.stack),
-        plan.rates[places["hardware"]],
-        values,
-    )
+    model, devices = plan.models[places["model"]], plan.devices[places["hardware"]]
+    deployment = Deployment(**formats)
+    known = next((device for device in devices if not isinstance(device, str)), None)  # peaks are changed, not added
+    if known is not None:
+        deployment = settle_formats(deployment, model.formats, known, software.stack)
+    deployment = store_weights(deployment, software.stack)
+    values |= describe_deployment(deployment)
+    return Setting(model, devices, software, deployment, plan.rates[places["hardware"]], values)
 
 
 def list_fields(plan: Plan, block: Block) -> dict[str, Places]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from simulator.errors import InputError
 from simulator.inputs.architecture import Architecture, ModelSpec
-from simulator.inputs.deployment import Deployment
+from simulator.inputs.deployment import ASKED, Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.ranges import MOST, parse_counts
 from simulator.inputs.stack import Stack
@@ -31,7 +31,7 @@ from simulator.timing.profile import Profile
 from simulator.units import Dimension, parse_quantity
 
 PLACES = ("model", "hardware", "stack", "calibration")
-LAYOUT = tuple(field.name for field in fields(Deployment))
+LAYOUT = ASKED
 NAMES = (*PLACES, *LAYOUT)
 SIZES = tuple(field.name for field in fields(Deployment) if isinstance(field.default, int))
 COUNTS = tuple(field.name for field in fields(Workload))

@@ -79,7 +79,7 @@ def sweep(
     dp: Counts = 1,
     ep: Counts = 1,
     micro_batches: Counts = 1,
-    dtype: Several[str] = "fp16",
+    dtype: Several[FormatName] = None,
     weight_dtype: Several[FormatName] = None,
     kv_dtype: Several[FormatName] = None,
     prompt_tokens: Counts = 512,

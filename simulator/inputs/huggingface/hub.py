@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from simulator.errors import InputError
@@ -27,9 +28,21 @@ def download_config(name: str, near: str | None = None) -> Path:
     level = logger.level
     logger.setLevel(logging.ERROR)  # it says each time that it tries again
     try:
-        return Path(hf_hub_download(name, "config.json"))
+        config = Path(hf_hub_download(name, "config.json"))
+        if "quantization_config" not in config.read_text(encoding="utf-8"):
+            download_beside(name)
+        return config
     except (OSError, ValueError) as error:  # no such repository or file, one behind a licence, no network
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{unknown}, and its config.json cannot be downloaded: {reason}") from None
     finally:
         logger.setLevel(level)
+
+
+def download_beside(name: str) -> None:
+    """Download what NVIDIA's Model Optimizer puts beside a ``config.json``, where a model has it."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    with suppress(EntryNotFoundError):
+        hf_hub_download(name, "hf_quant_config.json")

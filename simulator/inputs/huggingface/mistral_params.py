@@ -40,6 +40,8 @@ def translate_params(config: Config) -> Config:
     if "model_type" in data or any(name not in data for name in MARKS):
         return config
     said: dict[str, Any] = {ours: data[theirs] for theirs, ours in NAMES.items() if data.get(theirs) is not None}
+    if config.part("quantization") is not None:
+        said["quantization"] = data["quantization"]
     experts = config.part("moe")
     if experts is None:
         return Config(config.where, {"model_type": "mistral", "sliding_window": None} | said)

@@ -16,6 +16,7 @@ from simulator.inputs.huggingface.layouts import LAYOUTS
 from simulator.inputs.huggingface.llama_like import recognise_llama
 from simulator.inputs.huggingface.mistral_params import translate_params
 from simulator.inputs.huggingface.patterns import place_experts, place_windows
+from simulator.inputs.huggingface.quantization import read_formats
 from simulator.specfile import read_spec
 
 
@@ -84,9 +85,10 @@ def read_config(path: Path, name: str | None = None) -> ModelSpec:
         layout, note = recognise_llama(inner, model_type)
         notes.append(note)
     fields = read_architecture(inner, layout, is_part=inner is not config) | changes
-    notes += describe_quantization(config) or describe_quantization(inner)
+    architecture = Architecture(**fields)
+    formats = read_formats(config, inner, path, architecture)
     name = name or path.resolve().parent.name or path.stem
-    return ModelSpec(name, name, Architecture(**fields), note="; ".join(notes) or None)
+    return ModelSpec(name, name, architecture, note="; ".join(notes) or None, formats=formats)
 
 
 def unwrap(config: Config) -> tuple[Config, dict[str, Any], list[str]]:
@@ -192,12 +194,3 @@ def name_parts(marks: list[bool], marked: str, others: str) -> list[str | None]:
     if len(set(marks)) < 2:
         return [None] * len(marks)
     return [marked if mark else others for mark in marks]
-
-
-def describe_quantization(config: Config) -> list[str]:
-    """What to say where the weights are stored in a narrow format, which the architecture does not depend on."""
-    part = config.data.get("quantization_config")
-    if not part:
-        return []
-    method = part.get("quant_method") if isinstance(part, dict) else None
-    return [f"the file's weights are quantized{f' ({method})' if method else ''}: give --weight-dtype"]

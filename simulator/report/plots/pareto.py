@@ -30,6 +30,7 @@ from simulator.report.plots.style import (
 )
 from simulator.report.plots.text import LETTERS, Canvas, choose_scale, join_lines
 from simulator.report.plots.title import write_count
+from simulator.report.prediction import describe_formats
 
 MOST_SERIES = len(SHAPES)
 LEGEND_INCHES = 0.2
@@ -173,16 +174,12 @@ def list_facts(prediction: Prediction) -> dict[str, str]:
     question = prediction.question
     d = question.work.deployment
     layout = describe_layout(d)
-    formats = [
-        d.dtype,
-        *(f"{name} {value}" for name, value in (("weights", d.weight_dtype), ("cache", d.kv_dtype)) if value),
-    ]
     profile = "" if question.profile is None else f" ({question.profile.id})"
     return {
         "model": question.model_label,
         "place": f"{d.devices} x {question.hardware.id}" + (f" ({layout})" if ", " in layout else ""),
         "stack": question.work.stack.id,
-        "formats": ", ".join(formats),
+        "formats": describe_formats(d),
         "basis": f"{question.basis}{profile}",
     }
 
