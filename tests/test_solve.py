@@ -34,7 +34,7 @@ AT_LEAST = ("output_tokens_per_s",)
 # Small enough for every count that fits to be tried: learned positions, or little memory.
 MODELS = ["opt-1.3b", "gpt2-124m", "pythia-70m", "llama-3-8b", "mixtral-8x7b-v0.1", "deepseek-v2-lite"]
 WITH_PEAKS = ["compute.clock", "compute.units"]
-NUMBERS = ["memory.bandwidth", "compute.matrix_peak.fp16", "memory.capacity", "links.node.bandwidth", *WITH_PEAKS]
+NUMBERS = ["memory.bandwidth", "compute.matrix_peak.bf16", "memory.capacity", "links.node.bandwidth", *WITH_PEAKS]
 
 
 def at_price(question: Question) -> Question:
@@ -418,4 +418,4 @@ def test_the_command_says_what_a_device_with_changed_facts_lacks_and_what_a_mode
     assert "the model is made for 8,192 (max_position_embeddings)" in long.stderr
     number = CliRunner().invoke(app, [*SOLVE, "compute.clock", "--slo", "ttft_s:50ms", "-o", "json"])
     (found,) = json.loads(number.stdout)["solutions"]
-    assert found["along"] == {"compute.matrix_peak.fp16": pytest.approx(312e12 * found["value"] / 1.41e9)}
+    assert found["along"] == {"compute.matrix_peak.bf16": pytest.approx(312e12 * found["value"] / 1.41e9)}
