@@ -102,7 +102,7 @@ class TestRows:
         (one,) = document["impossible"]
         assert "tp 3 does not divide num_attention_heads 16" in one["reason"]
         assert "1 of 3 combinations are impossible and left out" in notes
-        assert re.search(r"gptj-6b on a100-sxm-80gb, tp 3, fp16: tp 3 does not divide", notes)
+        assert re.search(r"gptj-6b on a100-sxm-80gb, tp 3: tp 3 does not divide", notes)
 
     def test_a_long_list_of_impossible_ones_is_cut(self) -> None:
         notes = invoke(*SMALL, "--tp", "1,3,5,7", "-b", "1-4+1")[1]
