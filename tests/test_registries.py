@@ -69,8 +69,6 @@ def napping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(MIXERS, "nap", NappingMixer())
     yield
     complete.cache_clear()
-    yield
-    complete.cache_clear()
 
 
 @pytest.mark.usefixtures("napping")
