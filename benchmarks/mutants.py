@@ -42,7 +42,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "costs/footprint": ("hand_costs", "capacity", "layouts"),
     "costs/feed_forwards": ("hand_costs", "expert_layouts", "experts"),
     "costs/mixers": ("hand_costs", "passes", "attention_kinds", "architectures"),
-    "costs/parameters": ("hand_costs", "experts", "huggingface", "attention_kinds"),
+    "costs/parameters": ("hand_costs", "experts", "architectures", "attention_kinds"),
     "costs": ("hand_costs", "passes", "layouts", "costs"),
     "timing/intervals": ("hand_passes",),
     "timing": ("hand_kernels", "hand_passes", "power", "layouts", "operators", "timing"),

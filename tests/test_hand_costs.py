@@ -45,6 +45,21 @@ def test_attention_of_four_queries_over_ten_tokens(window: int | None, scores: i
     assert (op.batch, op.group) == (12, 2)
 
 
+def test_four_devices_share_heads_and_columns_of_llama_2_70b() -> None:
+    """16 of 64 query heads and 2 of 8 key heads of 128 each; 7,168 of 28,672 columns, twice in a gated block."""
+    work = build_pass(
+        load_model("llama-2-70b").architecture, Deployment(tp=4), load_stack("ideal"), decode_batch(10, 3)
+    )
+    products = {op.name: (count, op.m, op.n, op.k) for count, op in list_all(work) if op.kind == "linear"}
+    assert products == {
+        "qkv projection": (80, 3, 16 * 128 + 2 * 2 * 128, 8192),
+        "output projection": (80, 3, 8192, 16 * 128),
+        "ffn in": (80, 3, 2 * 7168, 8192),
+        "ffn out": (80, 3, 8192, 7168),
+        "lm head": (1, 3, 32000 / 4, 8192),
+    }
+
+
 def test_latent_decode_reads_one_compressed_vector_a_token_for_all_heads() -> None:
     """DeepSeek-V2-Lite: 16 heads, a rank of 512 and 64 rotated numbers: 576 a token."""
     a = load_model("deepseek-v2-lite").architecture

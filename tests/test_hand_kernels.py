@@ -145,6 +145,9 @@ def test_attention_over_a_prompt_ends_with_a_share_of_its_longest_row_of_blocks(
     assert time_prefill_attention(op, device, make_factors(**known)) == us(
         1 + 20 * 10 * 1.28 / 10 + 0.5 * 4 * 1.28 + streaming
     )
+    # Blocks that are not full take as long.
+    ragged = time_prefill_attention(op._replace(m=193, n=193), device, make_factors(**known))
+    assert ragged == us(1 + 20 * 10 * 1.28 / 10 + 0.5 * 4 * 1.28 + streaming)
     # One head cannot end before its longest row.
     alone = time_prefill_attention(op._replace(batch=1), device, make_factors(**known))
     assert alone == us(1 + 4 * 1.28 + streaming)
