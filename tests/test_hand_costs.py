@@ -9,7 +9,7 @@ import pytest
 
 from simulator.costs.batch import Batch, Segment, decode_batch, prefill_batch
 from simulator.costs.feed_forwards.experts import count_activated_experts, list_dispatch
-from simulator.costs.mixers.compressed import CompressedAttention, attend
+from simulator.costs.mixers.compressed import CompressedAttention, attend, score_summaries
 from simulator.costs.operators import attention, grouped, linear
 from simulator.costs.passes import build_pass, count_model_flops, list_all, list_mixing
 from simulator.costs.request import RequestPasses
@@ -58,6 +58,14 @@ def test_four_devices_share_heads_and_columns_of_llama_2_70b() -> None:
         "ffn out": (80, 3, 8192, 7168),
         "lm head": (1, 3, 32000 / 4, 8192),
     }
+
+
+def test_three_sequences_have_their_logits_turned_to_fp32_and_searched() -> None:
+    """vLLM: 32,000 logits of two bytes each become ones of four, which are read once more."""
+    work = build_pass(load_model("llama-2-7b").architecture, Deployment(), load_stack("vllm-0.10"), decode_batch(10, 3))
+    moved = {op.name: (count, op.bytes_moved) for count, op in list_all(work) if op.kind == "elementwise"}
+    assert moved["logits to fp32"] == (1, 3 * 32000 * (2 + 4))
+    assert moved["most likely token"] == (1, 3 * 32000 * 4)
 
 
 def test_latent_decode_reads_one_compressed_vector_a_token_for_all_heads() -> None:
@@ -118,6 +126,15 @@ def test_compressed_attention_of_one_token_over_96_meets_a_window_of_eight_and_s
     assert op.flops == 2 * 6 * pairs * 2 * (2 * 16)  # sequences, heads; score and weighted sum; multiply and add
     assert op.kv_bytes == 2 * (pairs + 1) * 16 * 2  # one vector is key and value; one is written
     assert op.activation_bytes == 2 * 6 * (16 + 16) * 2
+
+
+def test_an_index_scores_every_summary_for_a_new_token() -> None:
+    """Two heads of eight numbers over 24 summaries, for each of two sequences: queries in, scores out, keys read."""
+    layer: Any = SimpleNamespace(sizes={"compress_rate": 4, "index_n_heads": 2, "index_head_dim": 8})
+    op = score_summaries(layer, Deployment(), Segment(2, 1, 95, decodes=True))
+    assert op.flops == 2 * 24 * 2 * (2 * 8)
+    assert op.activation_bytes == 2 * (2 * 8 + 24) * 2
+    assert op.kv_bytes == 2 * 24 * 8 * 2
 
 
 def test_compressed_attention_keeps_a_window_summaries_and_tokens_that_wait_for_theirs() -> None:

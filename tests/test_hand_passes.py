@@ -18,6 +18,7 @@ from simulator.timing.device import GroupLinks
 from simulator.timing.factors import LOG_STEP, Factors
 from simulator.timing.intervals import find_intervals, find_width
 from simulator.timing.kinds import KINDS
+from simulator.timing.kinds.base import bound_kernel, is_compute_bound
 from simulator.timing.kinds.collectives import bound_message
 from simulator.timing.passes import PassTime, find_bound, time_pass
 from simulator.timing.request import RequestTime, Times, time_request
@@ -109,6 +110,13 @@ def test_on_one_device_host_and_device_hardly_wait_for_each_other() -> None:
     layer = Operator("kernel", "elementwise", activation_bytes=4e6)
     work = Pass(LinearPart([], [(2, [layer])], [], [], host), [])
     assert time_pass(work, make_machine(1, launch_s=1e-6, layer_host_s=3e-6)).seconds == us(8 * 2 ** (1 / 12))
+
+
+def test_ten_megaflops_take_as_long_as_a_megabyte() -> None:
+    for size, bound in ((0.9e6, True), (1.1e6, False)):
+        op = Operator("scores", "batched", flops=1e7, activation_bytes=size)
+        assert is_compute_bound(op, make_device()) is bound
+        assert bound_kernel(op, make_device()) == us(max(1, size / 1e6))
 
 
 @pytest.mark.parametrize(
