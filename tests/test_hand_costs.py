@@ -10,9 +10,12 @@ import pytest
 from simulator.costs.batch import Batch, Segment, decode_batch, prefill_batch
 from simulator.costs.feed_forwards.experts import count_activated_experts, list_dispatch
 from simulator.costs.mixers.compressed import CompressedAttention, attend, score_summaries
+from simulator.costs.mixers.indexed import score
+from simulator.costs.mixers.recurrent import Recurrence, Recurrent
 from simulator.costs.operators import attention, grouped, linear
 from simulator.costs.passes import build_pass, count_model_flops, list_all, list_mixing
 from simulator.costs.request import RequestPasses
+from simulator.costs.structure import Layer
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_model, load_stack
 
@@ -27,6 +30,11 @@ def test_a_product_computes_two_flops_a_multiply_add_and_moves_both_operands_and
     assert op.bytes_moved == 35 + 114
     four = grouped("g", 4, 3, 5, 7, weight_bytes=1, activation_bytes=2, input_bytes=4)
     assert (four.flops, four.weight_bytes, four.activation_bytes) == (4 * 210, 4 * 35, 4 * 114)
+
+
+def test_weights_of_one_byte_are_half_as_wide_as_numbers_of_two_and_wide_ones_are_no_wider() -> None:
+    shares = {size: linear("p", 3, 5, 7, weight_bytes=size, activation_bytes=2).weight_share for size in (1, 2, 4)}
+    assert shares == {1: 0.5, 2: 1, 4: 1}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +143,40 @@ def test_an_index_scores_every_summary_for_a_new_token() -> None:
     assert op.flops == 2 * 24 * 2 * (2 * 8)
     assert op.activation_bytes == 2 * (2 * 8 + 24) * 2
     assert op.kv_bytes == 2 * 24 * 8 * 2
+
+
+def test_unfused_attention_works_out_all_scores_and_reads_every_key() -> None:
+    """GPT-J, 16 heads of 256: two sequences of four tokens have 2 x 16 x 4 x 4 scores, the masked half included."""
+    stack = load_stack("megatron-lm-2022")
+    ((layers, (scores, _, values)),) = list_mixing(
+        load_model("gptj-6b").architecture, Deployment(), stack, prefill_batch(4, 2)
+    )
+    assert layers == 28
+    for op in (scores, values):
+        assert op.flops == 2 * 16 * 4 * 4 * 2 * 256
+        assert op.activation_bytes == (2 * 4 * 16 * 256 + 2 * 16 * 4 * 4) * 2  # queries in, scores out; the other way
+        assert op.kv_bytes == 2 * 4 * 16 * 256 * 2  # keys; values
+
+
+def test_the_index_of_sparse_attention_scores_all_tokens_for_each_new_one() -> None:
+    """Two heads of eight numbers: four queries see 7 + 8 + 9 + 10 of ten tokens, of each of three sequences."""
+    layer: Any = SimpleNamespace(sizes={"index_n_heads": 2, "index_head_dim": 8})
+    op = score(layer, Deployment(), Segment(3, 4, 6))
+    assert op.flops == 3 * 2 * (7 + 8 + 9 + 10) * (2 * 8)
+    assert op.activation_bytes == 3 * 4 * (2 * 8 + 10) * 2
+    assert op.kv_bytes == 3 * (10 + 4) * 8 * 2
+    assert (op.m, op.n, op.k, op.batch) == (4 * 2, 10, 8, 3)
+
+
+def test_a_state_meets_every_token_twice() -> None:
+    """Four heads of states of 16 x 8 numbers: kept up by each of ten tokens, and read by it."""
+
+    class Toy(Recurrent):
+        def measure(self, layer: Layer) -> Recurrence:
+            return Recurrence((), 0, 0, heads=4, key_size=16, value_size=8, others=0)
+
+    layer: Any = None
+    assert Toy().count_flops(layer, Deployment(), Segment(2, 5)) == 10 * 4 * 16 * 8 * 2 * 2
 
 
 def test_compressed_attention_keeps_a_window_summaries_and_tokens_that_wait_for_theirs() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from hand import HUGE, make_device, make_factors, us
 
 from simulator.costs.operators import Operator
-from simulator.inputs.deployment import Deployment
-from simulator.inputs.library import load_hardware, load_stack
-from simulator.timing.device import Device, describe_device
+from simulator.timing.device import Device
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.batched import time_batched
 from simulator.timing.kinds.decode_attention import time_decode_attention
@@ -19,7 +17,6 @@ from simulator.timing.kinds.prefill_attention import choose_block, time_prefill_
 
 # Matrix products. A tile of 256 x 128 over k = 3200 is 2 x 256 x 128 x 3200 FLOP, 209.7152 us on one unit.
 
-SHARES = {"int8": 0.5, "bf16": 1.0, "fp32": 1.0}  # of a weight over a number of two bytes; wider ones are not widened
 FULL_WAVE_US = 209.7152
 
 
@@ -119,12 +116,6 @@ def test_products_of_up_to_32_rows_in_unfused_attention_stream_their_operands() 
     # Past that they are cut into tiles: ten of 64 x 64 over k = 64 are 0.524288 us, and 2 x 40,960 bytes are written.
     tiles = Operator("scores", "batched", m=33, n=64, k=64, batch=10)
     assert time_batched(tiles, make_device(), f) == us(1 + 0.524288 + 0.08192 / 0.5)
-
-
-def test_weights_of_one_byte_are_half_as_wide_as_numbers_of_two_and_wide_ones_are_no_wider() -> None:
-    stack, a100 = load_stack("vllm-0.10"), load_hardware("a100-sxm-80gb")
-    shares = {dtype: describe_device(a100, Deployment(weight_dtype=dtype), stack).weight_share for dtype in SHARES}
-    assert shares == SHARES
 
 
 # Kernels that move numbers
