@@ -9,6 +9,8 @@ import pytest
 
 from simulator.costs.batch import Batch, Segment, decode_batch, prefill_batch
 from simulator.costs.feed_forwards.experts import count_activated_experts, list_dispatch
+from simulator.costs.footprint import count_weights
+from simulator.costs.kernels import count_expert_width
 from simulator.costs.mixers.compressed import CompressedAttention, attend, score_summaries
 from simulator.costs.mixers.indexed import score
 from simulator.costs.mixers.recurrent import Recurrence, Recurrent
@@ -16,6 +18,7 @@ from simulator.costs.operators import attention, grouped, linear
 from simulator.costs.passes import build_pass, count_model_flops, list_all, list_mixing
 from simulator.costs.request import RequestPasses
 from simulator.costs.structure import Layer
+from simulator.inputs.checkpoint import CheckpointFormats, PartFormat
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_model, load_stack
 
@@ -74,6 +77,28 @@ def test_three_sequences_have_their_logits_turned_to_fp32_and_searched() -> None
     moved = {op.name: (count, op.bytes_moved) for count, op in list_all(work) if op.kind == "elementwise"}
     assert moved["logits to fp32"] == (1, 3 * 32000 * (2 + 4))
     assert moved["most likely token"] == (1, 3 * 32000 * 4)
+
+
+def test_a_tied_head_has_the_format_of_the_token_table() -> None:
+    own = CheckpointFormats(embedding=PartFormat("int8"), head=PartFormat("fp32"))
+    for model, size in (("gemma-2-2b", 1), ("llama-2-7b", 4)):  # the first has one table for both
+        a = load_model(model).architecture
+        work = build_pass(a, Deployment(dtype="bf16", own=own), load_stack("ideal"), decode_batch(10, 1))
+        (head,) = (op for _, op in list_all(work) if op.name == "lm head")
+        assert head.weight_bytes == a.vocab_size * a.hidden_size * size
+
+
+def test_padding_of_the_vocabulary_counts_in_every_table() -> None:
+    """Megatron pads GPT-J's 50,400 rows to a multiple of 128 x 8, 51,200: 800 more, in the token table and the head."""
+    a, stack = load_model("gptj-6b").architecture, load_stack("megatron-lm-2022")
+    padded, plain = (count_weights(a, Deployment(tp=8), load_stack(name)) for name in ("megatron-lm-2022", "ideal"))
+    assert stack.vocab_multiple == 128
+    assert padded - plain == 2 * 800 * 4096
+
+
+def test_kernels_of_a_mixture_run_over_the_experts_that_a_token_meets() -> None:
+    """Mixtral: two of eight experts of 14,336."""
+    assert count_expert_width(load_model("mixtral-8x7b-v0.1").architecture) == 2 * 14336
 
 
 def test_latent_decode_reads_one_compressed_vector_a_token_for_all_heads() -> None:
@@ -176,6 +201,7 @@ def test_a_state_meets_every_token_twice() -> None:
             return Recurrence((), 0, 0, heads=4, key_size=16, value_size=8, others=0)
 
     layer: Any = None
+    assert Toy().measure(layer).width == 2 * 4 * (16 + 8)  # query and key; value and result
     assert Toy().count_flops(layer, Deployment(), Segment(2, 5)) == 10 * 4 * 16 * 8 * 2 * 2
 
 

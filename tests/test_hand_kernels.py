@@ -6,6 +6,7 @@ from hand import HUGE, make_device, make_factors, us
 
 from simulator.costs.operators import Operator
 from simulator.timing.device import Device
+from simulator.timing.devices.vector_gpu import time_few_rows
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.batched import time_batched
 from simulator.timing.kinds.decode_attention import time_decode_attention
@@ -116,6 +117,19 @@ def test_products_of_up_to_32_rows_in_unfused_attention_stream_their_operands() 
     # Past that they are cut into tiles: ten of 64 x 64 over k = 64 are 0.524288 us, and 2 x 40,960 bytes are written.
     tiles = Operator("scores", "batched", m=33, n=64, k=64, batch=10)
     assert time_batched(tiles, make_device(), f) == us(1 + 0.524288 + 0.08192 / 0.5)
+
+
+def test_up_to_eight_rows_a_gpu_without_matrix_units_multiplies_by_vectors() -> None:
+    """10 MFLOP at half the peak are 2 us, and ten units dequantize 64,000 times 64 weights in 6.4 us."""
+    f = make_factors(matrix_efficiency=0.5, dequantize_cycles=1, kernel_latency_cycles=1000)
+    op = Operator("p", "linear", flops=1e7, m=8, n=1280, k=3200)
+    assert time_few_rows(op, make_device(weight_share=0.5), f) == us(1 + 2 + 6.4)
+    assert time_few_rows(op, make_device(), f) == us(1 + 2)
+    # 4 MB of weights take twice as long.
+    assert time_few_rows(op._replace(weight_bytes=4e6), make_device(), f) == us(1 + (2**4 + 4**4) ** 0.25)
+    more = op._replace(m=9)
+    assert time_few_rows(more, make_device(), f) == time_linear(more, make_device(), f)
+    assert time_few_rows(more, make_device(), f) != us(1 + 2)
 
 
 # Kernels that move numbers
