@@ -234,7 +234,7 @@ def test_a_prediction_finds_its_measurement_in_a_table(tmp_path: Path) -> None:
         replace(ROW, pp=2),
     ]
     write_table(tmp_path / "table.csv", [*others, ROW])
-    prediction = predict("gptj-6b", "a100-sxm-80gb", prompt_tokens=512, output_tokens=32)
+    prediction = predict("gptj-6b", "a100-sxm-80gb", dtype="fp16", prompt_tokens=512, output_tokens=32)
     found = match_measurement(tmp_path / "table.csv", prediction)
     assert found == {
         "measured_e2e_s": 0.693,

@@ -40,7 +40,9 @@ MOST_EVALUATIONS = 400
 TOLERANCE = 1e-6  # relative change of cost and factors at which a fit is done: far inside their standard errors
 AT_BOUND = 0.01  # log distance within which a factor sits at its bound
 HIGH_CORRELATION = 0.95
-LEAST_INFORMATION = 0.05  # share of a prior's variance that rows must take away for a profile to hold the factor
+# What rows must do for a profile to hold a factor: take away this share of its prior's variance, or make it correlate
+# with another by so much.
+LEAST_INFORMATION, LEAST_CORRELATION = 0.05, 0.1
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,15 @@ class Fit:
 
     @property
     def informed(self) -> list[str]:
-        """Names of the factors that the rows said something about: they took some of the prior's variance away."""
+        """Names of the factors that the rows said something about.
+
+        They took some of the prior's variance away, or tied the factor to another: priors are independent.
+        """
         spreads = np.array([prior.spread for prior in self.priors.values()])
         taken = 1 - (self.standard_errors / spreads) ** 2
-        return [name for name, share in zip(self.factors.names, taken, strict=True) if share > LEAST_INFORMATION]
+        tied = np.abs(self.correlation - np.eye(len(spreads))).max(axis=1)
+        told = (taken > LEAST_INFORMATION) | (tied > LEAST_CORRELATION)
+        return [name for name, is_told in zip(self.factors.names, told, strict=True) if is_told]
 
     @property
     def correlation(self) -> Array:

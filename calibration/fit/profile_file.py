@@ -74,15 +74,16 @@ def make_factors(fit: Fit) -> dict[str, FittedFactor]:
             fit.priors[name].value,
             fit.priors[name].spread,
         )
-        for name in fit.informed
+        for name in sorted(fit.informed)
     }
 
 
 def make_correlation(fit: Fit) -> dict[str, list[float]]:
     """The correlations as a profile stores them."""
-    places = [fit.factors.names.index(name) for name in fit.informed]
+    names = sorted(fit.informed)
+    places = [fit.factors.names.index(name) for name in names]
     matrix = fit.correlation[np.ix_(places, places)]
-    return {name: [round(float(cell), 3) for cell in row] for name, row in zip(fit.informed, matrix, strict=True)}
+    return {name: [round(float(cell), 3) for cell in row] for name, row in zip(names, matrix, strict=True)}
 
 
 def check_unfitted(profile: Profile, validation: Validation) -> None:

@@ -69,7 +69,7 @@ def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
         ]
     table = [{key: value for key, value in row.items() if key != "meaning"} for row in rows]
     lines += ["", format_table(table, "Factors (errors are relative)")]
-    lines.append(describe_correlations(list_high_correlations(list(profile.factors), profile.correlation_matrix)))
+    lines.append(describe_correlations(list_high_correlations(sorted(profile.factors), profile.correlation_matrix)))
     if profile.check is not None:
         check = asdict(profile.check)
         lines += ["", format_table([{**check, "models": ", ".join(check["models"])}], "Requests that were not fitted")]

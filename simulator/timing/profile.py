@@ -91,7 +91,7 @@ class OperatorCheck:
 
 @spec_dataclass
 class Profile:
-    """One fitted profile file. ``correlation`` has a row for each of its factors, the numbers in the order of those."""
+    """One fitted profile file. ``correlation`` has a row for each of its factors, with a number for each in the order of their names."""
 
     schema: str
     id: str
@@ -112,8 +112,8 @@ class Profile:
 
     @property
     def correlation_matrix(self) -> NDArray[np.float64]:
-        """Correlations of its factors, in their order."""
-        return np.array([self.correlation[name] for name in self.factors], dtype=np.float64)
+        """Correlations of its factors, in the order of their names."""
+        return np.array([self.correlation[name] for name in sorted(self.factors)], dtype=np.float64)
 
 
 @frozen_dataclass(eq=False)
@@ -130,7 +130,7 @@ class Knowledge:
 
     def log_covariance(self, names: list[str]) -> NDArray[np.float64]:
         """Covariance of the logarithms of some factors, in their order; what is known from priors is independent."""
-        fitted = list(self.profile.factors)
+        fitted = sorted(self.profile.factors)
         matrix = np.eye(len(names))
         own = [place for place, name in enumerate(names) if name in self.profile.factors]
         rows = [fitted.index(names[place]) for place in own]
