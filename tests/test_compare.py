@@ -182,7 +182,8 @@ class TestRatios:
         _, low, high = find_ratios(one, base)["ttft_s"]
         assert low is not None
         assert high is not None
-        assert find_width(low, high) == pytest.approx(NORMAL_90 * math.sqrt(variance), rel=1e-9)
+        # Intervals step along independent directions and slopes along factors: they differ by the bend within a step.
+        assert find_width(low, high) == pytest.approx(NORMAL_90 * math.sqrt(variance), rel=1e-4)
 
     def test_of_different_profiles_are_independent(self) -> None:
         one, base = answer(calibration="a100-sxm-80gb--vllm-0.6"), answer()

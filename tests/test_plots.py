@@ -41,7 +41,7 @@ KINDS = {
     "waterfall": SMALL,
     "latency": (*SMALL, "-b", "1-8*2", "-n", "8"),
     "pareto": (*SMALL, "--tp", "1,2", "-b", "1,8"),
-    "tornado": SMALL,
+    "tornado": (*SMALL, "--dtype", "fp16"),
     "residuals": (str(TABLE), "-c", PROFILE),
 }
 

@@ -88,7 +88,7 @@ def test_elasticities_agree_with_central_differences(question: Question) -> None
     machine = describe_machine(question.hardware, work.stack, work.deployment, question.profile)
     question = replace(question, machine=machine)
     for one in find_sensitivity(question).influences:
-        assert not one.stepped or one.name == UNITS
+        assert not one.stepped or one.name in (UNITS, "resident_blocks")
         differences = find_differences(question, {one.name: one.value})
         for metric in METRICS:
             slope = one.elasticities[metric]
@@ -100,7 +100,7 @@ def test_elasticities_agree_with_central_differences(question: Question) -> None
 
 @settings(max_examples=40)
 @given(questions())
-def test_only_units_stand_at_steps_and_they_are_marked(question: Question) -> None:
+def test_what_counts_whole_things_alone_stands_at_steps_and_is_marked(question: Question) -> None:
     for one in find_sensitivity(question).influences:
         differences = find_differences(question, {one.name: one.value})
         agreeing = all(
@@ -108,7 +108,7 @@ def test_only_units_stand_at_steps_and_they_are_marked(question: Question) -> No
             for metric in METRICS
         )
         assert one.stepped or agreeing
-        assert not one.stepped or one.name == UNITS
+        assert not one.stepped or one.name in (UNITS, "resident_blocks")
 
 
 @settings(max_examples=40)
@@ -209,7 +209,7 @@ def test_the_rows_are_ranked_by_the_metric_that_is_asked_for(question: Question,
 def test_what_the_data_sheet_says_and_no_time_needs_is_left_out() -> None:
     names = set(list_inputs(predict("llama-3-8b", "h100", "none").question))
     clock = {"compute.units", "compute.clock", "power.tdp", PRICE, GRID, PUE}
-    assert names == {"memory.bandwidth", "compute.matrix_peak.fp16"} | clock
+    assert names == {"memory.bandwidth", "compute.matrix_peak.bf16"} | clock
     shared = set(list_inputs(predict("llama-3-8b", "h100", "none", tp=2, dtype="fp8").question))
     peaks = {"compute.matrix_peak.fp8", "compute.matrix_peak.bf16"}
     assert shared == {"memory.bandwidth", "links.node.bandwidth"} | peaks | clock

@@ -31,6 +31,7 @@ from simulator.timing.passes import Machine
 from simulator.timing.priors import list_factors
 
 PRICE, GRID, PUE = "price", "grid", "pue"
+STEPPED = (UNITS, "resident_blocks")  # they divide whole blocks and tiles into whole waves
 RATE_UNITS = {PRICE: "USD/s", GRID: "gCO2e/kWh", PUE: "1"}
 NEAR = 1e-6  # of a logarithm: how far to either side of an input to look for a step
 SAME = 1e-4  # difference of two elasticities that agree
@@ -116,7 +117,7 @@ def find_sensitivity(question: Question, by: str = "e2e_s") -> Sensitivity:
     influences = []
     for place, (name, value) in enumerate(inputs.items()):
         own = {metric: None if slope is None else float(slope[place]) for metric, slope in slopes.items()}
-        stepped = (name == UNITS and any(own.values())) or (
+        stepped = (name in STEPPED and any(own.values())) or (
             find_kind(name) == "data sheet" and has_step_beside(question, inputs, name, values, own)
         )  # a factor that was fitted stands at no step
         shared = shares.get(name, (None, None, None))
