@@ -118,8 +118,9 @@ def find_sensitivity(question: Question, by: str = "e2e_s") -> Sensitivity:
     for place, (name, value) in enumerate(inputs.items()):
         own = {metric: None if slope is None else float(slope[place]) for metric, slope in slopes.items()}
         stepped = (name in STEPPED and any(own.values())) or (
-            find_kind(name) == "data sheet" and has_step_beside(question, inputs, name, values, own)
-        )  # a factor that was fitted stands at no step
+            (find_kind(name) == "data sheet" or name in STEPPED)
+            and has_step_beside(question, inputs, name, values, own)
+        )  # no other factor goes in steps
         shared = shares.get(name, (None, None, None))
         influences.append(Influence(name, find_kind(name), value, find_input_unit(name), own, stepped, *shared))
     influences.sort(key=lambda influence: -abs(influence.elasticities[by] or 0.0))
