@@ -91,7 +91,7 @@ class OperatorCheck:
 
 @spec_dataclass
 class Profile:
-    """One fitted profile file. ``correlation`` has a row for each of its factors, its numbers in the order of their names."""
+    """One fitted profile file; a row of ``correlation`` has a number for each factor in the order of their names."""
 
     schema: str
     id: str
