@@ -68,7 +68,7 @@ def find_intervals(
         for one in values:
             carried += square_slopes(center, one)
     scatter = find_scatter(knowledge.profile.discrepancy, Times(*center))
-    width = np.exp(NORMAL_90 * np.sqrt(carried + scatter**2 + (TRANSFER_STANDARD_ERROR**2 if transfer else 0.0)))
+    width = widen(carried, scatter, transfer)
     return Intervals(Times(*unwrap(center / width)), Times(*unwrap(center * width)))
 
 
@@ -100,6 +100,11 @@ def find_width(
     """
     slope = find_log_slopes(values)
     carried = np.einsum("i...,ij,j...->...", slope, covariance, slope)
+    return widen(carried, scatter, transfer)
+
+
+def widen(carried: NDArray[Any], scatter: NDArray[Any] | float, transfer: bool) -> NDArray[Any]:
+    """Upper end of a 90% interval over its middle, from the factors' variance, the law's scatter and the transfer."""
     moved = TRANSFER_STANDARD_ERROR**2 if transfer else 0.0
     return np.asarray(np.exp(NORMAL_90 * np.sqrt(np.maximum(carried, 0.0) + scatter**2 + moved)))
 

@@ -18,6 +18,7 @@ from simulator.inputs.huggingface.layout import (
     WINDOW,
     Fields,
     Layout,
+    Names,
     own,
     sizes,
 )
@@ -117,6 +118,16 @@ MIMO_V2 = Layout(
     layers="mimo_v2",
 )
 
+# Latent attention and experts, as the files of Kimi Linear and Bailing spell them.
+LATENT_EXPERTS: Names = (
+    LATENT
+    | EXPERTS
+    | {
+        "num_experts_per_tok": ("num_experts_per_token", "num_experts_per_tok"),
+        "max_position_embeddings": ("model_max_length", "max_position_embeddings"),
+    }
+)
+
 HYBRID_TYPES: dict[str, Layout] = {
     "qwen3_next": QWEN3_NEXT,
     "qwen3_5_text": QWEN3_5,
@@ -132,12 +143,7 @@ HYBRID_TYPES: dict[str, Layout] = {
     "kimi_linear": Layout(
         sizes(2304, 27, 32, 9216, 163840, 1048576) | LATENT_SIZES | {"q_lora_rank": None} | experts(256, 8, 1024),
         RMS_GATED,
-        LATENT
-        | EXPERTS
-        | {
-            "num_experts_per_tok": ("num_experts_per_token", "num_experts_per_tok"),
-            "max_position_embeddings": ("model_max_length", "max_position_embeddings"),
-        },
+        LATENT_EXPERTS,
         experts=Experts("first", 1),
         family="shared",
         layers="kimi_linear",
@@ -145,12 +151,7 @@ HYBRID_TYPES: dict[str, Layout] = {
     "bailing_hybrid": Layout(
         sizes(2560, 42, 32, 6144, 157184, 262144) | LATENT_SIZES | {"q_lora_rank": None} | experts(512, 8, 768),
         RMS_GATED,
-        LATENT
-        | EXPERTS
-        | {
-            "num_experts_per_tok": ("num_experts_per_token", "num_experts_per_tok"),
-            "max_position_embeddings": ("model_max_length", "max_position_embeddings"),
-        },
+        LATENT_EXPERTS,
         experts=Experts("first", 2),
         family="shared",
         layers="bailing",
