@@ -6,14 +6,13 @@ import numpy as np
 
 from calibration.fit.cases import Array
 from calibration.fit.least_squares import fit_profile
-from calibration.fit.profile_file import make_correlation, make_factors
+from calibration.fit.profile_file import make_bare_profile
 from calibration.fit.selection import Selection, select_rows
 from calibration.fit.validate import Validation, validate_profile
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.stack import Stack
-from simulator.timing.profile import SCHEMA, Profile
 
 
 def leave_one_model_out(rows: list[Measurement], fitted: Selection, hardware: Hardware, stack: Stack) -> Validation:
@@ -34,15 +33,7 @@ def predict_left_out(
 ) -> Validation:
     """Predict one model's rows from a fit to the others."""
     fit = fit_profile(select_rows([row for row in rows if row.model != model], fitted), hardware, stack)
-    profile = Profile(
-        SCHEMA,
-        f"without {model}",
-        hardware.id,
-        stack.id,
-        make_factors(fit),
-        make_correlation(fit),
-        fit.discrepancy,
-    )
+    profile = make_bare_profile(fit, f"without {model}", hardware.id, stack.id)
     return validate_profile([row for row in rows if row.model == model], profile, hardware, stack)
 
 

@@ -30,8 +30,8 @@ CPU_OPERATOR_SCATTER = 0.2  # of the other kinds
 SOFT_L1_SCALE = 1.5  # residuals past this many standard deviations count linearly
 RESOLUTION_S = 0.0005  # times are printed to a millisecond: half a step
 FEWEST_ROWS = 10  # below which the scatter of a phase is not taken to be less than on other stacks
-# What fits to so few rows leave on the rows that they have not seen, as a 90% interval has it: the median of the eight
-# devices and stacks of benchmarks/published.py is 0.04. The errors of factors are in it, and count twice.
+# What fits to so few rows leave on the rows that they have not seen, as a 90% interval has it: a median of 0.04 where
+# eight rows of each device and stack of benchmarks/accuracy.py are fitted. The errors of factors are in it, twice.
 SCARCE_SCATTER = 0.04
 FEWEST_FOR_TAILS = 16  # of a phase or kind, to estimate its scatter from the 90% quantile
 MEDIAN_TO_DEVIATION = 1.4826  # of a normal distribution: standard deviation over median absolute deviation

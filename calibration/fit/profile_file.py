@@ -56,6 +56,11 @@ def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, tab
     )
 
 
+def make_bare_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str) -> Profile:
+    """Wrap a fit that is used at once and not kept."""
+    return Profile(SCHEMA, profile_id, hardware_id, stack_id, make_factors(fit), make_correlation(fit), fit.discrepancy)
+
+
 def hash_table(table: Path) -> str:
     """SHA-256 of a file, or of the files of a folder in the order of their names."""
     paths = sorted(path for path in table.iterdir() if path.is_file()) if table.is_dir() else [table]

@@ -30,7 +30,7 @@ MOST_TOGETHER = 30_000  # times whose directions are evaluated at once
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
 # Scatter of the logarithm that moving factors to another device by its data sheet adds. A judgement: the four
 # transfers that published requests allow show none past the errors of factors and the law's own scatter
-# (benchmarks/transfer.py), but the laws were made in view of these.
+# (benchmarks/accuracy.py), but the laws were made in view of these.
 TRANSFER_STANDARD_ERROR = 0.11
 
 
