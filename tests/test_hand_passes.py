@@ -20,7 +20,7 @@ from simulator.timing.intervals import find_intervals, find_width
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.base import bound_kernel, is_compute_bound
 from simulator.timing.kinds.collectives import bound_message
-from simulator.timing.passes import PassTime, find_bound, time_pass
+from simulator.timing.passes import PassTime, find_bound, time_operator, time_pass
 from simulator.timing.request import RequestTime, Times, time_request
 
 # Messages
@@ -41,6 +41,16 @@ def test_a_ring_fills_and_passes_the_message_through_each_memory_three_times() -
     assert time_message("all_reduce", 8e6) == us(1 + 6 * 0.1 + 2.5 * 1 + 140 / 0.7 + 24)
     assert time_message("all_gather", 8e6) == us(1 + 6 * 0.1 + 2.5 * 1 + 70 / 0.7 + 24)
     assert time_message("send", 7e6, devices=2) == us(1 + 2.5 * 1 + 70 / 0.7 + 21)
+
+
+def test_an_all_reduce_over_four_nodes_goes_up_a_tree_and_down_and_a_gathering_around_a_ring() -> None:
+    """Eight devices on four nodes: no hop within a pair past the first, and two levels of a tree or three steps."""
+    small = Operator("m", "all_reduce", message_bytes=1e3)
+    links = GroupLinks(LINK, LINK, LINK, 8, 8, 0, layer_nodes=4)
+    f = make_factors(link_latency_cycles=1000, link_hop_cycles=100, network_hop_s=5e-6)
+    for kind, crossings in (("all_reduce", 4), ("all_gather", 3)):
+        seconds = KINDS[kind].gpu(small._replace(kind=kind), make_device(links=links), f)
+        assert seconds == us(1 + crossings * 5 + 0.01)
 
 
 def test_a_small_message_takes_the_low_latency_protocol() -> None:
@@ -91,6 +101,17 @@ def test_the_device_runs_layers_one_after_the_other_and_the_host_adds_its_time_f
     assert found.serial_s == us(100 + 8 * 1 + 500 * 0.01)
     assert found.host_s == 0
     assert found.seconds == us(2 + 2.26 + 8 + 3 + 113)
+
+
+def test_messages_of_a_pass_wait_for_the_last_device_and_the_host_tells_each_what_to_do() -> None:
+    """Two layers with an all-reduce each: twice the wait, once the pass's own time; a message alone does not wait."""
+    known = {"peer_wait_s": 7e-6, "parallel_step_s": 50e-6}
+    work = make_pass(HostWork(False, 2, 8, 0, False, shares=True))
+    found, without = (time_pass(work, make_machine(2, **some)) for some in (known, {}))
+    assert found.device_s - without.device_s == us(2 * 7)
+    assert found.serial_s == us(50)
+    message = Operator("m", "all_reduce", message_bytes=1e4)
+    assert time_operator(message, make_machine(2, **known)) == time_operator(message, make_machine(2))
 
 
 def test_an_eager_host_issues_every_kernel_of_the_layers() -> None:

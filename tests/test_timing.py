@@ -343,6 +343,15 @@ def test_a_ring_of_eight_sends_its_share_over_each_link(kind: Any, share: float)
     )
 
 
+def test_a_ring_over_nodes_leaves_each_by_all_its_network_cards() -> None:
+    """Eight cards of 25 GB/s each way for eight A100: 200 GB/s, less than the 300 of a device's NVLink."""
+    within, over = (describe_device(A100, Deployment(tp=tp), load_stack(IDEAL)).links for tp in (8, 32))
+    assert (within.layer_bytes_per_s, within.layer_nodes) == (300e9, 1)
+    assert (over.layer_bytes_per_s, over.layer_nodes) == (200e9, 4)
+    narrow = describe_device(A100, Deployment(tp=8, pp=2), load_stack(IDEAL)).links
+    assert (narrow.stage_bytes_per_s, narrow.stage_nodes) == (25e9, 2)
+
+
 def test_a_product_of_full_waves_runs_at_the_peak() -> None:
     """108 tiles of 256 x 128 on 108 multiprocessors are one product at the peak of 312 TFLOP/s."""
     assert time_product(12 * 256, 9 * 128, 4096) == pytest.approx(2 * 12 * 256 * 9 * 128 * 4096 / 312e12)

@@ -29,7 +29,8 @@ class HostWork(NamedTuple):
     """What the host does for one pass.
 
     ``eager``: it issues the kernels of the ``depth`` layers one by one. ``sequences`` are scheduled and sampled. The
-    text of ``encoded_tokens`` is turned into numbers. ``allocates``: each layer allocates its cache.
+    text of ``encoded_tokens`` is turned into numbers. ``allocates``: each layer allocates its cache. ``shares``: each
+    layer is shared by several devices, all of which are told what to do.
     """
 
     eager: bool
@@ -37,6 +38,7 @@ class HostWork(NamedTuple):
     sequences: Number
     encoded_tokens: Number
     allocates: bool
+    shares: bool = False
 
 
 @frozen_dataclass(eq=False)
@@ -84,7 +86,7 @@ def build_linear(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> 
         list_layer_groups(layers, d, stack, batch),
         [Operator("stage send", "send", message_bytes=message) for _ in range(d.pp - 1)],
         list_head_operators(layers[0], d, stack, batch),
-        HostWork(stack.is_eager(decodes_only), a.num_hidden_layers, batch.sequences, encoded, allocates),
+        HostWork(stack.is_eager(decodes_only), a.num_hidden_layers, batch.sequences, encoded, allocates, d.tp != 1),
     )
 
 

@@ -59,12 +59,14 @@ IDEAL_LATENCY = {
     "kernel_latency_cycles": 0.0,
     "link_latency_cycles": 0.0,
     "link_hop_cycles": 0.0,
+    "network_hop_s": 0.0,
+    "peer_wait_s": 0.0,
     "direct_latency_cycles": 0.0,
     "direct_barrier_cycles": 0.0,
 }
 IDEAL_HOST: dict[str, dict[str, float]] = {
     "host issuing": {"launch_s": 0.0, "layer_host_s": 0.0, "collective_host_s": 0.0, "layer_setup_s": 0.0},
-    "host passes": {"step_host_s": 0.0},
+    "host passes": {"step_host_s": 0.0, "parallel_step_s": 0.0},
     "host sequences": {"sequence_host_s": 0.0},
     "host text": {"prompt_token_host_s": 0.0},
 }
@@ -93,7 +95,7 @@ DEVICE_STEPS: dict[str, StepMeaning] = {
     "collective protocol": StepMeaning(
         "messages", "bound", "bandwidth", "messages beyond the bandwidth of the link: protocol, copies"
     ),
-    "collective latency": StepMeaning("messages", "bandwidth", "device", "latency of messages"),
+    "collective latency": StepMeaning("messages", "bandwidth", "device", "latency of messages, and waiting for peers"),
 }
 HOST_STEPS = {
     "host issuing": "the host issues kernels one by one, as far as the device waits for it",

@@ -14,11 +14,19 @@ from simulator.numbers import Number
 NARROW_KINDS = frozenset({"linear", "grouped"})
 
 
+class PeerGroup(NamedTuple):
+    """Devices that a message is between: how many, one's link in one direction, and the nodes that they are on."""
+
+    devices: int
+    link_bytes_per_s: Number
+    nodes: int
+
+
 class GroupLinks(NamedTuple):
     """One device's links in one direction, bytes per second, to the groups that it works in.
 
-    ``tp`` devices share a layer and ``ep`` the experts; a stage of a pipeline sends to the next.
-    ``direct_reduce_bytes`` is the largest all-reduce that reads the peers' memory.
+    ``tp`` devices share a layer and ``ep`` the experts; a stage of a pipeline sends to the next. Each group is on so
+    many nodes. ``direct_reduce_bytes`` is the largest all-reduce that reads the peers' memory.
     """
 
     layer_bytes_per_s: Number
@@ -27,14 +35,17 @@ class GroupLinks(NamedTuple):
     tp: int
     ep: int
     direct_reduce_bytes: int
+    layer_nodes: int = 1
+    expert_nodes: int = 1
+    stage_nodes: int = 1
 
-    def find_group(self, kind: str) -> tuple[int, Number]:
-        """How many devices a kind of message is between, and their link."""
+    def find_group(self, kind: str) -> PeerGroup:
+        """The devices that a kind of message is between."""
         if kind == "send":
-            return 2, self.stage_bytes_per_s
+            return PeerGroup(2, self.stage_bytes_per_s, self.stage_nodes)
         if kind == "all_to_all":
-            return self.ep, self.expert_bytes_per_s
-        return self.tp, self.layer_bytes_per_s
+            return PeerGroup(self.ep, self.expert_bytes_per_s, self.expert_nodes)
+        return PeerGroup(self.tp, self.layer_bytes_per_s, self.layer_nodes)
 
 
 class Device(NamedTuple):
@@ -124,13 +135,17 @@ def describe_links(hardware: Hardware, deployment: Deployment, stack: Stack) -> 
         InputError: the data sheet lacks a link that the layout needs.
     """
     d = deployment
+    experts, stages = d.ep if d.expert_replicas > 1 else 1, d.tp * d.pp if d.pp > 1 else 1
     return GroupLinks(
-        find_bandwidth(hardware, d.tp),
-        find_bandwidth(hardware, d.ep if d.expert_replicas > 1 else 1),
-        find_bandwidth(hardware, d.tp * d.pp if d.pp > 1 else 1),
+        find_ring_bandwidth(hardware, d.tp),
+        find_bandwidth(hardware, experts),
+        find_bandwidth(hardware, stages),
         d.tp,
         d.ep,
         find_direct_bytes(hardware, stack, d.tp),
+        count_nodes(hardware, d.tp),
+        count_nodes(hardware, experts),
+        min(count_nodes(hardware, stages), 2),
     )
 
 
@@ -139,6 +154,29 @@ def find_direct_bytes(hardware: Hardware, stack: Stack, devices: int) -> int:
     node = None if hardware.links is None else hardware.links.node
     within = node is not None and devices <= (node.max_devices or devices)
     return int(stack.direct_reduce_bytes or 0) if within else 0
+
+
+def count_nodes(hardware: Hardware, devices: int) -> int:
+    """Nodes that so many devices fill; one where the data sheet does not say how many a node has."""
+    return -(-devices // (hardware.most_in_node or devices))
+
+
+def find_ring_bandwidth(hardware: Hardware, devices: int) -> float:
+    """Bytes per second and direction of a ring over devices.
+
+    Over nodes it enters and leaves each on one of its devices, by all network cards of the node: a library lays as many
+    rings as there are, each with its part of the message (NVIDIA, NCCL, src/graph/search.cc). No ring is faster than
+    the links within the nodes.
+
+    Raises:
+        InputError: the data sheet lacks the link.
+    """
+    each = find_bandwidth(hardware, devices)
+    links = hardware.links
+    if links is None or links.network is None or count_nodes(hardware, devices) == 1:
+        return each
+    inside = min((link.bandwidth_each_way for link in links.within_node[:1]), default=float("inf"))
+    return min(each * (links.network.shared_by or 1), inside)
 
 
 def find_bandwidth(hardware: Hardware, devices: int) -> float:

@@ -50,9 +50,22 @@ PROMPT_TOKEN_HOST = Factor(
     "host time to encode and decode the text of one prompt token",
     Prior(10e-6, 0.3, "Python byte-pair encoding: order of 100,000 tokens a second"),
 )
+PARALLEL_STEP = Factor(
+    "parallel_step_s",
+    *("s", 1e-8, 1e-1),
+    "time that a forward pass takes longer where several devices share its layers: its inputs are sent to each process",
+    Prior(100e-6, 1.0, "a broadcast between processes, and waiting for the last of them"),
+)
+PEER_WAIT = Factor(
+    "peer_wait_s",
+    *("s", 1e-8, 1e-3),
+    "time by which the last device is late at a collective, which the others wait for",
+    Prior(10e-6, 0.9, "some percent of the 100 us between two; fits gave 4 us with gpt-fast, 12 and 13 with engines"),
+)
 PASS_FACTORS = (STEP_HOST, SEQUENCE_HOST)
+MESSAGE_FACTORS = (PARALLEL_STEP, PEER_WAIT)
 EAGER_FACTORS = (LAUNCH, LAYER_HOST, COLLECTIVE_HOST, LAYER_SETUP)
-FACTORS = (*EAGER_FACTORS, *PASS_FACTORS, PROMPT_TOKEN_HOST)
+FACTORS = (*EAGER_FACTORS, *PASS_FACTORS, *MESSAGE_FACTORS, PROMPT_TOKEN_HOST)
 
 # What is known otherwise by what a stack says of its ``host``.
 PRIORS: dict[str, dict[str, Prior]] = {
@@ -71,6 +84,8 @@ PRIORS: dict[str, dict[str, Prior]] = {
     "compiled": {
         "step_host_s": Prior(200e-6, 0.7, "the launch of one graph and the Python loop around it"),
         "sequence_host_s": Prior(2e-6, 1.5, "the graph holds the sampling"),
+        "parallel_step_s": Prior(10e-6, 1.0, "each process runs the loop by itself"),
+        "peer_wait_s": Prior(4e-6, 0.9, "every device replays the same graph, and no host comes between; as fitted"),
     },
 }
 
@@ -78,6 +93,8 @@ PRIORS: dict[str, dict[str, Prior]] = {
 def time_host(work: HostWork, layers: list[Group], f: Factors) -> tuple[Number, Number]:
     """Host seconds beside the device, and those that nothing hides."""
     serial_s = f.step_host_s + f.sequence_host_s * work.sequences + f.prompt_token_host_s * work.encoded_tokens
+    if work.shares:
+        serial_s = serial_s + f.parallel_step_s
     if not work.eager:
         return 0.0, serial_s
     own_s = f.layer_host_s + (f.layer_setup_s if work.allocates else 0.0)

@@ -122,8 +122,10 @@ def list_used_factors(request: RequestPasses, machine: Machine) -> list[str]:
 def list_pass_factors(work: Pass, one: DeviceClass) -> set[str]:
     """Names of the factors that the operators of a pass and its host work read."""
     groups: list[tuple[Factor, ...]] = [one.law_factors]
-    for kind in {operator.kind for _, operator in list_all(work)}:
-        groups.append(KINDS[kind].cpu_factors if one.family == "cpu" else KINDS[kind].gpu_factors)
+    for kind in (KINDS[name] for name in {operator.kind for _, operator in list_all(work)}):
+        groups.append(kind.cpu_factors if one.family == "cpu" else kind.gpu_factors)
+        if kind.is_message:
+            groups.append(host.MESSAGE_FACTORS)
     done = work.linear.host
     if done.eager:
         groups += [host.EAGER_FACTORS, one.factors]

@@ -8,6 +8,7 @@ all-reduces, in which every device reads its peers' memory.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from simulator.costs.operators import Operator
@@ -44,6 +45,12 @@ LINK_HOP = Factor(
     "latency that each further device adds to a collective",
     Prior(3000.0, 0.4, "NCCL on NVLink: 22 us over eight A100 for 256 B"),
 )
+NETWORK_HOP = Factor(
+    "network_hop_s",
+    *("s", 1e-7, 1e-3),
+    "time of a small message from one node to another",
+    Prior(5e-6, 0.5, "NCCL counts on 5 us a step of a tree over InfiniBand and 2.7 of a ring (src/graph/tuning.cc)"),
+)
 RING_FILL = Factor(
     "ring_fill_cycles",
     *("cycles", 100.0, 1e6),
@@ -66,7 +73,7 @@ DIRECT_LATENCY = Factor(
     "direct_latency_cycles",
     *("cycles", 100.0, 1e6),
     "time of a direct all-reduce with no data",
-    Prior(5500.0, 0.25, "a kernel's latency and one flag over the link"),
+    Prior(5500.0, 0.35, "AIConfigurator's tables of TensorRT-LLM: 5400 on A100, 5200 on H100 and H200, 9000 on B200"),
 )
 DIRECT_BARRIER = Factor(
     "direct_barrier_cycles",
@@ -80,7 +87,7 @@ DIRECT_PHASE = Factor(
     "time that a second phase adds to a direct all-reduce, in which each device sums its share alone",
     Prior(27500.0, 0.4, "some five latencies of the first phase in AIConfigurator's table of A100"),
 )
-LIBRARY_FACTORS = (LINK_EFFICIENCY, LOW_LATENCY_EFFICIENCY, LINK_LATENCY, LINK_HOP, RING_FILL, RING_PASSES)
+LIBRARY_FACTORS = (LINK_EFFICIENCY, LOW_LATENCY_EFFICIENCY, LINK_LATENCY, LINK_HOP, NETWORK_HOP, RING_FILL, RING_PASSES)
 DIRECT_FACTORS = (DIRECT_EFFICIENCY, DIRECT_LATENCY, DIRECT_BARRIER, DIRECT_PHASE)
 
 
@@ -98,12 +105,18 @@ def time_all_reduce(op: Operator, device: Device, f: Factors) -> Number:
 
 def time_message(op: Operator, device: Device, f: Factors) -> Number:
     """The faster of the two protocols of a collective library."""
-    devices, link = device.links.find_group(op.kind)
-    latency = f.link_latency_cycles / device.clock_hz
+    devices, link, nodes = device.links.find_group(op.kind)
+    hops = f.link_latency_cycles + (devices / nodes - 2) * f.link_hop_cycles
+    latency = hops / device.clock_hz + count_crossings(op.kind, nodes) * f.network_hop_s
     low_latency = op.message_bytes / (f.low_latency_link_efficiency * link)
     own_memory = f.ring_memory_passes * op.message_bytes / device.bandwidth_bytes_per_s
     ring = f.ring_fill_cycles / device.clock_hz + bound_message(op, device) / f.link_efficiency + own_memory
-    return latency + (devices - 2) * f.link_hop_cycles / device.clock_hz + minimum(low_latency, ring)
+    return latency + minimum(low_latency, ring)
+
+
+def count_crossings(kind: str, nodes: int) -> float:
+    """Times that a message goes from node to node, one after the other: up a tree and down, or once around a ring."""
+    return 2 * math.log2(nodes) if kind == "all_reduce" else nodes - 1
 
 
 def time_direct_reduce(message_bytes: Number, devices: int, link: Number, device: Device, f: Factors) -> Number:
@@ -118,7 +131,7 @@ def time_direct_reduce(message_bytes: Number, devices: int, link: Number, device
 
 def bound_message(op: Operator, device: Device) -> Number:
     """The least time of one message: the bytes that must cross a device's link, at its full bandwidth."""
-    devices, link = device.links.find_group(op.kind)
+    devices, link, _ = device.links.find_group(op.kind)
     share = {"all_reduce": 2 * (devices - 1) / devices, "send": 1.0}.get(op.kind, (devices - 1) / devices)
     return share * op.message_bytes / link
 
