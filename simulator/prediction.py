@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.costs.footprint import Footprint, measure_footprint
+from simulator.costs.footprint import Footprint
 from simulator.costs.request import RequestPasses, Work, build_request
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture, ModelSpec
@@ -22,6 +22,7 @@ from simulator.inputs.settle import settle_formats
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
+from simulator.metrics.capacity import measure_on
 from simulator.metrics.metric import Conditions, Metric
 from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
 from simulator.metrics.registry import METRICS, find_column, list_columns
@@ -95,8 +96,7 @@ class Prediction:
     @cached_property
     def footprint(self) -> Footprint:
         """Memory that the request needs, bytes."""
-        a, d, stack, workload = self.question.work
-        return measure_footprint(a, d, stack, workload.prompt_tokens, workload.output_tokens, workload.batch_size)
+        return measure_on(self.question.hardware, *self.question.work)
 
     @cached_property
     def times(self) -> Times:
@@ -252,7 +252,7 @@ def resolve(
     if changes:
         architecture = change_architecture(architecture, changes)
     deployment = store_weights(settle_formats(deployment, spec.formats, device, chosen), chosen)
-    check_deployment(deployment, architecture, device)
+    check_deployment(deployment, architecture, device, chosen)
     learned = architecture.position_embedding == "learned"
     workload = check_workload(workload, architecture.max_position_embeddings, learned)
     machine = describe_machine(device, chosen, deployment, profile)

@@ -14,13 +14,14 @@ from simulator.explore.layout import choose_layout
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.memory_ledger import MemoryLedger
 from simulator.inputs.stack import Stack
 from simulator.metrics.capacity import MOST, Capacity, find_capacity, find_largest
 
 A100, H100 = load_hardware("a100-sxm-80gb"), load_hardware("h100-sxm-80gb")
 IDEAL = load_stack("ideal")
 STACKS = {name: load_stack(name) for name in ("ideal", "vllm-0.10", "llama.cpp-2025", "megatron-lm-2022")}
-RESERVING = replace(IDEAL, reserved_bytes=3e9, memory_share=0.9, prefill_chunk=2048)
+RESERVING = replace(IDEAL, memory=MemoryLedger(runtime_bytes=3e9), memory_share=0.9, prefill_chunk=2048)
 LAYOUTS = [{}, {"tp": 2}, {"tp": 4, "pp": 2}, {"dp": 2}, {"pp": 2, "micro_batches": 2}]
 counts = st.integers(1, 4000)
 
@@ -101,15 +102,17 @@ def test_a_learned_table_of_positions_ends_the_context() -> None:
 @pytest.mark.parametrize("name", ["ideal", "vllm-0.10"])
 def test_a_stack_uses_its_share_of_the_memory(name: str) -> None:
     answer = predict(LLAMA, A100, "none", stack=name)
-    share = {"ideal": 1, "vllm-0.10": 0.9}[name]
-    assert find_capacity(answer.question.work, A100).usable_bytes == A100.memory.capacity * share
+    given = {"ideal": A100.memory.capacity, "vllm-0.10": 0.9 * (A100.memory.capacity - 468 * 2**20)}[name]
+    assert find_capacity(answer.question.work, A100).usable_bytes == pytest.approx(given)
 
 
 def test_what_the_runtime_takes_is_not_there_for_the_cache() -> None:
     """128 KiB a token: a GB less is 7629 tokens less."""
     question = {"model": LLAMA, "hardware": A100, "calibration": "none", "prompt_tokens": 1, "output_tokens": 1}
     chunked = replace(IDEAL, prefill_chunk=1)  # activations of one token however long the prompt
-    free, taken = (find(question | {"stack": replace(chunked, reserved_bytes=size)}) for size in (0.0, 1e9))
+    free, taken = (
+        find(question | {"stack": replace(chunked, memory=MemoryLedger(runtime_bytes=size))}) for size in (0.0, 1e9)
+    )
     assert free.longest_context is not None
     assert taken.longest_context is not None
     assert free.longest_context - taken.longest_context == pytest.approx(1e9 / 131072, abs=1)

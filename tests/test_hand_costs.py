@@ -129,7 +129,7 @@ def test_a_pass_has_the_rows_of_all_its_segments_and_logits_where_they_are_wante
 def test_micro_batches_fill_a_pipeline_and_wait_for_each_other() -> None:
     def pipe(parts: int) -> RequestPasses:
         nothing: Any = None
-        return RequestPasses(nothing, 1, None, nothing, nothing, 1, parts, 4)
+        return RequestPasses(nothing, 1, None, nothing, nothing, 1, parts, 1 / 4)
 
     assert (pipe(3).filling, pipe(3).turns) == (1 + 2 / 4, 1)
     assert (pipe(8).filling, pipe(8).turns) == (1 + 7 / 4, 2)

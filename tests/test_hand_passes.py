@@ -157,7 +157,7 @@ def test_idle_pipeline_stages_draw_idle_power() -> None:
     """Two devices in each of three stages, of 100 W: 20 W each while nothing runs, 120 W over three seconds."""
     nothing = PassTime(1.0, 0.0, 1.0, 0.0, 0.0, [])
     work = Pass(LinearPart([], [], [], [], HostWork(False, 1, 0, 0, False)), [])
-    passes = RequestPasses(work, 1, None, work, ([], []), 2, micro_batches=1, pp=3)
+    passes = RequestPasses(work, 1, None, work, ([], []), 2, micro_batches=1, stage_share=1 / 3)
     times = RequestTime(1.0, 2.0, nothing, nothing)
     energy = find_energy(times, passes, make_device(), Deployment(tp=2, pp=3), tdp_w=100.0)
     assert energy == pytest.approx(2 * 3 * 20 * 3, rel=1e-5)
@@ -203,11 +203,11 @@ def test_a_request_is_its_prefills_and_the_mean_of_its_decode_passes() -> None:
     host = HostWork(False, 2, 1, 0, False)
     work = Pass(LinearPart([], [], [], [], host), [(1, [move(24)])])
     outer = ([(1, [move(23)])], [(1, [move(27)])])
-    found = time_request(RequestPasses(work, 2, None, work, outer, 5, 3, 4), make_machine(1))
+    found = time_request(RequestPasses(work, 2, None, work, outer, 5, 3, 1 / 4), make_machine(1))
     assert found.prefill_s == us((1 + 2 / 4) * 2 * 24)
     assert found.decode_s == us(5 * (5 * 23 + 8 * 24 + 5 * 27) / 18)
     # A decode pass more makes the first token where a stack does so; eight micro-batches take two turns.
-    more = time_request(RequestPasses(work, 2, outer[0], work, outer, 5, 8, 4), make_machine(1))
+    more = time_request(RequestPasses(work, 2, outer[0], work, outer, 5, 8, 1 / 4), make_machine(1))
     assert more.prefill_s == us((1 + 7 / 4) * (2 * 24 + 23))
     assert more.decode_s == us(2 * 5 * (5 * 23 + 8 * 24 + 5 * 27) / 18)
 

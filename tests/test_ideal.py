@@ -21,6 +21,7 @@ from simulator.explore.layout import choose_layout, divides, find_device_bytes
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack, read_shipped_model
 from simulator.inputs.queries import combine_queries, read_queries
+from simulator.inputs.workload import Workload
 from simulator.metrics.rates import Grid, Price, Site, find_grid, find_price, find_site, read_rates
 from simulator.studies.ideal import Setting, count_flops, predict_queries, summarise
 from simulator.studies.names import find_layout, resolve_model
@@ -87,8 +88,8 @@ def test_the_fewest_devices_are_really_the_fewest(model: str) -> None:
     def holds(tp: int, pp: int) -> bool:
         d = Deployment(tp, pp)
         fits = (
-            divides(d, architecture, A100)
-            and find_device_bytes(architecture, d, stack, *tokens) <= A100.memory.capacity
+            divides(d, architecture, A100, stack)
+            and find_device_bytes(architecture, A100, d, stack, Workload(*tokens)) <= A100.memory.capacity
         )
         return bool(fits)
 

@@ -34,7 +34,7 @@ def takes(a: Architecture, layout: dict[str, int]) -> bool:
     tp, pp = layout.get("tp", 1), layout.get("pp", 1)
     return (
         a.num_attention_heads % tp == 0
-        and a.num_hidden_layers % pp == 0
+        and a.num_hidden_layers >= pp
         and (a.num_experts or 0) % layout.get("ep", 1) == 0
     )
 
@@ -308,7 +308,8 @@ def test_a_group_that_nothing_links_is_refused(links: Links | None, layout: dict
         (LLAMA, {"tp": 3}, "tp 3 does not divide num_attention_heads 32"),
         (replace(LLAMA, intermediate_size=14335), {"tp": 2}, "tp 2 does not divide intermediate_size 14335"),
         (replace(LLAMA, num_attention_heads=48, num_key_value_heads=12), {"tp": 8}, "tp 8 neither divides .* 12"),
-        (LLAMA, {"pp": 3}, "pp 3 does not divide num_hidden_layers 32"),
+        (LLAMA, {"pp": 33}, "pp 33 is more stages than there are layers, num_hidden_layers 32"),
+        (LLAMA, {"pp": 3, "stack": "megatron-lm-2022"}, "pp 3 does not divide num_hidden_layers 32, and Megatron"),
         (LLAMA, {"micro_batches": 0}, "micro-batches is 0; it must be a whole number of at least 1"),
         (LLAMA, {"dp": -1}, "dp is -1"),
         (LLAMA, {"tp": True}, "tp is True"),

@@ -180,14 +180,14 @@ def test_the_fewest_devices_hold_and_all_fewer_fail(data: st.DataObject, asked: 
     assert bool(meets(here, limits)) == solution.possible
     confirm(solution, limits, here, None if solution.beyond is None else ask(solution.beyond.value))
     if unknown == "devices":
-        for layout in list_layouts(work.architecture, asked["hardware"], work.deployment):
+        for layout in list_layouts(work.architecture, asked["hardware"], work.stack, work.deployment):
             if not solution.possible or layout.devices < solution.at.value.devices:
                 assert not meets(ask(layout), limits)
         return
     for size in range(1, getattr(solution.at.value, unknown) + (not solution.possible)):
         changed: dict[str, Any] = {unknown: size}
         layout = replace(work.deployment, **changed)
-        if divides(layout, work.architecture, asked["hardware"]):
+        if divides(layout, work.architecture, asked["hardware"], work.stack):
             assert not meets(ask(layout), limits)
 
 
@@ -217,8 +217,8 @@ def test_memory_alone_is_a_limit_and_without_any_the_end_is_said() -> None:
     assert full.at.prediction.footprint.device_bytes <= usable < full.beyond.prediction.footprint.device_bytes
     least = ask("memory.capacity")
     assert least.binding == ["memory"]
-    assert least.at.value * least.at.prediction.question.work.stack.memory_share == pytest.approx(
-        predict("llama-3-8b", A100, VLLM).footprint.device_bytes, rel=2e-9
+    assert find_usable_bytes(least.at.prediction.question.hardware, full.at.prediction.question.work.stack) == (
+        pytest.approx(predict("llama-3-8b", A100, VLLM).footprint.device_bytes, rel=2e-9)
     )
     slow = ask("memory.bandwidth", "e2e_s:1e9")
     assert (slow.possible, slow.beyond, slow.binding) == (True, None, [])

@@ -2,7 +2,7 @@
 
 Tensor parallelism splits heads and FFN columns as in Shoeybi et al. 2019 (arXiv 1909.08053, section 3), with one
 all-reduce after attention and one after the FFN. A pipeline runs its stages one after the other, so the layers of all
-stages count.
+stages count. Stages need not be equally long: engines give the layers that are left over to some of them, one each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
 from simulator.memo import remember
-from simulator.numbers import Number, maximum
+from simulator.numbers import Number, ceil, maximum
 
 # What a layer of one part alone needs of a stack's kernels: the one with a mixer, and the one without.
 NEEDED = {True: {"hidden", "qkv", "qk", "kv", "heads"}, False: {"hidden", "ffn", "activated"}}
@@ -61,6 +61,11 @@ class Pass(NamedTuple):
 
     linear: LinearPart
     mixing: list[Group]
+
+
+def find_stage_share(a: Architecture, d: Deployment) -> Number:
+    """Share of the layers in the longest stage of a pipeline."""
+    return ceil(a.num_hidden_layers / d.pp) / a.num_hidden_layers
 
 
 def build_pass(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> Pass:

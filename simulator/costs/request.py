@@ -13,7 +13,7 @@ from typing import NamedTuple
 from simulator.costs.batch import Batch, Segment, decode_batch, prefill_batch
 from simulator.costs.layers import list_layers
 from simulator.costs.operators import Operator
-from simulator.costs.passes import Pass, build_linear, build_pass, forget_contexts, list_mixing
+from simulator.costs.passes import Pass, build_linear, build_pass, find_stage_share, forget_contexts, list_mixing
 from simulator.costs.structure import Group, Layer, gather
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
@@ -40,8 +40,8 @@ class RequestPasses(NamedTuple):
 
     ``prefill`` runs ``prefill_passes`` times. ``first_mixing``: the mixing of a decode pass that makes the first token,
     where a stack does so. ``decode`` is the pass at the middle of the generation and ``outer_mixing`` the mixing at the
-    outer nodes; ``decode_passes`` are run in all. A pipeline of ``pp`` stages takes in the next of ``micro_batches``
-    parts of the batch after a stage's time.
+    outer nodes; ``decode_passes`` are run in all. A pipeline takes in the next of ``micro_batches``
+    parts of the batch after the time of its longest stage, which has ``stage_share`` of the layers.
     """
 
     prefill: Pass
@@ -51,17 +51,17 @@ class RequestPasses(NamedTuple):
     outer_mixing: tuple[list[Group], list[Group]]
     decode_passes: Number
     micro_batches: Number
-    pp: int
+    stage_share: Number
 
     @property
     def filling(self) -> Number:
-        """How often the prefill counts: the last micro-batch waits for the first stage to take in those before it."""
-        return 1 + (self.micro_batches - 1) / self.pp
+        """How often the prefill counts: the last micro-batch waits for the longest stage to take in those before it."""
+        return 1 + (self.micro_batches - 1) * self.stage_share
 
     @property
     def turns(self) -> Number:
         """How often a decode pass counts: with more micro-batches than stages they wait for each other."""
-        return maximum(1.0, self.micro_batches / self.pp)
+        return maximum(1.0, self.micro_batches * self.stage_share)
 
 
 def build_request(work: Work) -> RequestPasses:
@@ -85,7 +85,7 @@ def build_request(work: Work) -> RequestPasses:
         (mix(center - OUTER_NODE * passes), mix(center + OUTER_NODE * passes)),
         passes,
         count_micro_batches(d, request.batch_size),
-        d.pp,
+        find_stage_share(a, d),
     )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from simulator.costs.footprint import count_weight_bytes, count_weights
-from simulator.errors import ImpossibleError, InputError
-from simulator.explore.layout import choose_layout
-from simulator.metrics.capacity import find_capacity
+from simulator.costs.footprint import count_graph_bytes, count_weight_bytes, count_weights
+from simulator.explore.layout import find_device_bytes, list_layouts
+from simulator.metrics.capacity import find_capacity, find_usable_bytes
 from simulator.prediction import Question
 
 
@@ -18,8 +17,6 @@ def describe_footprint(question: Question) -> dict[str, Any]:
     capacity = find_capacity(work, question.hardware)
     d, request = work.deployment, work.workload
     footprint = capacity.footprint
-    weights, cache = footprint.weights_bytes / d.devices, footprint.kv_cache_bytes / d.devices
-    reserved = work.stack.reserved_bytes
     return {
         "model": question.model_label,
         "hardware": question.hardware.id,
@@ -32,12 +29,15 @@ def describe_footprint(question: Question) -> dict[str, Any]:
         "prompt_tokens": int(request.prompt_tokens),
         "output_tokens": int(request.output_tokens),
         "batch_size": int(request.batch_size),
-        "weights_each_bytes": weights,
-        "kv_cache_each_bytes": cache,
-        "activations_each_bytes": footprint.device_bytes - weights - cache - reserved,
-        "runtime_each_bytes": reserved,
+        "weights_each_bytes": footprint.device_weights_bytes,
+        "kv_cache_each_bytes": footprint.device_kv_cache_bytes,
+        "activations_each_bytes": footprint.activations_bytes,
+        "graphs_each_bytes": count_graph_bytes(work.architecture, d, work.stack),
+        "runtime_each_bytes": footprint.runtime_bytes,
         "needed_each_bytes": footprint.device_bytes,
         "usable_each_bytes": capacity.usable_bytes,
+        "held_back_each_bytes": question.hardware.memory.capacity - capacity.usable_bytes,
+        "graphs_in_share": work.stack.ledger.graphs_in_share,
         "fits": capacity.fits,
         "largest_batch_size": capacity.largest_batch,
         "longest_context_tokens": capacity.longest_context,
@@ -54,18 +54,10 @@ def find_weight_bits(question: Question) -> float:
 
 def find_fewest_devices(question: Question) -> int | None:
     """Devices of the smallest layout that holds the request; None where none does."""
-    work = question.work
-    request = work.workload
-    try:
-        return choose_layout(
-            question.model_label,
-            work.architecture,
-            question.hardware,
-            work.stack,
-            replace(work.deployment, dp=1, ep=1),
-            request.prompt_tokens,
-            request.output_tokens,
-            request.batch_size,
-        ).devices
-    except (ImpossibleError, InputError):
-        return None
+    a, d, stack, request = question.work
+    hardware = question.hardware
+    usable = find_usable_bytes(hardware, stack)
+    for layout in list_layouts(a, hardware, stack, replace(d, dp=1, ep=1)):
+        if find_device_bytes(a, hardware, layout, stack, request) <= usable:
+            return layout.devices
+    return None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from simulator.costs.footprint import measure_footprint
 from simulator.errors import ImpossibleError, InputError
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import ASKED, Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
-from simulator.metrics.capacity import find_usable_bytes
+from simulator.inputs.workload import Workload
+from simulator.metrics.capacity import find_usable_bytes, measure_on
 from simulator.units import format_quantity
 
 MOST_TENSOR_PARALLEL = 8  # where the data sheet does not say how many devices a node links
@@ -32,11 +31,12 @@ def choose_layout(
     tp: int | None = None,
     pp: int | None = None,
 ) -> Deployment:
-    """Return the layout with the fewest devices that holds the model, in given formats, and its longest request.
+    """Return the layout that engines take for a model, in given formats, and its longest request: the smallest fitting.
 
-    Tensor-parallel sizes that divide the model come first, since a pipeline makes no single request faster; only where
-    a node is too small is the model cut into stages too, and then the fewest devices win, of equals the widest tensor
-    parallelism. A size that is given is kept.
+    Tensor-parallel sizes of one node that divide the model come first, since a pipeline makes no single request faster;
+    only where a node is too small is the model cut into stages too, and then the fewest devices win, of equals the
+    widest tensor parallelism. Layers are shared by devices of several nodes only where nothing else holds the model.
+    A size that is given is kept.
 
     Raises:
         InputError: a given size does not divide the model, or the device cannot be linked to others.
@@ -44,13 +44,16 @@ def choose_layout(
     """
     if tp is not None and pp is not None:
         given = replace(formats, tp=tp, pp=pp)
-        check_deployment(given, architecture, hardware)
-        candidates = iter([given])
+        check_deployment(given, architecture, hardware, stack)
+        candidates = [given]
     else:
-        candidates = list_layouts(architecture, hardware, formats, tp, pp)
+        candidates = list_layouts(architecture, hardware, stack, formats, tp, pp)
+    node = find_most_linked(hardware)
+    candidates.sort(key=lambda d: (d.tp > node, d.pp > 1, d.devices, -d.tp))
+    workload = Workload(prompt_tokens, output_tokens, batch_size)
     least, usable = float("inf"), find_usable_bytes(hardware, stack)
     for deployment in candidates:
-        needed = find_device_bytes(architecture, deployment, stack, prompt_tokens, output_tokens, batch_size)
+        needed = find_device_bytes(architecture, hardware, deployment, stack, workload)
         if needed <= usable:
             return deployment
         least = min(least, needed)
@@ -63,24 +66,41 @@ def choose_layout(
 
 
 def list_layouts(
-    architecture: Architecture, hardware: Hardware, formats: Deployment, tp: int | None = None, pp: int | None = None
-) -> Iterator[Deployment]:
-    """Yield the layouts that divide the model, in the order in which they are tried."""
-    widths = [tp] if tp is not None else range(1, find_most_linked(hardware) + 1)
+    architecture: Architecture,
+    hardware: Hardware,
+    stack: Stack,
+    formats: Deployment,
+    tp: int | None = None,
+    pp: int | None = None,
+) -> list[Deployment]:
+    """The layouts that an engine can run, from the fewest devices to the most.
+
+    Of equally many devices those come first that share layers within a node, and of these the widest tensor
+    parallelism.
+    """
+    node = find_most_linked(hardware)
+    widths = [tp] if tp is not None else list_widths(architecture, node)
     depths = [pp] if pp is not None else range(1, int(architecture.num_hidden_layers) + 1)
     allowed = [
         d
-        for depth in depths
         for width in widths
-        if divides(d := replace(formats, tp=width, pp=depth), architecture, hardware)
+        if divides(replace(formats, tp=width, pp=1), architecture, hardware, stack)
+        for depth in depths
+        if divides(d := replace(formats, tp=width, pp=depth), architecture, hardware, stack)
     ]
-    yield from sorted(allowed, key=lambda d: (d.pp > 1, d.devices, -d.tp))
+    return sorted(allowed, key=lambda d: (d.devices, d.tp > node, -d.tp))
 
 
-def divides(deployment: Deployment, architecture: Architecture, hardware: Hardware) -> bool:
-    """Whether a layout divides the model and can be linked."""
+def list_widths(architecture: Architecture, node: int) -> list[int]:
+    """Devices that may share a layer: up to a node's, and whole nodes."""
+    heads = int(architecture.num_attention_heads)
+    return [*range(1, node + 1), *range(2 * node, heads + 1, node)]
+
+
+def divides(deployment: Deployment, architecture: Architecture, hardware: Hardware, stack: Stack) -> bool:
+    """Whether a stack runs a layout of the model, and the devices can be linked."""
     try:
-        check_deployment(deployment, architecture, hardware)
+        check_deployment(deployment, architecture, hardware, stack)
     except InputError:
         return False
     return True
@@ -92,16 +112,10 @@ def find_most_linked(hardware: Hardware) -> int:
 
 
 def find_device_bytes(
-    architecture: Architecture,
-    deployment: Deployment,
-    stack: Stack,
-    prompt_tokens: Any,
-    output_tokens: Any,
-    batch_size: Any = 1,
+    architecture: Architecture, hardware: Hardware, deployment: Deployment, stack: Stack, workload: Workload
 ) -> float:
     """Bytes that one device holds for the longest of the requests."""
-    footprint = measure_footprint(architecture, deployment, stack, prompt_tokens, output_tokens, batch_size)
-    return float(np.max(footprint.device_bytes))
+    return float(np.max(measure_on(hardware, architecture, deployment, stack, workload).device_bytes))
 
 
 def describe_deployment(deployment: Deployment) -> dict[str, Any]:

@@ -285,34 +285,41 @@ def bisect_counts(problem: Problem, holding: int, failing: int) -> int:
 
 
 def solve_layout(problem: Problem) -> Solution:
-    """The fewest devices that meet every limit, of equally many the ones with the widest tensor parallelism."""
-    trials = [problem.attempt(layout) for layout in list_candidates(problem) if can_run(problem, layout)]
-    if not trials:
+    """The fewest devices that meet every limit, of equally many the ones with the widest tensor parallelism in a node.
+
+    Layouts are tried from the fewest devices up, and no further than the first that holds.
+    """
+    failing: list[Trial] = []
+    at = None
+    for layout in list_candidates(problem):
+        if can_run(problem, layout):
+            trial = problem.attempt(layout)
+            if trial.holds:
+                at = trial
+                break
+            failing.append(trial)
+    tried = [*failing, *([at] if at else [])]
+    if not tried:
         question = problem.question
         raise InputError(f"no {problem.unknown} divides {question.model_label} on {question.hardware.id}")
-    tried = f"{len(trials)} layouts of {trials[0].value.devices} to {trials[-1].value.devices} devices"
-    place = next((place for place, trial in enumerate(trials) if trial.holds), None)
-    if place is None:
-        return conclude(problem, "smallest", pick_closest(trials), None, tried)
-    at = trials[place]
-    most = max((trial.value.devices for trial in trials if trial.value.devices < at.value.devices), default=0)
-    fewer = [trial for trial in trials if trial.value.devices == most]
-    beyond = pick_closest(fewer) if fewer else None
-    return conclude(problem, "smallest", at, beyond, tried)
+    said = f"{len(tried)} layouts of {tried[0].value.devices} to {tried[-1].value.devices} devices"
+    if at is None:
+        return conclude(problem, "smallest", pick_closest(failing), None, said)
+    most = max((trial.value.devices for trial in failing if trial.value.devices < at.value.devices), default=0)
+    fewer = [trial for trial in failing if trial.value.devices == most]
+    return conclude(problem, "smallest", at, pick_closest(fewer) if fewer else None, said)
 
 
 def list_candidates(problem: Problem) -> list[Deployment]:
-    """Layouts that divide the model and can be linked, from the fewest devices to the most."""
+    """Layouts that the stack runs and that can be linked, from the fewest devices to the most."""
     work, hardware = problem.question.work, problem.question.hardware
     a, d = work.architecture, work.deployment
     if problem.unknown == "devices":
-        layouts: Iterable[Deployment] = list_layouts(a, hardware, d)
-    else:
-        most = {"tp": a.num_attention_heads, "pp": a.num_hidden_layers, "dp": work.workload.batch_size}
-        sizes: list[dict[str, Any]] = [{problem.unknown: size} for size in range(1, int(most[problem.unknown]) + 1)]
-        layouts = (replace(d, **size) for size in sizes)
-        layouts = (layout for layout in layouts if divides(layout, a, hardware))
-    return sorted(layouts, key=lambda layout: (layout.devices, -layout.tp))
+        return list_layouts(a, hardware, work.stack, d)
+    most = {"tp": a.num_attention_heads, "pp": a.num_hidden_layers, "dp": work.workload.batch_size}
+    sizes: list[dict[str, Any]] = [{problem.unknown: size} for size in range(1, int(most[problem.unknown]) + 1)]
+    layouts = [replace(d, **size) for size in sizes]
+    return [layout for layout in layouts if divides(layout, a, hardware, work.stack)]
 
 
 def can_run(problem: Problem, layout: Deployment) -> bool:

@@ -13,6 +13,7 @@ from simulator.inputs.checkpoint import CheckpointFormats
 from simulator.inputs.formats import CACHE_SIZES, FORMATS, SIZES, WIDE, find_format
 from simulator.inputs.gguf_types import FILES
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.stack import Stack
 
 # What a person asks for, by name; the other fields of a deployment follow from the model and the device.
 ASKED = ("tp", "pp", "dp", "ep", "micro_batches", "dtype", "weight_dtype", "kv_dtype")
@@ -124,8 +125,8 @@ class Deployment:
         return self.own is not None and self.own.inputs_of(part) != self.dtype != self.own.dtype
 
 
-def check_deployment(deployment: Deployment, architecture: Architecture, hardware: Hardware) -> None:
-    """Refuse a layout that does not divide the model or that the device cannot link.
+def check_deployment(deployment: Deployment, architecture: Architecture, hardware: Hardware, stack: Stack) -> None:
+    """Refuse a layout that does not divide the model, that the stack cannot run or that the device cannot link.
 
     Raises:
         InputError: with the first reason found.
@@ -137,8 +138,12 @@ def check_deployment(deployment: Deployment, architecture: Architecture, hardwar
             raise InputError(f"{name} is {value!r}; it must be a whole number of at least 1")
     for group in a.groups:
         check_tensor_parallel(d, specialise(a, group), group)
-    if a.num_hidden_layers % d.pp:
-        raise InputError(f"pp {d.pp} does not divide num_hidden_layers {a.num_hidden_layers}")
+    if d.pp > a.num_hidden_layers:
+        raise InputError(f"pp {d.pp} is more stages than there are layers, num_hidden_layers {a.num_hidden_layers}")
+    if stack.even_stages and a.num_hidden_layers % d.pp:
+        raise InputError(
+            f"pp {d.pp} does not divide num_hidden_layers {a.num_hidden_layers}, and {stack.name} has equal stages only"
+        )
     check_experts(d, a)
     if d.devices > 1:
         check_links(d, hardware)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from simulator.errors import suggest
 from simulator.inputs.architecture import Architecture, Source, replace_fields
+from simulator.inputs.memory_ledger import NOTHING, MemoryLedger
 from simulator.memo import remember
 from simulator.specfile import spec_dataclass
 from simulator.units import Bytes
@@ -145,8 +146,9 @@ class Stack:
     repeats_kv_heads: bool = False  # keys and values are copied for every query head before decode attention reads them
     first_token_by_decode: bool = False  # a prompt's last token enters with a decode pass, which makes the first output
     prefill_chunk: int | None = None  # prompts pass in chunks of so many tokens; None: at once
-    reserved_bytes: Bytes = 0.0  # memory of each device that the runtime takes for itself
     memory_share: float = 1.0  # share of the memory that the stack lets itself use
+    memory: MemoryLedger | None = None  # what it sets aside of that share
+    even_stages: bool = False  # stages of a pipeline must have equally many layers
     vocab_multiple: int = 1  # the vocabulary is padded to a multiple of this times tp
     builds_as: dict[str, Any] | None = None
     builds_as_by_model: dict[str, dict[str, Any]] | None = None
@@ -164,6 +166,11 @@ class Stack:
     def __hash__(self) -> int:
         """Of the id alone, since lists have none."""
         return hash(self.id)
+
+    @property
+    def ledger(self) -> MemoryLedger:
+        """What it sets aside; nothing where it does not say."""
+        return NOTHING if self.memory is None else self.memory
 
     def is_eager(self, decoding: bool) -> bool:
         """Whether the host issues the kernels of a pass one by one."""

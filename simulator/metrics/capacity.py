@@ -7,8 +7,13 @@ from typing import Any, NamedTuple
 
 from simulator.costs.footprint import Footprint, measure_footprint
 from simulator.costs.request import Work
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.memory_ledger import suit_stack
 from simulator.inputs.stack import Stack
+from simulator.inputs.workload import Workload
+from simulator.numbers import maximum
 
 MOST = 2**40  # requests or tokens past which nobody asks
 
@@ -29,8 +34,14 @@ class Capacity(NamedTuple):
 
 
 def find_usable_bytes(hardware: Hardware, stack: Stack) -> Any:
-    """Bytes of one device that a stack lets itself use, its own reserve included."""
-    return hardware.memory.capacity * stack.memory_share
+    """Bytes of one device that a stack lets itself use: its share of what the driver gives to programs."""
+    return maximum(hardware.memory.capacity - stack.ledger.driver_bytes, 1.0) * stack.memory_share
+
+
+def measure_on(hardware: Hardware, a: Architecture, d: Deployment, stack: Stack, workload: Workload) -> Footprint:
+    """The footprint of a request with the defaults that the stack takes on a device."""
+    suited, request = suit_stack(stack, hardware), workload
+    return measure_footprint(a, d, suited, request.prompt_tokens, request.output_tokens, request.batch_size)
 
 
 def find_capacity(work: Work, hardware: Hardware) -> Capacity:
@@ -40,7 +51,7 @@ def find_capacity(work: Work, hardware: Hardware) -> Capacity:
     usable = float(find_usable_bytes(hardware, stack))
 
     def measure(prompt_tokens: float, batch_size: float) -> Footprint:
-        return measure_footprint(work.architecture, work.deployment, stack, prompt_tokens, output, batch_size)
+        return measure_on(hardware, *work._replace(workload=Workload(prompt_tokens, output, batch_size)))
 
     footprint = measure(prompt, batch)
     largest = find_largest(lambda size: measure(prompt, size).device_bytes <= usable)

@@ -257,7 +257,7 @@ def build_architectures(
         architecture = replace(base, **changes) if changes else base
         try:
             check_architecture(architecture, "--set")
-            check_deployment(setting.deployment, architecture, hardware)
+            check_deployment(setting.deployment, architecture, hardware, setting.software.stack)
             possible.append(place)
         except InputError as error:
             left_out[str(error).removeprefix("--set: ")] += requests
