@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.published import find_folder
+from benchmarks.accuracy import find_folder
 from simulator.costs.footprint import count_reserved_bytes, find_budget
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.checkpoint import CheckpointFormats, formats_of_name
