@@ -17,7 +17,7 @@ MOST_CHARACTERS = 600  # of an error
 # Each command stands in a file with its name, but for two that share one.
 SIMULATING = (
     *("predict", "footprint", "formulas", "ideal", "tradeoff", "reproduce", "compare", "explain", "solve"),
-    *("sensitivity", "sweep", "plot"),
+    *("sensitivity", "simulate", "sweep", "plot"),
 )
 MEASURING = ("calibrate", "validate", "denoise", "helm", "api-overhead", "estimate-cost")
 VERBS = (

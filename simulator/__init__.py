@@ -15,12 +15,28 @@ from simulator.prediction import Prediction, predict
 
 if TYPE_CHECKING:
     from simulator.explore.sweep.sweep import Sweep, sweep
+    from simulator.serving.simulation import Simulation, simulate
 
-__all__ = ["CheckFailed", "ImpossibleError", "InputError", "Prediction", "RoofcastError", "Sweep", "predict", "sweep"]
+__all__ = [
+    "CheckFailed",
+    "ImpossibleError",
+    "InputError",
+    "Prediction",
+    "RoofcastError",
+    "Simulation",
+    "Sweep",
+    "predict",
+    "simulate",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Load sweeps where they are first asked for: a single prediction starts sooner without them."""
+    """Load sweeps and load where they are first asked for: a single prediction starts sooner without them."""
+    if name in ("Simulation", "simulate"):
+        from simulator.serving import simulation
+
+        return getattr(simulation, name)
     if name in ("Sweep", "sweep"):
         from simulator.explore.sweep import sweep as module
 

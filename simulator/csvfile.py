@@ -13,14 +13,18 @@ Row = dict[str, str]
 
 
 def read_text(path: Path) -> str:
-    """Text of a table.
+    """Text of a table, also of one that is packed (``.gz``).
 
     Raises:
         InputError: no such file, or not text.
     """
     try:
+        if path.suffix == ".gz":
+            import gzip
+
+            return gzip.decompress(path.read_bytes()).decode("utf-8-sig")
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read the table: {error}") from None
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from simulator.inputs.workload import Workload
     from simulator.metrics.rates import AskedRates
     from simulator.prediction import Question
+    from simulator.serving.setup import Options
+    from simulator.serving.workload import Load
     from simulator.timing.profile import Profile
 
 
@@ -101,6 +103,52 @@ class Asked:
             {field: read_scalar(text) for field, text in self.changes.items()},
             rates or SHIPPED_RATES,
         )
+
+
+class AskedLoad(NamedTuple):
+    """A load and what is set of the engine, as text by option."""
+
+    given: Mapping[str, str | None]
+
+    def resolve(self, counts: Counts) -> tuple[Load, Options]:
+        """The load of requests of these nominal counts.
+
+        Raises:
+            InputError: a text that is no number where one is due, or a load that cannot be.
+        """
+        from pathlib import Path
+
+        from simulator.serving.lengths import parse_lengths
+        from simulator.serving.setup import Options
+        from simulator.serving.workload import Load, check_load
+
+        texts = {name: text for name, text in self.given.items() if text is not None}
+        read: dict[str, Any] = {
+            name: read_amount(name, text, whole=name not in ("request_rate", "burstiness"))
+            for name, text in texts.items()
+            if name not in ("trace", "lengths")
+        }
+        if "trace" in texts:
+            read["trace"] = Path(texts["trace"])
+        if "lengths" in texts:
+            read["lengths"] = parse_lengths(texts["lengths"])
+        options = Options(**{name: read.pop(name) for name in Options._fields if name in read})
+        load = Load(counts.prompt_tokens[0], counts.output_tokens[0], **read)
+        check_load(load)
+        return load, options
+
+
+def read_amount(name: str, text: str, whole: bool) -> float | int:
+    """A number that an option gives.
+
+    Raises:
+        InputError: it is none.
+    """
+    option = f"--{name.replace('_', '-')}"
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        raise InputError(f"{option}: '{text}' is not a {'whole ' if whole else ''}number") from None
 
 
 def find_place(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import click
 
-from simulator.commands.asked import Asked, Choices
+from simulator.commands.asked import Asked, AskedLoad, Choices
 from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.output import OutputForm
@@ -111,6 +111,21 @@ REQUEST = (  # the fields of ``Workload``, in their order
     Option(("-b", "--batch-size"), "Requests that run together.", default=1),
 )
 
+LOAD = (
+    Option(("--concurrency",), "Requests in flight: each that is done brings the next."),
+    Option(("--request-rate",), "Requests a second, or 'inf': all at once."),
+    Option(("--burstiness",), "Of the time between requests: 1 Poisson, less in bursts, inf evenly.", default="1"),
+    Option(("--trace",), "CSV of requests: arrival_s, input_tokens, output_tokens[, prefix_block_hashes_N]."),
+    Option(("--lengths",), "0.8-1.0 (uniform, of the nominal), lognormal:0.5, or a CSV of lengths."),
+    Option(("--num-requests",), "Requests.  [default: ten for each in flight; 1000 at a rate; all of a trace]"),
+    Option(("--seed",), "Of lengths and arrivals.", default="0"),
+)
+ENGINE = (
+    Option(("--max-num-batched-tokens",), "Most tokens of a pass.  [default: the stack's on this device]"),
+    Option(("--max-num-seqs",), "Most sequences that run.  [default: the stack's on this device]"),
+    Option(("--kv-blocks",), "Blocks of KV cache of one replica.  [default: by the memory]"),
+)
+
 
 def parse_counts_given(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[int]:
     """Lists or ranges of whole numbers, repeated or separated by commas, each number once."""
@@ -203,8 +218,21 @@ def take(ones: Sequence[Option], lists: Sequence[Option] = ()) -> dict[str, Deco
 
 request_options = gather("asked", take([*PLACE, *LAYOUT, *REQUEST]) | list_changes(False), Asked.read)
 grid_options = gather("asked", take([*PLACE, *LAYOUT], REQUEST) | list_changes(False), Asked.read)
+simulate_options = gather(
+    "asked",
+    take([*PLACE, *(row for row in LAYOUT if row.name != "micro_batches"), *REQUEST[:2]]) | list_changes(False),
+    lambda given: Asked.read({**given, "micro_batches": 1, "batch_size": 1}),
+)
 choice_options = gather("asked", take([], [*PLACE, *LAYOUT, *REQUEST]) | list_changes(False), Choices.read)
 sweep_options = gather("asked", take([], [*PLACE, *LAYOUT, *REQUEST]) | list_changes(True), Choices.read)
+
+
+def read_load(given: Mapping[str, Any]) -> AskedLoad:
+    """What the options of ``LOAD`` and ``ENGINE`` ask."""
+    return AskedLoad(dict(given))
+
+
+load_options = gather("load", take([*LOAD, *ENGINE]), read_load)
 
 RATES: dict[str, Decorator] = {
     "price": click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name."),

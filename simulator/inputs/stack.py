@@ -108,6 +108,51 @@ class AttentionLaunches:
 
 
 @spec_dataclass
+class SchedulerLimits:
+    """Most tokens of one pass and most sequences that run, on devices with at least so much memory."""
+
+    max_num_batched_tokens: int
+    max_num_seqs: int
+    memory_at_least: Bytes = 0.0
+    not_on: list[str] | None = None  # devices whose ids begin so
+
+    def __post_init__(self) -> None:
+        """Refuse a pass of nothing."""
+        if min(self.max_num_batched_tokens, self.max_num_seqs) < 1:
+            raise ValueError("max_num_batched_tokens and max_num_seqs must be at least 1")
+
+
+@spec_dataclass
+class Scheduler:
+    """How a stack chooses what each pass runs, with the defaults of its version; ``simulator.serving`` has the laws.
+
+    ``limits``: the first entry that holds for a device decides. ``chunked_prefill``: a prompt that does not fit into
+    what is left of a pass enters with a part of it. ``asynchronous``: a pass is chosen before the result of the one
+    before it is known. ``reserves_prompt``: a request enters only where its whole prompt has room in the cache.
+    """
+
+    policy: Literal["vllm", "prefill-first", "sglang", "tensorrt-llm", "static"]
+    limits: list[SchedulerLimits]
+    chunked_prefill: bool = True
+    asynchronous: bool = False
+    reserves_prompt: bool = False
+    prefix_cache: bool = False
+    graph_rows: str | None = None  # tokens of the passes that graphs were captured for, as 1,2,4,8-512+8
+
+    def __post_init__(self) -> None:
+        """Refuse limits that leave some device without any."""
+        if not self.limits or self.limits[-1].memory_at_least or self.limits[-1].not_on:
+            raise ValueError("the last of limits must hold for every device")
+
+    def find_limits(self, hardware_id: str, memory_bytes: float) -> SchedulerLimits:
+        """The limits on a device."""
+        for limits in self.limits:
+            if memory_bytes >= limits.memory_at_least and not hardware_id.startswith(tuple(limits.not_on or ())):
+                return limits
+        raise AssertionError("the last of limits holds for every device")
+
+
+@spec_dataclass
 class Stack:
     """One serving stack.
 
@@ -149,6 +194,7 @@ class Stack:
     memory_share: float = 1.0  # share of the memory that the stack lets itself use
     memory: MemoryLedger | None = None  # what it sets aside of that share
     even_stages: bool = False  # stages of a pipeline must have equally many layers
+    scheduler: Scheduler | None = None  # None: it runs one batch after the other, and nothing is known under load
     vocab_multiple: int = 1  # the vocabulary is padded to a multiple of this times tp
     builds_as: dict[str, Any] | None = None
     builds_as_by_model: dict[str, dict[str, Any]] | None = None

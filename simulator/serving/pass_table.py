@@ -8,7 +8,8 @@ is evaluated once over a whole axis, by the same functions, and then only looked
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.costs.batch import Batch, Segment
-from simulator.costs.passes import build_linear, list_mixing
+from simulator.costs.passes import HostWork, build_linear, list_mixing
 from simulator.costs.request import Work
 from simulator.costs.structure import Group
 from simulator.errors import InputError
@@ -27,6 +28,7 @@ from simulator.timing.passes import Machine, OperatorTime, overlap_host, sum_tim
 Array = NDArray[np.float64]
 Contexts = NDArray[np.int64]
 PROMPTS_KEPT = 2**14  # different sets of prompts whose mixing is remembered
+MOST_NUMBERS, FEWEST_RUNS = 2**24, 16  # kept of the shares of decoding sequences
 
 
 class Prompt(NamedTuple):
@@ -48,6 +50,18 @@ class Run(NamedTuple):
     rest_s: float | None
 
 
+def pad_rows(graph_rows: Sequence[int], most: int) -> list[int]:
+    """Rows that a pass of so many really runs, for each number up to the most."""
+    padded = list(range(most + 1))
+    below = 0
+    for rows in graph_rows:
+        if below >= most:
+            break
+        padded[below + 1 : rows + 1] = [rows] * (min(rows, most) - below)
+        below = rows
+    return padded
+
+
 class PassTable:
     """Times of passes of up to ``max_rows`` tokens, over contexts of up to ``max_context`` tokens.
 
@@ -56,11 +70,16 @@ class PassTable:
         machine: the device, and the factors or None for the bound.
         max_rows: most new tokens of one pass.
         max_context: most tokens of one sequence after a pass.
+        graph_rows: numbers of rows that graphs were captured for; a pass of fewer runs as the next of them, padded.
     """
 
-    def __init__(self, work: Work, machine: Machine, max_rows: int, max_context: int) -> None:
+    def __init__(
+        self, work: Work, machine: Machine, max_rows: int, max_context: int, graph_rows: Sequence[int] = ()
+    ) -> None:
         """Evaluate the linear part over all numbers of rows."""
         self.work, self.machine = work, machine
+        self.padded = pad_rows(graph_rows, max_rows)
+        max_rows = max(max_rows, self.padded[-1])
         self.max_rows, self.max_context = max_rows, max_context
         rows = np.arange(1.0, max_rows + 1)
         decoding = self._time_linear(Segment(rows, 1.0, decodes=True))
@@ -70,9 +89,11 @@ class PassTable:
         self.decode_layers = self._sum(decoding, decoding.keys() - common)
         self.prompt_layers = self._sum(reading, reading.keys() - common)
         self.head = self._time_head(rows)
-        self.runs: dict[tuple[int, bool], Run] = {}
+        self.runs: OrderedDict[tuple[int, bool], Run] = OrderedDict()
+        self.runs_kept = max(MOST_NUMBERS // (2 * max_context), FEWEST_RUNS)
+        self.whole_prompts: Array | None = None
         self.read_prompts = lru_cache(PROMPTS_KEPT)(self._read_prompts)
-        self.serial = lru_cache(None)(self._time_serial)
+        self.find_host = lru_cache(None)(self._find_host)
         self.host = lru_cache(PROMPTS_KEPT)(self._time_host)
 
     def time(self, contexts: Contexts, prompts: tuple[Prompt, ...] = ()) -> float:
@@ -117,6 +138,10 @@ class PassTable:
         run = self.runs.get(key)
         if run is None:
             run = self.runs[key] = self._make_run(decoding, mixed)
+            if len(self.runs) > self.runs_kept:
+                self.runs.popitem(last=False)
+        else:
+            self.runs.move_to_end(key)
         return run
 
     def _complete(self, mixing_s: float, decoding: int, prompts: tuple[Prompt, ...]) -> float:
@@ -131,12 +156,12 @@ class PassTable:
             device_s += self.read_prompts(prompts) + self.prompt_layers[read - 1]
         if rows > self.max_rows:
             raise InputError(f"a pass of {rows} tokens is past the table's {self.max_rows}")
-        device_s += self.layers[rows - 1]
+        device_s += self.layers[self.padded[rows] - 1]
         if decoding:
-            device_s += self.decode_layers[decoding - 1]
+            device_s += self.decode_layers[self.padded[decoding] - 1]
         wanted = rows if self.work.stack.logits == "all" else logits
-        after_s = (self.head[wanted - 1] if wanted else 0.0) + self.serial(decoding, prompts)
-        host_s, f = self.host(min(decoding, 1), prompts), self.machine.factors
+        after_s = (self.head[wanted - 1] if wanted else 0.0) + self._time_serial(decoding, prompts)
+        host_s, f = self._find_host_seconds(min(decoding, 1), prompts), self.machine.factors
         if host_s is not None and f is not None:
             device_s = float(overlap_host(host_s, device_s, self.machine.device, f))
         return float(device_s + after_s)
@@ -170,8 +195,20 @@ class PassTable:
         f = self.machine.factors
         if f is None:
             return 0.0
-        host = build_linear(*self.work[:3], self._make_batch(decoding, prompts)).host
-        return float(time_host(host, [], f)[1])
+        read = sum(prompt.new_tokens for prompt in prompts) if self.work.stack.encodes_text else 0.0
+        work = self.find_host(min(decoding, 1), min(len(prompts), 1))
+        counted = work._replace(sequences=float(decoding + len(prompts)), encoded_tokens=float(read))
+        return float(time_host(counted, [], f)[1])
+
+    def _find_host(self, decoding: int, prompts: int) -> HostWork:
+        """What the host does for a pass of decoding sequences, of prompts or of both."""
+        return build_linear(*self.work[:3], self._make_batch(decoding, (Prompt(1),) * prompts)).host
+
+    def _find_host_seconds(self, decoding: int, prompts: tuple[Prompt, ...]) -> float | None:
+        """Host seconds beside the device. Fused attention has as many kernels for a long prompt as for a short one."""
+        if self.work.stack.unfused_attention is None:
+            prompts = (Prompt(1),) * len(prompts)
+        return self.host(decoding, prompts)
 
     def _time_host(self, decoding: int, prompts: tuple[Prompt, ...]) -> float | None:
         """Host seconds beside the device; None where it issues no kernels one by one."""
@@ -195,6 +232,12 @@ class PassTable:
 
     def _read_prompts(self, prompts: tuple[Prompt, ...]) -> float:
         """Seconds of the mixing of prompts."""
+        if len(prompts) == 1 and not prompts[0].context_tokens:
+            if self.whole_prompts is None:
+                rows = np.arange(1.0, self.max_rows + 1)
+                groups = list_mixing(*self.work[:3], Batch((Segment(1.0, rows),)))
+                self.whole_prompts = np.zeros(len(rows)) + self._time_mixing(groups)
+            return float(self.whole_prompts[prompts[0].new_tokens - 1])
         return float(self._time_mixing(list_mixing(*self.work[:3], self._make_batch(0, prompts))))
 
     def _time_mixing(self, groups: list[Group]) -> Number:
@@ -212,4 +255,5 @@ class PassTable:
         shares = np.zeros(self.max_context) + together / decoding
         adds_up = not mixed and self.host(1, ()) is None
         rest_s = self._complete(0.0, decoding, ()) if adds_up else None
-        return Run(shares, np.concatenate([[0.0], np.cumsum(shares)]), rest_s)
+        sums = shares[:0] if mixed else np.concatenate([[0.0], np.cumsum(shares)])
+        return Run(shares, sums, rest_s)

@@ -1,0 +1,122 @@
+"""A simulation for people, as JSON, CSV and Markdown; and the table of its requests."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from simulator.explore.layout import describe_deployment
+from simulator.prediction import answer
+from simulator.report.output import OutputForm, format_cell, format_csv, format_json, format_rows
+from simulator.report.prediction import describe_basis, describe_formats
+from simulator.serving.outcome import LATENCIES
+from simulator.serving.simulation import Simulation
+
+SCHEMA = "roofcast/simulation/1"
+COLUMNS = 80  # of the answer for people
+LABELS = dict(
+    zip(LATENCIES, ("time to first token", "time per output token", "between tokens", "whole request"), strict=True)
+)
+MOMENTS = 200  # of the run over time in JSON
+
+
+def report_simulation(simulation: Simulation, form: OutputForm) -> str:
+    """The answer in one of the forms."""
+    if form == "table":
+        return format_simulation(simulation)
+    row = describe_asked(simulation) | simulation.to_dict()
+    if form == "json":
+        return format_json({"schema": SCHEMA, **row, "over_time": thin_out(simulation)})
+    return format_rows([row], form, {})
+
+
+def describe_asked(simulation: Simulation) -> dict[str, Any]:
+    """What was asked, by name."""
+    question, load = simulation.question, simulation.setup.load
+    lengths = load.lengths
+    return {
+        "model": question.model_label,
+        "hardware": question.hardware.id,
+        "stack": question.work.stack.id,
+        "profile": None if question.profile is None else question.profile.id,
+        **describe_deployment(question.work.deployment),
+        "prompt_tokens": float(np.mean(simulation.outcome.input_tokens)),
+        "output_tokens": float(np.mean(simulation.outcome.output_tokens)),
+        "lengths": None if lengths is None else str(lengths),
+        "concurrency": load.concurrency,
+        "request_rate": None if load.request_rate is None else str(load.request_rate),
+        "burstiness": str(load.burstiness),
+        "trace": None if load.trace is None else load.trace.name,
+        "seed": load.seed,
+    }
+
+
+def thin_out(simulation: Simulation) -> dict[str, Any]:
+    """The run over time, at so many moments at most."""
+    columns = simulation.over_time
+    count = len(columns["time_s"])
+    places = np.unique(np.linspace(0, count - 1, min(count, MOMENTS)).astype(int))
+    return {name: values[places] for name, values in columns.items()}
+
+
+def print_requests(simulation: Simulation) -> str:
+    """Every request as CSV."""
+    columns = simulation.requests
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return format_csv(rows) + "\n"
+
+
+def format_simulation(simulation: Simulation) -> str:
+    """One simulation for people, in 80 columns."""
+    question, load, outcome = simulation.question, simulation.setup.load, simulation.outcome
+    deployment = question.work.deployment
+    lengths = f"{np.mean(outcome.input_tokens):.4g} prompt + {np.mean(outcome.output_tokens):.4g} output tokens"
+    mean = "" if len(np.unique(outcome.input_tokens)) == 1 else " on the mean"
+    sentences = [
+        f"{question.model.name} on {deployment.devices} x {question.hardware.name}, {question.work.stack.name}, "
+        f"{describe_formats(deployment)}: {load.describe()}, {len(outcome.last_s):,} requests of {lengths}{mean}",
+        f"basis: {describe_basis(answer(question))}",
+    ]
+    lines = [line for text in sentences for line in textwrap.wrap(text, COLUMNS, subsequent_indent="  ")]
+    lines.append(f"  {'':22}{'mean':>9}  {'(90% interval)':<21}{'p50':>8}{'p90':>8}{'p99':>8}")
+    lines += [format_latency(simulation, name) for name in LATENCIES]
+    lines.append(f"  {describe_rate(simulation)}")
+    lines += textwrap.wrap(describe_engine(simulation), COLUMNS, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def format_latency(simulation: Simulation, name: str) -> str:
+    """One latency: its mean with the interval, and the percentiles."""
+
+    def write(statistic: str) -> str:
+        return format_cell(name, simulation.find(f"{name}_{statistic}"))
+
+    interval = "" if simulation.spread is None else f"({write('mean_low')} to {write('mean_high')})"
+    tail = "".join(f"{write(one):>8}" for one in ("p50", "p90", "p99"))
+    return f"  {LABELS[name]:22}{write('mean'):>9}  {interval:<21}{tail}"
+
+
+def describe_rate(simulation: Simulation) -> str:
+    """Tokens and requests a second, and of those the good ones where there are limits."""
+    low, high = (simulation.find(f"output_tokens_per_s{end}") for end in ("_low", "_high"))
+    interval = "" if low is None or high is None else f" (90%: {low:.4g} to {high:.4g})"
+    text = f"{simulation.output_tokens_per_s:.4g} output tokens/s{interval}, {simulation.requests_per_s:.3g} requests/s"
+    return text + (f", {simulation.goodput:.3g} within limits" if simulation.limits else "")
+
+
+def describe_engine(simulation: Simulation) -> str:
+    """Whether the engine keeps up, its queue, its blocks, and where the intervals come from."""
+    outcome, load, most = simulation.outcome, simulation.setup.load, simulation.saturation.requests_per_s
+    verdict = f"keeps up (it serves some {most:.3g} requests/s at most)"
+    if simulation.saturated and load.concurrency is not None:
+        verdict = f"SATURATED: it serves some {most:.3g} requests/s, and what is more in flight waits"
+    elif simulation.saturated:
+        verdict = f"SATURATED from some {most:.3g} requests/s: latencies grow for as long as requests come"
+    used = outcome.over_time[:, 3].max() / (simulation.kv_blocks * simulation.question.work.deployment.dp)
+    led = "" if simulation.spread is None else f"; intervals led by {simulation.spread.led_by}"
+    return (
+        f"{verdict}; {outcome.mean_running:.3g} running and {outcome.mean_waiting:.3g} waiting on the mean; "
+        f"{100 * used:.0f}% of {simulation.kv_blocks:,} KV blocks at most, {simulation.preemptions:,} preemptions{led}"
+    )

@@ -1,0 +1,161 @@
+"""The loop of an engine: what has come, what the next pass runs, how long it takes, what it ends.
+
+Decode passes of the same sequences follow one another unchanged until a request is done, one comes that might enter, or
+blocks run out: such a run is one turn of the loop, timed by the same law as its passes one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from simulator.serving.arrivals import Arrivals
+from simulator.serving.clock import Clock, find_pass
+from simulator.serving.pass_table import Prompt
+from simulator.serving.record import Record
+from simulator.serving.schedulers.base import Policy
+from simulator.serving.state import Counts, State, Step
+
+Progress = Callable[[int], None]
+REPORT_EVERY = 1000  # turns of the loop
+
+
+class Engine:
+    """One engine with its requests.
+
+    ``asynchronous``: a pass is chosen when the one before it begins, without knowing what has come or ended since.
+    """
+
+    def __init__(self, state: State, policy: Policy, clock: Clock, arrivals: Arrivals, asynchronous: bool) -> None:
+        """The clock stands at 0, and no request has come."""
+        self.state, self.policy, self.clock, self.arrivals = state, policy, clock, arrivals
+        self.asynchronous = asynchronous
+        self.record = Record(len(state.requests))
+        self.now_s = self.known_s = 0.0  # the next pass is chosen by what had come before ``known_s``
+        self.idle = True
+        self.pass_s = 1.0  # about how long a decode pass takes
+        self.done = 0
+
+    def run(self, progress: Progress | None = None) -> Record:
+        """Run until every request is done."""
+        state, turns = self.state, 0
+        while True:
+            turns += 1
+            if progress is not None and turns % REPORT_EVERY == 0:
+                progress(self.done)
+            state.waiting.extend(self.arrivals.take(self.known_s, self.idle))
+            before, left = state.ids, len(state.leaving)
+            step = self.policy.plan(state)
+            if state.ids is not before:
+                self.record.note_preempted(before, state.ids)
+            self.release()
+            self.record.note_state(self.now_s, state)
+            if step.prompts or step.decodes:
+                self.run_step(step, may_change=left > 0)
+            elif left:
+                self.known_s, self.idle = self.now_s, True
+            elif self.arrivals.next_s < math.inf:
+                self.now_s = self.known_s = max(self.now_s, self.arrivals.next_s)
+                self.idle = True
+            else:
+                assert not state.waiting, "requests wait for an engine that runs nothing"
+                return self.record
+
+    def run_step(self, step: Step, may_change: bool) -> None:
+        """Run one pass, or a run of decode passes, and end what is done."""
+        state, record, start_s = self.state, self.record, self.now_s
+        contexts = state.contexts if step.decodes else state.contexts[:0]
+        timed = (
+            np.concatenate([contexts, state.padding + state.steps]) if len(state.padding) and step.decodes else contexts
+        )
+        passes = 1
+        if step.prompts:
+            prompts = tuple(Prompt(one.new_tokens, one.context_tokens, one.last) for one in step.prompts)
+            seconds = self.clock.time(timed, prompts)
+        else:
+            passes, seconds = self.choose_run(timed, may_change)
+        self.now_s = start_s + seconds
+        last_s = seconds
+        if passes > 1 and self.asynchronous:
+            last_s -= self.clock.time_run(timed, passes - 1)
+        self.known_s, self.idle = (self.now_s - last_s if self.asynchronous else self.now_s), False
+        record.passes += passes
+        record.busy_s += seconds
+        ended: list[int] = []
+        if step.decodes:
+            first_s = seconds if passes == 1 or record.own_s is None else self.clock.time_run(timed, 1)
+            record.note_tokens(len(state.ids), passes, start_s, seconds, first_s)
+            self.grow(passes)
+            self.policy.note_passes(passes)
+            if state.steps == state.next_end:
+                ended = self.end_decoding()
+        else:
+            record.note_stalled(len(state.ids))
+        self.end_prompts(step, start_s, ended)
+        for request in ended:
+            self.end(request)
+
+    def choose_run(self, timed: Counts, may_change: bool) -> tuple[int, float]:
+        """Decode passes until something may change, and their seconds."""
+        state, next_s = self.state, self.arrivals.next_s
+        passes = 1
+        if not may_change and state.partial is None and (state.blocked or not state.waiting):
+            passes = self.policy.count_steps(state)
+        if passes > 1 and not state.blocked and next_s < math.inf:
+            # Up to the pass in which the next request comes; where a pass is chosen ahead, one more runs without it.
+            found, seconds = find_pass(self.clock, timed, next_s - self.now_s, passes, self.pass_s)
+            self.pass_s = seconds / found
+            if not self.asynchronous or found == passes or next_s < self.now_s:
+                return found, seconds
+            passes = found + 1
+        return passes, self.clock.time_run(timed, passes)
+
+    def grow(self, passes: int) -> None:
+        """Take the blocks of decode passes, of the first of which ``plan`` did."""
+        state = self.state
+        grown = state.count_growth(passes)
+        if passes > 1:
+            state.pool.take(grown - state.count_growth(1))
+        state.note_passes(passes, grown)
+
+    def end_decoding(self) -> list[int]:
+        """Take out the requests that made their last token."""
+        state = self.state
+        going = state.end > state.steps
+        ended: list[int] = state.ids[~going].tolist()
+        if self.policy.runs_padding:
+            state.padding = np.concatenate([state.padding, state.lead[~going]])
+        state.select(going)
+        return ended
+
+    def end_prompts(self, step: Step, start_s: float, ended: list[int]) -> None:
+        """Prompts that were read to their end make a token, and decode from now on."""
+        state = self.state
+        started: list[int] = []
+        for chunk in step.prompts:
+            request = chunk.request
+            self.record.note_admitted(request, start_s)
+            if chunk.last:
+                state.keep_prefix(request)
+                goes_on = state.output[request] - state.generated.get(request, 0) > 1
+                self.record.note_first(request, self.now_s, goes_on)
+                (started if goes_on else ended).append(request)
+        if started:
+            state.start_decoding(started)
+
+    def end(self, request: int) -> None:
+        """A request is done: its blocks and its place are free once the scheduler knows."""
+        self.record.last_s[request] = self.now_s
+        self.state.leaving.append(request)
+        if not self.asynchronous:
+            self.release()
+        self.arrivals.note_done(self.now_s)
+        self.done += 1
+
+    def release(self) -> None:
+        """The scheduler hears of the requests that are done."""
+        if self.state.leaving:
+            self.state.release()
+            self.policy.note_finish()

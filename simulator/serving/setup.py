@@ -1,0 +1,191 @@
+"""From a question and a load to engines that can run: limits, blocks, times of passes. What cannot be is refused."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import ImpossibleError, InputError
+from simulator.frozen import frozen_dataclass
+from simulator.inputs.library import STACK_FOLDER, list_ids, load_stack
+from simulator.inputs.ranges import parse_counts
+from simulator.inputs.stack import Scheduler, Stack
+from simulator.prediction import Question
+from simulator.serving.block_pool import BlockPool
+from simulator.serving.clock import Clock
+from simulator.serving.engine import Engine, Progress
+from simulator.serving.outcome import Outcome, gather
+from simulator.serving.pass_table import PassTable
+from simulator.serving.room import Room, measure_room
+from simulator.serving.schedulers import POLICIES
+from simulator.serving.state import Counts, Limits, Requests, Seconds, State
+from simulator.serving.workload import Load, draw_requests, start_arrivals
+
+
+class Options(NamedTuple):
+    """What a person sets of an engine; None: the default of the stack's version on the device."""
+
+    max_num_batched_tokens: int | None = None
+    max_num_seqs: int | None = None
+    kv_blocks: int | None = None
+
+
+@frozen_dataclass(eq=False)
+class Setup:
+    """Engines of one deployment and what is sent to them."""
+
+    question: Question
+    load: Load
+    scheduler: Scheduler
+    limits: Limits
+    room: Room
+    requests: Requests
+    arrival_s: Seconds
+
+    @cached_property
+    def table(self) -> PassTable:
+        """Times of passes."""
+        rows = self.limits.max_num_batched_tokens
+        totals = self.requests.input_tokens + self.requests.output_tokens
+        if not self.scheduler.chunked_prefill:  # a prompt that is read again passes whole, outputs and all
+            rows = max(rows, int(totals.max()))
+        rows = min(rows, int(np.sort(totals)[-self.limits.max_num_seqs :].sum()))
+        padded = self.scheduler.graph_rows and parse_counts(self.scheduler.graph_rows, "graph_rows")
+        rows = max(rows, self.limits.max_num_seqs)
+        # What is run on as padding may grow past every request.
+        longest = int(self.requests.input_tokens.max() + self.requests.output_tokens.max())
+        return PassTable(self.question.work, self.question.machine, rows, longest + 1, padded or ())
+
+    def run(self, clock: Clock | None = None, progress: Progress | None = None) -> Outcome:
+        """Run every replica; requests go to them in turn."""
+        replicas = self.question.work.deployment.dp
+        count = len(self.requests)
+        records = []
+        for replica in range(min(replicas, count)):
+            places = np.arange(replica, count, replicas)
+            in_flight = self.load.concurrency and len(range(replica, self.load.concurrency, replicas))
+            if in_flight == 0:
+                raise InputError(f"concurrency is {self.load.concurrency}; {replicas} replicas need at least as many")
+            requests = choose(self.requests, places)
+            engine = self.make_engine(requests, self.arrival_s[places], in_flight, clock or self.table)
+            record = engine.run(progress)
+            preempted = np.array([engine.state.preemptions.get(one, 0) for one in range(len(places))], dtype=np.int64)
+            records.append((places, engine.arrivals.times(), record, preempted))
+        return gather(records, self.requests.input_tokens, self.requests.output_tokens)
+
+    def make_engine(self, requests: Requests, arrival_s: Seconds, in_flight: int | None, clock: Clock) -> Engine:
+        """One replica."""
+        scheduler, room = self.scheduler, self.room
+        shares = requests.chunks is not None and scheduler.prefix_cache and room.grows_evenly
+        if not shares:
+            requests = Requests(requests.input_tokens, requests.output_tokens)
+        chunk_blocks = requests.chunk_tokens // room.block_tokens if shares else 1
+        policy = POLICIES[scheduler.policy](scheduler)
+        pool = BlockPool(room.blocks, chunk_blocks)
+        state = State(requests, self.limits, pool, room.blocks_of, room.block_tokens, policy.reserves)
+        return Engine(state, policy, clock, start_arrivals(self.load, arrival_s, in_flight), scheduler.asynchronous)
+
+
+def choose(requests: Requests, places: NDArray[np.int64]) -> Requests:
+    """Some of the requests."""
+    chunks = None if requests.chunks is None else [requests.chunks[place] for place in places]
+    return Requests(requests.input_tokens[places], requests.output_tokens[places], chunks, requests.chunk_tokens)
+
+
+def find_scheduler(stack: Stack) -> Scheduler:
+    """How a stack chooses what a pass runs.
+
+    Raises:
+        InputError: it says nothing of it.
+    """
+    if stack.scheduler is None:
+        known = ", ".join(name for name in list_ids(STACK_FOLDER) if load_stack(name).scheduler is not None)
+        raise InputError(f"stack {stack.id} has no scheduler, and nothing is known of it under load; -s takes {known}")
+    return stack.scheduler
+
+
+def find_limits(scheduler: Scheduler, question: Question, options: Options) -> Limits:
+    """Most tokens of a pass and most sequences.
+
+    Raises:
+        InputError: a pass that cannot hold one token of each sequence.
+    """
+    hardware = question.hardware
+    usual = scheduler.find_limits(hardware.id, float(hardware.memory.capacity))
+    budget = options.max_num_batched_tokens or usual.max_num_batched_tokens
+    sequences = options.max_num_seqs or min(usual.max_num_seqs, budget)
+    if sequences > budget:
+        raise InputError(
+            f"max_num_batched_tokens is {budget}, less than a token of each of max_num_seqs {sequences} sequences"
+        )
+    return Limits(budget, sequences)
+
+
+def prepare(question: Question, load: Load, options: Options) -> Setup:
+    """Resolve a load on a deployment.
+
+    Raises:
+        InputError: a load, a length or an option that is wrong, or a stack without a scheduler.
+        ImpossibleError: weights, or a request, for which there is no room.
+    """
+    scheduler = find_scheduler(question.work.stack)
+    for name, value in options._asdict().items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise InputError(f"{name} is {value}; it must be a whole number of at least 1")
+    limits = find_limits(scheduler, question, options)
+    requests, arrival_s = draw_requests(load)
+    check_lengths(question, requests, scheduler, limits)
+    longest = int((requests.input_tokens + requests.output_tokens).max())
+    room = measure_room(question.work, question.hardware, limits, longest)
+    if options.kv_blocks is not None:
+        room = room._replace(blocks=options.kv_blocks)
+    check_room(requests, room)
+    if requests.chunks is not None and scheduler.prefix_cache and requests.chunk_tokens % room.block_tokens:
+        raise InputError(
+            f"the trace has hashes of {requests.chunk_tokens} tokens, which are no whole blocks of {room.block_tokens}"
+        )
+    return Setup(question, load, scheduler, limits, room, requests, arrival_s)
+
+
+def check_lengths(question: Question, requests: Requests, scheduler: Scheduler, limits: Limits) -> None:
+    """Refuse requests past the model's positions, and prompts that no pass can hold.
+
+    Raises:
+        InputError: with the first such request.
+    """
+    reached = requests.input_tokens + requests.output_tokens - 1
+    positions = question.work.architecture.max_position_embeddings
+    place = find_first(reached > positions)
+    if place is not None:
+        raise InputError(
+            f"request {place + 1} reaches {reached[place]} tokens, past the {positions:.0f} of {question.model_label}"
+        )
+    place = find_first(requests.input_tokens > limits.max_num_batched_tokens)
+    if place is not None and not scheduler.chunked_prefill:
+        raise InputError(
+            f"request {place + 1} has a prompt of {requests.input_tokens[place]} tokens, and stack "
+            f"{question.work.stack.id} passes prompts whole: max_num_batched_tokens is {limits.max_num_batched_tokens}"
+        )
+
+
+def check_room(requests: Requests, room: Room) -> None:
+    """Refuse requests that no empty engine could hold.
+
+    Raises:
+        ImpossibleError: with the first such request.
+    """
+    reached: Counts = requests.input_tokens + requests.output_tokens - 1
+    place = find_first(room.blocks_of[reached] > room.blocks)
+    if place is not None:
+        raise ImpossibleError(
+            f"request {place + 1} of {reached[place]} tokens needs {room.blocks_of[reached[place]]:,} KV blocks of "
+            f"{room.block_tokens} tokens; an empty engine has {room.blocks:,}"
+        )
+
+
+def find_first(marked: NDArray[np.bool_]) -> int | None:
+    """The first place that is marked."""
+    return int(np.argmax(marked)) if marked.any() else None

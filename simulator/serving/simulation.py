@@ -1,0 +1,324 @@
+"""Requests that come and go on a deployment: ``simulate`` resolves the question as ``predict`` does, runs the load on
+engines by their scheduler, every pass timed by the same law, and returns a ``Simulation``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import InputError, unknown_name
+from simulator.frozen import frozen_dataclass
+from simulator.inputs.architecture import Architecture, ModelSpec
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.stack import Stack
+from simulator.inputs.workload import Workload
+from simulator.prediction import Question, resolve
+from simulator.serving.engine import Progress
+from simulator.serving.lengths import Lengths, parse_lengths
+from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome
+from simulator.serving.setup import Options, Setup, prepare
+from simulator.serving.spread import Spread, find_spread
+from simulator.serving.steady import Saturation, find_saturation
+from simulator.serving.workload import Load, check_load
+from simulator.timing.profile import Profile
+
+RATES = ("output_tokens_per_s", "requests_per_s")
+LIMITED = ("ttft_s", "tpot_s", "e2e_s")  # of each request, for goodput
+ENDS = ("_low", "_high")
+USUAL = Options()  # of the stack
+
+
+@frozen_dataclass
+class Statistics:
+    """One latency over the requests of a run (``itl_s``: over their tokens), seconds; 90% intervals where known."""
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    mean_low: float | None = None
+    mean_high: float | None = None
+    p50_low: float | None = None
+    p50_high: float | None = None
+    p90_low: float | None = None
+    p90_high: float | None = None
+    p99_low: float | None = None
+    p99_high: float | None = None
+
+
+@frozen_dataclass(eq=False)
+class Simulation:
+    """The answer. Latencies are ``Statistics``; ``find`` takes the flat names, as ``ttft_s_p99_high``."""
+
+    setup: Setup
+    outcome: Outcome
+    limits: Mapping[str, float]
+
+    @property
+    def question(self) -> Question:
+        """What was asked of what."""
+        return self.setup.question
+
+    @property
+    def basis(self) -> str:
+        """What the times rest on."""
+        return self.question.basis
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """Statistics and rates by their flat names."""
+        return self.outcome.summarise()
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """90% intervals by flat names, and where they come from; None for a bound."""
+        return find_spread(self.setup, self.outcome)
+
+    @property
+    def ttft_s(self) -> Statistics:
+        """Time to first token, of each request from its arrival."""
+        return self.describe("ttft_s")
+
+    @property
+    def tpot_s(self) -> Statistics:
+        """Mean time between the output tokens of each request of more than one."""
+        return self.describe("tpot_s")
+
+    @property
+    def itl_s(self) -> Statistics:
+        """Time between two tokens, over all tokens."""
+        return self.describe("itl_s")
+
+    @property
+    def e2e_s(self) -> Statistics:
+        """The whole request, from its arrival."""
+        return self.describe("e2e_s")
+
+    @property
+    def output_tokens_per_s(self) -> float:
+        """Output tokens of all requests, from the first arrival to the last token."""
+        return self.values["output_tokens_per_s"]
+
+    @property
+    def requests_per_s(self) -> float:
+        """Requests, from the first arrival to the last token."""
+        return self.values["requests_per_s"]
+
+    @property
+    def goodput(self) -> float:
+        """Requests a second that held every limit; all of them without any."""
+        return self.outcome.count_good(dict(self.limits)) / self.outcome.duration_s
+
+    @cached_property
+    def saturation(self) -> Saturation:
+        """Whether more comes than the engine can serve, and how much that is."""
+        return find_saturation(self.setup)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether more comes than the engine can serve, or more is in flight than it can hold."""
+        return self.saturation.saturated
+
+    @property
+    def kv_blocks(self) -> int:
+        """Blocks of KV cache of one replica."""
+        return self.setup.room.blocks
+
+    @property
+    def preemptions(self) -> int:
+        """How often a request lost its blocks and was read again."""
+        return int(self.outcome.preemptions.sum())
+
+    @property
+    def over_time(self) -> dict[str, NDArray[np.float64]]:
+        """Running and waiting requests and blocks in use, at the moments ``time_s`` since the first arrival."""
+        names = ("time_s", "running", "waiting", "kv_blocks_used")
+        return dict(zip(names, self.outcome.over_time.T, strict=True))
+
+    @cached_property
+    def requests(self) -> dict[str, NDArray[Any]]:
+        """A column for each property of a request, in the order in which they came."""
+        o = self.outcome
+        return {
+            "arrival_s": o.arrival_s,
+            "admitted_s": o.admitted_s,
+            "first_token_s": o.first_s,
+            "last_token_s": o.last_s,
+            "input_tokens": o.input_tokens,
+            "output_tokens": o.output_tokens,
+            "ttft_s": o.ttft_s,
+            "tpot_s": o.tpot_s,
+            "e2e_s": o.e2e_s,
+            "preemptions": o.preemptions,
+        }
+
+    def describe(self, name: str) -> Statistics:
+        """One latency with its intervals."""
+        values: dict[str, Any] = {one: self.values[f"{name}_{one}"] for one in STATISTICS}
+        values |= {f"{one}{end}": self.find(f"{name}_{one}{end}") for one in STATISTICS for end in ENDS}
+        return Statistics(**values)
+
+    def find(self, name: str) -> float | None:
+        """A statistic, a rate or an end of its interval by its flat name; None of an interval that is not known.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        for place, end in enumerate(ENDS):
+            bare = name.removesuffix(end)
+            if bare != name and bare in self.values:
+                return None if self.spread is None else self.spread.ends[bare][place]
+        if name not in self.values:
+            raise unknown_name("statistic", name, self.values)
+        return self.values[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything by flat names: statistics, rates, their intervals, and what was found of the engine."""
+        names = [f"{name}_{statistic}" for name in LATENCIES for statistic in STATISTICS]
+        flat = {f"{name}{end}": self.find(f"{name}{end}") for name in (*names, *RATES) for end in ("", *ENDS)}
+        return {
+            **flat,
+            "goodput_requests_per_s": self.goodput,
+            "saturated": self.saturated,
+            "capacity_requests_per_s": self.saturation.requests_per_s,
+            "interval_from": None if self.spread is None else self.spread.led_by,
+            "duration_s": self.outcome.duration_s,
+            "num_requests": len(self.outcome.last_s),
+            "running_mean": self.outcome.mean_running,
+            "waiting_mean": self.outcome.mean_waiting,
+            "kv_blocks": self.kv_blocks,
+            "kv_block_tokens": self.setup.room.block_tokens,
+            "kv_blocks_used_most": int(self.outcome.over_time[:, 3].max()),
+            "preemptions": self.preemptions,
+            "passes": self.outcome.passes,
+            "max_num_batched_tokens": self.setup.limits.max_num_batched_tokens,
+            "max_num_seqs": self.setup.limits.max_num_seqs,
+            "basis": self.basis,
+        }
+
+    def __repr__(self) -> str:
+        """What was asked of what, in one line."""
+        q = self.question
+        devices = q.work.deployment.devices
+        return f"Simulation({q.model_label} on {devices} x {q.hardware.id}, {self.setup.load.describe()}, {self.basis})"
+
+
+def simulate(
+    model: str | Path | Architecture | ModelSpec,
+    hardware: str | Path | Hardware,
+    calibration: str | Path | Profile | None = None,
+    *,
+    stack: str | Path | Stack | None = None,
+    tp: int = 1,
+    pp: int = 1,
+    dp: int = 1,
+    ep: int = 1,
+    dtype: str | None = None,
+    weight_dtype: str | None = None,
+    kv_dtype: str | None = None,
+    prompt_tokens: int = 512,
+    output_tokens: int = 128,
+    lengths: Lengths | str = None,
+    concurrency: int | None = None,
+    request_rate: float | None = None,
+    burstiness: float = 1.0,
+    trace: str | Path | None = None,
+    num_requests: int | None = None,
+    seed: int = 0,
+    max_num_batched_tokens: int | None = None,
+    max_num_seqs: int | None = None,
+    kv_blocks: int | None = None,
+    limits: Mapping[str, float] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Simulation:
+    """Simulate a deployment under load.
+
+    Args:
+        model: as for ``predict``, with ``hardware``, ``calibration``, the layout, the formats and ``changes``.
+        hardware: name or alias, YAML, or an object.
+        calibration: profile name, YAML or object; ``"none"`` for the bound.
+        stack: name, YAML or object; it must have a scheduler.
+        tp: tensor-parallel size.
+        pp: pipeline stages; they do not overlap passes.
+        dp: replicas, to which requests go in turn.
+        ep: devices that experts are spread over.
+        dtype: format of matrix products.
+        weight_dtype: format of weights.
+        kv_dtype: format of the KV cache.
+        prompt_tokens: nominal tokens of a prompt.
+        output_tokens: nominal tokens to generate, the first included.
+        lengths: of requests: None, all nominal; two shares of the nominal, between which they are uniform; the
+            deviation of the logarithm of log-normal ones; a table; or these as the command takes them.
+        concurrency: requests in flight, of a closed loop.
+        request_rate: requests a second, of an open loop; ``math.inf``: all at once.
+        burstiness: shape of the gamma variable between two requests; 1: Poisson, ``math.inf``: evenly.
+        trace: a CSV table of requests (``serving.trace``).
+        num_requests: how many; None: ten for each in flight, 1000 of an open loop, all of a trace.
+        seed: of lengths and arrivals; the same seed, the same answer.
+        max_num_batched_tokens: most tokens of one pass; None: the stack's default on this device.
+        max_num_seqs: most sequences that run; None: the stack's default on this device.
+        kv_blocks: blocks of KV cache of one replica; None: by the memory.
+        limits: seconds by ``ttft_s``, ``tpot_s`` and ``e2e_s`` that a request must hold to count for ``goodput``.
+        changes: architecture fields to change.
+
+    Raises:
+        InputError: a name, file, layout, length or load that is wrong.
+        ImpossibleError: weights or a request for which there is no room.
+    """
+    load = Load(
+        prompt_tokens,
+        output_tokens,
+        parse_lengths(lengths) if isinstance(lengths, str) else lengths,
+        concurrency,
+        request_rate,
+        burstiness,
+        None if trace is None else Path(trace),
+        num_requests,
+        seed,
+    )
+    deployment = Deployment(tp, pp, dp, ep, 1, dtype, weight_dtype, kv_dtype)
+    question = ask(model, hardware, calibration, stack, deployment, load, changes)
+    return run(question, load, Options(max_num_batched_tokens, max_num_seqs, kv_blocks), limits)
+
+
+def ask(
+    model: str | Path | Architecture | ModelSpec,
+    hardware: str | Path | Hardware,
+    calibration: str | Path | Profile | None,
+    stack: str | Path | Stack | None,
+    deployment: Deployment,
+    load: Load,
+    changes: Mapping[str, Any] | None = None,
+) -> Question:
+    """The question that ``predict`` would be asked of one of the requests."""
+    check_load(load)
+    workload = Workload(load.prompt_tokens, load.output_tokens, 1)
+    return resolve(model, hardware, calibration, stack, deployment, workload, changes or {})
+
+
+def run(
+    question: Question,
+    load: Load,
+    options: Options = USUAL,
+    limits: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Run a load on a resolved question.
+
+    Raises:
+        InputError: as ``simulate``.
+        ImpossibleError: as ``simulate``.
+    """
+    for name, limit in (limits or {}).items():
+        if name not in LIMITED:
+            raise unknown_name("limit of a request", name, LIMITED)
+        if not limit > 0:
+            raise InputError(f"limit {name} is {limit}; it must be above 0")
+    setup = prepare(question, load, options)
+    return Simulation(setup, setup.run(progress=progress), dict(limits or {}))

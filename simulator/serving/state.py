@@ -1,0 +1,225 @@
+"""Where an engine stands: who waits, who runs, how far each request is, and which blocks it has."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.frozen import frozen_dataclass
+from simulator.serving.block_pool import BlockPool
+
+Counts = NDArray[np.int64]
+Seconds = NDArray[np.float64]
+
+
+@frozen_dataclass(eq=False)
+class Requests:
+    """What is asked, by request in the order of arrival; ``chunks`` are the hashes of each prompt's prefix.
+
+    A chunk has ``chunk_tokens`` tokens; None: prompts share nothing.
+    """
+
+    input_tokens: Counts
+    output_tokens: Counts
+    chunks: list[tuple[int, ...]] | None = None
+    chunk_tokens: int = 0
+
+    def __len__(self) -> int:
+        """How many requests."""
+        return len(self.input_tokens)
+
+
+class Limits(NamedTuple):
+    """What one pass and the engine hold at most."""
+
+    max_num_batched_tokens: int
+    max_num_seqs: int
+
+
+class Chunk(NamedTuple):
+    """What a pass reads of a prompt: so many tokens after those in the cache; ``last``: the first output follows."""
+
+    request: int
+    new_tokens: int
+    context_tokens: int
+    last: bool
+
+
+class Step(NamedTuple):
+    """What the next pass runs: parts of prompts, and all decoding sequences or none."""
+
+    prompts: tuple[Chunk, ...]
+    decodes: bool
+
+
+class State:
+    """One engine. Decoding sequences are arrays in the order of admission.
+
+    After ``steps`` decode passes the cache of one holds ``lead + steps`` tokens; it is done after pass ``end``.
+    ``padding`` is the lead of finished sequences that a static batch still runs. ``partial`` is the request whose
+    prompt is read in part, with the tokens done. ``leaving`` are finished requests whose end is not yet known to the
+    scheduler. ``reserves``: a request owns from its start the blocks that it will need at its end.
+    """
+
+    def __init__(
+        self,
+        requests: Requests,
+        limits: Limits,
+        pool: BlockPool,
+        blocks_of: Counts,
+        block_tokens: int = 16,
+        reserves: bool = False,
+    ) -> None:
+        """Nothing runs and nothing waits."""
+        self.requests, self.limits, self.pool = requests, limits, pool
+        self.block_tokens, self.reserves = block_tokens, reserves
+        self.blocks_of = blocks_of  # by the tokens in the cache of a sequence
+        self.waiting: deque[int] = deque()
+        self.partial: tuple[int, int] | None = None
+        self.ids = self.lead = self.end = np.zeros(0, dtype=np.int64)
+        self.padding: Counts = np.zeros(0, dtype=np.int64)
+        self.steps = 0
+        self.next_end = 0  # the pass after which the first decoding sequence is done
+        self.grown = 0  # blocks by the tokens in the caches of the decoding sequences
+        self.generated: dict[int, int] = {}  # tokens that preempted requests had generated
+        self.held: dict[int, list[int]] = {}  # chunks that running requests read
+        self.leaving: list[int] = []
+        self.preemptions: dict[int, int] = {}
+        self.blocked = False  # the first in the queue enters only once a running request is done
+        self.input = requests.input_tokens.tolist()
+        self.output = requests.output_tokens.tolist()
+
+    @property
+    def running(self) -> int:
+        """Sequences that hold a place."""
+        return len(self.ids) + (self.partial is not None) + len(self.leaving)
+
+    @property
+    def contexts(self) -> Counts:
+        """Tokens in the cache of each decoding sequence."""
+        return self.lead + self.steps
+
+    def count_goal(self, request: int) -> int:
+        """Tokens to read before the next output: the prompt, and after a preemption what had been generated."""
+        return int(self.input[request] + self.generated.get(request, 0))
+
+    def count_owned(self, request: int, tokens: int) -> int:
+        """Blocks of its own that a request with so many tokens in the cache has."""
+        reached = self.input[request] + self.output[request] - 1 if self.reserves else tokens
+        return int(self.blocks_of[reached]) - len(self.held.get(request, ())) * self.pool.chunk_blocks
+
+    def count_growth(self, passes: int) -> int:
+        """Blocks that the decoding sequences need for so many more passes."""
+        if self.reserves or not len(self.ids):
+            return 0
+        return int(np.add.reduce(self.blocks_of[self.lead + (self.steps + passes)])) - self.grown
+
+    def note_passes(self, passes: int, blocks: int) -> None:
+        """So many decode passes were run, for which the sequences took so many blocks."""
+        self.steps += passes
+        self.grown += blocks
+
+    def enter(self, request: int, most_tokens: int, whole: bool) -> Chunk | None:
+        """Admit a waiting request with at most so many tokens of its prompt; None where the blocks are not there.
+
+        ``whole``: those of the whole prompt must be there. What earlier prompts left in the cache is not read again.
+        """
+        goal, pool = self.count_goal(request), self.pool
+        chunks = self.find_chunks(request)
+        found = chunks[: pool.find(chunks)]
+        hit = min(len(found) * self.requests.chunk_tokens, goal - 1)
+        new = min(goal - hit, most_tokens)
+        tokens = goal if whole else hit + new
+        if self.reserves:
+            tokens = self.input[request] + self.output[request] - 1
+        shared = len(found) * pool.chunk_blocks
+        if int(self.blocks_of[tokens]) - shared > pool.available - pool.count_idle(found):
+            return None
+        if found:
+            pool.read(found)
+            self.held[request] = list(found)
+        pool.take(max(self.count_owned(request, hit + new), 0))
+        return Chunk(request, new, hit, hit + new == goal)
+
+    def find_chunks(self, request: int) -> tuple[int, ...]:
+        """Hashes of the prompt's whole chunks."""
+        if self.requests.chunks is None:
+            return ()
+        return self.requests.chunks[request][: self.input[request] // self.requests.chunk_tokens]
+
+    def extend(self, most_tokens: int) -> Chunk | None:
+        """Read on in the prompt that is read in part; None where the blocks are not there."""
+        assert self.partial is not None
+        request, done = self.partial
+        goal = self.count_goal(request)
+        new = min(goal - done, most_tokens)
+        needed = self.count_owned(request, done + new) - self.count_owned(request, done)
+        if needed > self.pool.available:
+            return None
+        self.pool.take(needed)
+        return Chunk(request, new, done, done + new == goal)
+
+    def preempt(self, place: int = -1) -> None:
+        """Put a decoding sequence back to the head of the queue, without its blocks; it will be read again."""
+        request = int(self.ids[place])
+        context = int(self.contexts[place])
+        self.generated[request] = context - self.input[request] + 1
+        self.drop_blocks(request, context)
+        self.requeue(request)
+        keep = np.ones(len(self.ids), dtype=bool)
+        keep[place] = False
+        self.select(keep)
+
+    def preempt_partial(self) -> None:
+        """Put the request whose prompt is read in part back to the head of the queue."""
+        assert self.partial is not None
+        self.drop_blocks(*self.partial)
+        self.requeue(self.partial[0])
+        self.partial = None
+
+    def requeue(self, request: int) -> None:
+        """Put a preempted request first."""
+        self.waiting.appendleft(request)
+        self.preemptions[request] = self.preemptions.get(request, 0) + 1
+
+    def drop_blocks(self, request: int, tokens: int) -> None:
+        """Take the blocks of a request back."""
+        self.pool.give(self.count_owned(request, tokens))
+        self.pool.leave(self.held.pop(request, ()))
+
+    def select(self, keep: NDArray[np.bool_]) -> None:
+        """Keep some of the decoding sequences."""
+        self.arrange(self.ids[keep], self.lead[keep], self.end[keep])
+
+    def arrange(self, ids: Counts, lead: Counts, end: Counts) -> None:
+        """Set the decoding sequences."""
+        self.ids, self.lead, self.end = ids, lead, end
+        self.next_end = int(end.min()) if len(ids) else 0
+        self.grown = int(np.add.reduce(self.blocks_of[self.contexts])) if len(ids) else 0
+
+    def start_decoding(self, requests: list[int]) -> None:
+        """Requests whose prompts are read, and that have more outputs to make, decode from now on."""
+        contexts = [self.count_goal(request) for request in requests]
+        left = [self.output[one] - 1 - self.generated.get(one, 0) for one in requests]
+        added = np.array([requests, contexts, left], dtype=np.int64)
+        self.arrange(
+            np.concatenate([self.ids, added[0]]),
+            np.concatenate([self.lead, added[1] - self.steps]),
+            np.concatenate([self.end, added[2] + self.steps]),
+        )
+
+    def keep_prefix(self, request: int) -> None:
+        """Leave the chunks of a prompt that is read to those that come."""
+        chunks = self.find_chunks(request)
+        if chunks:
+            held = self.held.setdefault(request, [])
+            held += self.pool.keep(chunks[len(held) :])
+
+    def release(self) -> None:
+        """Take back what requests have that are known to be done."""
+        for request in self.leaving:
+            self.drop_blocks(request, self.input[request] + self.output[request] - 1)
+        self.leaving = []
