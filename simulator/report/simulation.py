@@ -82,8 +82,8 @@ def format_simulation(simulation: Simulation) -> str:
     lines = [line for text in sentences for line in textwrap.wrap(text, COLUMNS, subsequent_indent="  ")]
     lines.append(f"  {'':22}{'mean':>9}  {'(90% interval)':<21}{'p50':>8}{'p90':>8}{'p99':>8}")
     lines += [format_latency(simulation, name) for name in LATENCIES]
-    lines.append(f"  {describe_rate(simulation)}")
-    lines += textwrap.wrap(describe_engine(simulation), COLUMNS, initial_indent="  ", subsequent_indent="    ")
+    for text in (describe_rate(simulation), describe_engine(simulation)):
+        lines += textwrap.wrap(text, COLUMNS, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)
 
 

@@ -36,7 +36,8 @@ def measure_room(work: Work, hardware: Hardware, limits: Limits, longest: int) -
         ImpossibleError: weights and activations leave nothing.
     """
     a, d, stack, _ = work
-    budget, sequences = limits
+    budget = limits.max_num_batched_tokens
+    sequences = None if stack.ledger.sequences is None else limits.max_num_seqs
     pool = measure_pool(a, d, stack, hardware, budget_tokens=budget, sequences=sequences)
     if pool.blocks < 1:
         weights = format_quantity(float(count_weight_bytes(a, d, stack)), "B")
