@@ -188,6 +188,7 @@ def predict(
     prompt_tokens: Any = 512,
     output_tokens: Any = 128,
     batch_size: Any = 1,
+    identical_prompts: bool = False,
     changes: Mapping[str, Any] | None = None,
     price: str | None = None,
     grid: str | None = None,
@@ -213,6 +214,7 @@ def predict(
         prompt_tokens: tokens of the prompt; a number or an array.
         output_tokens: tokens to generate, the first included; a number or an array.
         batch_size: requests that run together; a number or an array. The three broadcast.
+        identical_prompts: whether all requests of the batch are the same text, so that all meet the same experts.
         changes: architecture fields to change, once the stack has built the model.
         price: of one device, such as ``"4.096 USD/h"``, or by name; None: the first that ships for the device.
         grid: carbon intensity of electricity, such as ``"400 gCO2e/kWh"``, or by name; None: the world's mean.
@@ -222,7 +224,7 @@ def predict(
         InputError: a name, file, layout or count that is wrong.
     """
     deployment = Deployment(tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
-    workload = Workload(prompt_tokens, output_tokens, batch_size)
+    workload = Workload(prompt_tokens, output_tokens, batch_size, identical_prompts=identical_prompts)
     asked = AskedRates(price, grid, pue)
     return answer(resolve(model, hardware, calibration, stack, deployment, workload, changes or {}, asked))
 

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from simulator import InputError
+from simulator import InputError, predict
 from simulator.costs.batch import Batch, decode_batch, prefill_batch
 from simulator.costs.feed_forwards.experts import count_activated_experts
 from simulator.costs.operators import Operator
 from simulator.costs.parameters import count_active_parameters, count_parameters
-from simulator.costs.passes import build_pass, list_all
+from simulator.costs.passes import build_pass, list_all, sum_cost
 from simulator.inputs.architecture import Architecture, LayerGroup, check_architecture
 from simulator.inputs.deployment import Deployment
-from simulator.inputs.library import load_stack
+from simulator.inputs.library import load_model, load_stack
 
 IDEAL = load_stack("ideal")
 H100 = "h100-sxm-80gb"
@@ -72,6 +72,23 @@ def test_experts_touched_are_those_of_random_choices_on_average(a: Architecture,
     assert (
         abs(seen.mean() - count_activated_experts(a, float(m))) <= 4.5 * error + 3 / draws
     )  # a few of what is too rare to be seen
+
+
+def test_sequences_of_one_text_meet_the_experts_of_one_and_every_token_is_worked_on_all_the_same() -> None:
+    """Mixtral at batch 64: two experts of eight where all are alike, all eight where they are not."""
+    a, d, stack = load_model("mixtral-8x7b-v0.1").architecture, Deployment(dtype="fp16"), load_stack("ideal")
+    alike, different = (build_pass(a, d, stack, decode_batch(100, 64, same)) for same in (True, False))
+    read = [
+        sum(count * op.batch for count, op in list_all(one) if op.name == "experts in") / a.num_hidden_layers
+        for one in (alike, different)
+    ]
+    assert read == pytest.approx([2, 8], rel=1e-6)
+    assert sum_cost(alike, "flops") == pytest.approx(sum_cost(different, "flops"), rel=1e-9)
+    answers = [
+        predict("mixtral-8x7b-v0.1", "a100-sxm-80gb", "none", tp=2, batch_size=64, identical_prompts=same).tpot_s
+        for same in (True, False)
+    ]
+    assert 2.5 * answers[0] < answers[1]
 
 
 @given(models, tokens)

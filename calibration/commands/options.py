@@ -51,13 +51,20 @@ def tell(*flags: str, text: str, count: bool = False) -> Decorator:
     return click.option(*flags, type=click.IntRange(1) if count else None, help=text)
 
 
+def flag(name: str, text: str) -> Decorator:
+    """An option that says something of all rows."""
+    return click.option(name, is_flag=True, help=text)
+
+
 def make_source(given: Mapping[str, Any]) -> Source:
     """How to read a file, what it leaves out and which of its rows to use, by the values of options."""
     from calibration.fit.selection import Selection, Source
     from calibration.readers.runs import Told
 
-    sizes = {name: given[name][0] if len(given[name]) == 1 else None for name in ("prompt_tokens", "output_tokens")}
-    told = Told(**{name: given[name] for name in TELLING}, **sizes)
+    stated: dict[str, Any] = {name: given[name] for name in TELLING}
+    for name in ("prompt_tokens", "output_tokens"):
+        stated[name] = given[name][0] if len(given[name]) == 1 else None
+    told = Told(**stated)
     return Source(given["reader"], told, Selection(**{name: given[name] for name in CHOOSING}))
 
 
@@ -72,6 +79,7 @@ TELLING = {
     "kv_dtype": tell("--kv-dtype", text="Format of the KV cache.  [default: the file's, else --dtype]"),
     "batch_size": tell("-b", "--batch-size", text="Batch size, where the file does not say.", count=True),
     "concurrency": tell("--concurrency", text="Requests in flight, where the file does not say.", count=True),
+    "identical_prompts": flag("--identical-prompts", text="All sequences of a batch are the same prompt."),
 }
 READER = {"reader": tell("--reader", text="Tool that wrote it: vllm-serve, llama-bench...  [default: recognised]")}
 source_options = gather("source", READER | TELLING | CHOOSING, make_source)

@@ -135,7 +135,8 @@ def build_cases(
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, row in enumerate(rows):
-        subject = (name_kind(row.operator), is_library_reduce(row.operator)) if row.operator else (row.model,)
+        request = (row.model, row.identical_prompts)
+        subject = (name_kind(row.operator), is_library_reduce(row.operator)) if row.operator else request
         layout = (row.hardware, row.tp, row.pp, row.activation_dtype, row.weight_dtype, row.kv_dtype)
         groups.setdefault((*subject, *layout), []).append(index)
     cases: list[Case] = []
@@ -160,6 +161,7 @@ def build_request_case(
         np.array([max(row.prompt_tokens, 1) for row in members], dtype=np.float64),
         np.array([max(row.output_tokens, 1) for row in members], dtype=np.float64),
         np.array([row.batch_size for row in members], dtype=np.float64),
+        identical_prompts=first.identical_prompts,
     )
     try:
         deployment = Deployment(

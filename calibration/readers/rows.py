@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from calibration.readers import READERS, SAME_AS
@@ -40,6 +41,8 @@ def read_rows(
     runs = [one for content in contents for one in READERS[name].read(content, told)]
     found = settle_runs([one for one in runs if isinstance(one, Run)], told)
     rows = [settle_row(one, found) for one in runs if not isinstance(one, Run)] + found.rows
+    if told.identical_prompts:
+        rows = [replace(row, identical_prompts=not row.operator) for row in rows]
     if not rows:
         raise InputError(f"{path}: nothing to read{': ' + '; '.join(found.notes) if found.notes else ''}")
     for note in settled.notes + found.notes:

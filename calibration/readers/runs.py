@@ -76,6 +76,7 @@ class Told(NamedTuple):
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     concurrency: int | None = None
+    identical_prompts: bool = False
 
 
 def list_latencies(found: dict[tuple[str, str], float | None], scale: float = 1e-3) -> list[Metric]:

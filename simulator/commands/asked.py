@@ -59,6 +59,7 @@ class Asked:
     counts: Counts
     changes: Mapping[str, str]
     hardware_changes: Mapping[str, str]
+    identical_prompts: bool = False
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Asked:
@@ -78,6 +79,7 @@ class Asked:
             Counts.read(given),
             given["changes"],
             given["hardware_changes"],
+            given["identical_prompts"],
         )
 
     def with_counts(self, **counts: list[int]) -> Asked:
@@ -99,7 +101,7 @@ class Asked:
             *find_place(self.hardware, self.hardware_changes, self.calibration, self.stack),
             self.stack,
             self.deployment,
-            self.counts.workload,
+            replace(self.counts.workload, identical_prompts=self.identical_prompts),
             {field: read_scalar(text) for field, text in self.changes.items()},
             rates or SHIPPED_RATES,
         )

@@ -216,12 +216,19 @@ def take(ones: Sequence[Option], lists: Sequence[Option] = ()) -> dict[str, Deco
     return {row.name: row.take_one() for row in ones} | {row.name: row.take_several() for row in lists}
 
 
-request_options = gather("asked", take([*PLACE, *LAYOUT, *REQUEST]) | list_changes(False), Asked.read)
-grid_options = gather("asked", take([*PLACE, *LAYOUT], REQUEST) | list_changes(False), Asked.read)
+ALIKE: dict[str, Decorator] = {
+    "identical_prompts": click.option(
+        "--identical-prompts",
+        is_flag=True,
+        help="All requests of a batch are the same text: one set of experts.",
+    )
+}
+request_options = gather("asked", take([*PLACE, *LAYOUT, *REQUEST]) | ALIKE | list_changes(False), Asked.read)
+grid_options = gather("asked", take([*PLACE, *LAYOUT], REQUEST) | ALIKE | list_changes(False), Asked.read)
 simulate_options = gather(
     "asked",
     take([*PLACE, *(row for row in LAYOUT if row.name != "micro_batches"), *REQUEST[:2]]) | list_changes(False),
-    lambda given: Asked.read({**given, "micro_batches": 1, "batch_size": 1}),
+    lambda given: Asked.read({**given, "micro_batches": 1, "batch_size": 1, "identical_prompts": False}),
 )
 choice_options = gather("asked", take([], [*PLACE, *LAYOUT, *REQUEST]) | list_changes(False), Choices.read)
 sweep_options = gather("asked", take([], [*PLACE, *LAYOUT, *REQUEST]) | list_changes(True), Choices.read)

@@ -13,6 +13,7 @@ class Segment(NamedTuple):
 
     ``decodes``: the new token is an output token of the pass before, so the kernels for one query a sequence serve it.
     ``needs_logits``: a next token is wanted of each sequence; not so of a chunk of a prompt that is not its last.
+    ``alike``: the sequences are the same text.
     """
 
     sequences: Number
@@ -20,6 +21,7 @@ class Segment(NamedTuple):
     context_tokens: Number = 0.0
     decodes: bool = False
     needs_logits: bool = True
+    alike: bool = False
 
     @property
     def rows(self) -> Number:
@@ -42,6 +44,10 @@ class Batch(NamedTuple):
         """New tokens of all sequences: rows of every linear layer."""
         return add(segment.rows for segment in self.segments)
 
+    def count_distinct(self, replicas: Number) -> Number:
+        """New tokens that differ from each other, of so many replicas that each run such a batch."""
+        return add(segment.new_tokens if segment.alike else segment.rows * replicas for segment in self.segments)
+
     @property
     def sequences(self) -> Number:
         """Sequences of all segments."""
@@ -63,14 +69,14 @@ class Batch(NamedTuple):
         return tuple(segment for segment in self.segments if not segment.decodes)
 
 
-def prefill_batch(prompt_tokens: Number, sequences: Number) -> Batch:
+def prefill_batch(prompt_tokens: Number, sequences: Number, alike: bool = False) -> Batch:
     """The pass that reads whole prompts."""
-    return Batch((Segment(sequences, prompt_tokens),))
+    return Batch((Segment(sequences, prompt_tokens, alike=alike),))
 
 
-def decode_batch(reached: Number, sequences: Number) -> Batch:
+def decode_batch(reached: Number, sequences: Number, alike: bool = False) -> Batch:
     """The pass of one new token a sequence, after which each has ``reached`` tokens."""
-    return Batch((Segment(sequences, 1, reached - 1, decodes=True),))
+    return Batch((Segment(sequences, 1, reached - 1, decodes=True, alike=alike),))
 
 
 def add(numbers: Iterable[Number]) -> Number:

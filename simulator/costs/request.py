@@ -74,14 +74,17 @@ def build_request(work: Work) -> RequestPasses:
     passes = o - 1
     center = p + 0.5 + maximum(passes, 1) / 2
 
+    def decode(reached: Number) -> Batch:
+        return decode_batch(reached, b, request.identical_prompts)
+
     def mix(reached: Number) -> list[Group]:
-        return list_mixing(a, d, stack, decode_batch(reached, b))
+        return list_mixing(a, d, stack, decode(reached))
 
     return RequestPasses(
         prefill,
         prefill_passes,
         mix(p) if stack.first_token_by_decode else None,
-        build_pass(a, d, stack, decode_batch(center, b)),
+        build_pass(a, d, stack, decode(center)),
         (mix(center - OUTER_NODE * passes), mix(center + OUTER_NODE * passes)),
         passes,
         count_micro_batches(d, request.batch_size),
@@ -104,12 +107,12 @@ def build_prefill(work: Work, p: Number, b: Number) -> tuple[Pass, Number]:
 
     Stacks that read a prompt in chunks see more of it with each: half of it and half a chunk, on average.
     """
-    a, d, stack, _ = work
+    a, d, stack, request = work
     if stack.prefill_chunk is None:
-        return build_pass(a, d, stack, prefill_batch(p, b)), 1
+        return build_pass(a, d, stack, prefill_batch(p, b, request.identical_prompts)), 1
     chunks = ceil(p / stack.prefill_chunk)
     tokens = p / chunks
-    chunk = Segment(b, tokens, (p + tokens) / 2 - tokens)
+    chunk = Segment(b, tokens, (p + tokens) / 2 - tokens, alike=request.identical_prompts)
     linear = build_linear(a, d, stack, forget_contexts(Batch((chunk,))))
     return Pass(linear, list_chunk_mixing(work, chunk, p, chunks)), chunks
 

@@ -193,7 +193,7 @@ class LayerKinds:
         parts = [(layer.feed_forward, layer) for layer in list_layers(question.work.architecture)]
         self.names = {"attention": collect_names(operator for _, operators in mixing for operator in operators)}
         for feed_forward, layer in parts:
-            found = collect_names(feed_forward.list_gemms(layer, d, 1.0))
+            found = collect_names(feed_forward.list_gemms(layer, d, 1.0, 1.0))
             self.names[feed_forward.label] = self.names.get(feed_forward.label, frozenset()) | found
         self.names["head"] = collect_names(request.decode.linear.head)
         self.names["embedding"] = collect_names(request.decode.linear.embedding)

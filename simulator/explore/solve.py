@@ -42,7 +42,6 @@ from simulator.explore.sensitivity import list_used_numbers
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.workload import Workload
 from simulator.metrics.capacity import MOST, find_largest
 from simulator.metrics.registry import is_interval
 from simulator.prediction import Prediction, Question, answer, resolve
@@ -118,9 +117,8 @@ class Problem:
         elif self.unknown not in LAYOUTS:
             hardware = change_number(hardware, self.unknown, value)
         calibration = "none" if q.profile is None else q.profile
-        return answer(
-            resolve(q.model, hardware, calibration, work.stack, layout, Workload(**counts), q.changes, q.rates)
-        )
+        workload = replace(work.workload, **counts)
+        return answer(resolve(q.model, hardware, calibration, work.stack, layout, workload, q.changes, q.rates))
 
     def check(self, value: Any) -> list[Check]:
         """The limits at a value, or at an array of them."""

@@ -63,6 +63,7 @@ class Measurement:
     length_low: float | None = None
     length_high: float | None = None
     statistic: str = ""
+    identical_prompts: bool = False  # all sequences of the batch are the same text
 
     @property
     def is_load(self) -> bool:
@@ -84,7 +85,7 @@ LEAST, MOST = 1e-9, 1e12  # of a measured value
 # Least value of each count: a generation may start from an empty context, and a prefill row may say 0 output tokens.
 SENSORS = ("clock_hz", "power_w", "energy_j", "temperature_c")
 LOAD = ("concurrency", "request_rate", "num_requests", "length_low", "length_high", "statistic")
-ADDED = ("operator", *SENSORS, "throttled", *LOAD)
+ADDED = ("operator", *SENSORS, "throttled", *LOAD, "identical_prompts")
 OPTIONAL = ("std", "notes", *ADDED)
 COUNTS = {"tp": 1, "pp": 1, "batch_size": 1, "prompt_tokens": 0, "output_tokens": 0}
 
@@ -127,6 +128,7 @@ def parse_row(where: str, cells: dict[str, str]) -> Measurement:
         if values[name] is not None and values[name] < 0:
             raise InputError(f"{where}: {name} is {cell}; it must not be negative")
     values |= parse_load(where, cells)
+    values["identical_prompts"] = parse_flag(where, "identical_prompts", cells.get("identical_prompts", ""))
     metrics = (*METRICS, OPERATOR_METRIC)
     if cells["metric"] not in metrics:
         raise InputError(suggest(f"{where}: unknown metric '{cells['metric']}'", cells["metric"], metrics))
@@ -181,6 +183,17 @@ def check_subject(where: str, cells: dict[str, str]) -> None:
             raise InputError(f"{where}: {error}") from None
 
 
+def parse_flag(where: str, name: str, text: str) -> bool:
+    """``yes`` or nothing.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text not in ("", "yes"):
+        raise InputError(f"{where}: {name} is '{text}'; it must be yes or blank")
+    return bool(text)
+
+
 def parse_number(where: str, name: str, text: str) -> float:
     """A finite number.
 
@@ -225,12 +238,17 @@ def write_table(path: Path, rows: Iterable[Measurement]) -> None:
     write_whole(path, print_table(rows))
 
 
+def print_cell(cell: Any) -> Any:
+    """A cell as it is read back."""
+    return "" if cell is None else ("yes" if cell else "") if isinstance(cell, bool) else cell
+
+
 def print_table(rows: Iterable[Measurement]) -> str:
     """The text of a tidy CSV table; columns of operators and sensors only where a row has them."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     kept = list(rows)
-    used = [name not in ADDED or any(getattr(row, name) not in (None, "") for row in kept) for name in COLUMNS]
+    used = [name not in ADDED or any(getattr(row, name) not in (None, "", False) for row in kept) for name in COLUMNS]
     writer.writerow(compress(COLUMNS, used))
-    writer.writerows(["" if cell is None else cell for cell in compress(astuple(row), used)] for row in kept)
+    writer.writerows([print_cell(cell) for cell in compress(astuple(row), used)] for row in kept)
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,16 @@ MOST = 2**53  # past this, a float no longer holds every whole number
 
 @frozen_dataclass
 class Workload:
-    """Token counts of a request, each a number or an array; arrays broadcast against each other."""
+    """Token counts of a request, each a number or an array; arrays broadcast against each other.
+
+    ``identical_prompts``: all sequences of the batch are the same text, as some benchmarks send it, and meet the same
+    experts.
+    """
 
     prompt_tokens: Any
     output_tokens: Any
     batch_size: Any = 1
+    identical_prompts: bool = field(default=False, kw_only=True)
 
 
 def check_workload(workload: Workload, max_position_embeddings: Any, learned_positions: bool) -> Workload:
@@ -35,7 +41,8 @@ def check_workload(workload: Workload, max_position_embeddings: Any, learned_pos
                 ("output_tokens", workload.output_tokens),
                 ("batch_size", workload.batch_size),
             )
-        )
+        ),
+        identical_prompts=workload.identical_prompts,
     )
     check_shapes(checked)
     if learned_positions:

@@ -19,7 +19,7 @@ class Dense(FeedForward):
         """Trainable numbers."""
         return {"feed_forward": count_mlp(layer.a, layer.a.intermediate_size)}
 
-    def list_gemms(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, rows: Number, distinct: Number) -> list[Operator]:
         """Products with weight matrices."""
         return list_ffn("ffn", layer.a, d, rows, layer.a.intermediate_size, "feed_forward")
 

@@ -40,17 +40,17 @@ class Experts(FeedForward):
         """Trainable numbers of all routed experts."""
         return layer.a.experts * count_expert(layer.a)
 
-    def list_gemms(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, rows: Number, distinct: Number) -> list[Operator]:
         """The router, the experts that this device holds with the tokens sent to them, and the shared experts.
 
         Every token picks ``num_experts_per_tok`` of the experts, each as likely as another: then
         ``count_activated_experts`` are needed at all, and the tokens spread over these. ``rows`` tokens enter on each
-        replica of the model.
+        replica of the model; of all of them ``distinct`` differ, and equal ones pick the same experts.
         """
         a = layer.a
         h, f = a.expert_input, a.expert_width / d.expert_tp
         sent = rows * d.expert_replicas * a.activated_experts
-        activated = count_activated_experts(a, rows * d.expert_replicas)
+        activated = count_activated_experts(a, distinct)
         here, rows_each = activated / d.ep, sent / activated
         sizes = element_sizes(d, "experts")
         size = d.activation_bytes

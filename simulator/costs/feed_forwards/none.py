@@ -19,7 +19,7 @@ class NoFeedForward(FeedForward):
         """None."""
         return {}
 
-    def list_gemms(self, layer: Layer, d: Deployment, rows: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, rows: Number, distinct: Number) -> list[Operator]:
         """None."""
         return []
 

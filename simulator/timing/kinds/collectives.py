@@ -73,7 +73,7 @@ DIRECT_LATENCY = Factor(
     "direct_latency_cycles",
     *("cycles", 100.0, 1e6),
     "time of a direct all-reduce with no data",
-    Prior(5500.0, 0.35, "AIConfigurator's tables of TensorRT-LLM: 5400 on A100, 5200 on H100 and H200, 9000 on B200"),
+    Prior(5500.0, 0.25, "AIConfigurator's tables of TensorRT-LLM: 5400 on A100, 5200 on H100 and H200, 9000 on B200"),
 )
 DIRECT_BARRIER = Factor(
     "direct_barrier_cycles",
