@@ -111,7 +111,7 @@ def test_well_measured_factors_are_recovered_within_two_standard_errors() -> Non
     assert len(often) > 12
     # It counts in one branch of a minimum alone, and a standard error knows nothing of the other.
     behind_a_minimum = often.pop("direct_phase_cycles")
-    assert behind_a_minimum > 0.85
+    assert behind_a_minimum > 0.8
     assert min(often.values()) > 0.9
 
 

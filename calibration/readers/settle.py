@@ -93,9 +93,22 @@ def settle_row(row: Measurement, settled: Settled) -> Measurement:
     stack = find_stack(row.stack)
     if stack is not None and stack.note is not None:
         settled.say(stack.note)
-    return replace(
+    row = replace(
         row, hardware=find_id("hardware", row.hardware, HARDWARE_FOLDER), stack=row.stack if stack is None else stack.id
     )
+    return row if row.operator else settle_width(row, settled)
+
+
+def settle_width(row: Measurement, settled: Settled) -> Measurement:
+    """A row of 16 bits that its device does not compute in, in the format of its weights, where these have 16 too."""
+    if row.hardware not in index_names(HARDWARE_FOLDER):
+        return row
+    peaks = load_hardware(row.hardware).compute.matrix_peak
+    said, weights = (find_format(name) for name in (row.activation_dtype, row.weight_dtype))
+    if said in peaks or weights not in peaks or {FORMATS[said].bits, FORMATS[weights].bits} != {WIDE_BITS}:
+        return row
+    settled.say(f"{row.hardware} does not compute in {said}: rows in it are taken in {weights}, as their weights are")
+    return replace(row, activation_dtype=weights)
 
 
 def settle_run(run: Run, told: Told, settled: Settled) -> None:

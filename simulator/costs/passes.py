@@ -116,11 +116,10 @@ def list_layer_groups(layers: tuple[Layer, ...], d: Deployment, stack: Stack, ba
 def list_gemms(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> list[Group]:
     """The weight matrices of the layers."""
     groups: list[Group] = []
-    distinct = batch.count_distinct(d.expert_replicas)
     for layer in gather(layers, "projections"):
         groups.append((layer.count, layer.mixer.list_projections(layer, d, batch)))
     for layer in gather(layers, "feed_forward"):
-        groups.append((layer.count, layer.feed_forward.list_gemms(layer, d, batch.rows, distinct)))
+        groups.append((layer.count, layer.feed_forward.list_gemms(layer, d, batch)))
     a = layers[0].a
     if a.per_layer_input_size is not None:
         groups.append((a.num_hidden_layers, list_per_layer_inputs(a, d, batch.rows)))

@@ -2,7 +2,7 @@
 
 The pass that makes output token ``i + 1`` sees a context of ``p + i``, ``i = 1 .. o - 1``. Their sum is taken as the
 integral of the pass time from ``p + 1/2`` to ``p + o - 1/2``, by three-point Gauss-Legendre quadrature, which is exact
-for a pass time up to the fifth power of the context.
+for a pass time up to the fifth power of the context. Stacks with a static cache see ``p + o`` in each.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def build_request(work: Work) -> RequestPasses:
     center = p + 0.5 + maximum(passes, 1) / 2
 
     def decode(reached: Number) -> Batch:
-        return decode_batch(reached, b, request.identical_prompts)
+        return decode_batch(p + o if stack.static_cache else reached, b, request.identical_prompts)
 
     def mix(reached: Number) -> list[Group]:
         return list_mixing(a, d, stack, decode(reached))

@@ -81,7 +81,7 @@ class FeedForward:
         """Trainable numbers that replicas share where experts are spread over them."""
         return 0
 
-    def list_gemms(self, layer: Layer, d: Deployment, rows: Number, distinct: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices."""
         raise NotImplementedError
 

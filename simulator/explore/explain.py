@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from simulator.costs.batch import prefill_batch
 from simulator.costs.layers import list_layers
 from simulator.costs.operators import Operator
 from simulator.prediction import Prediction, Question, answer
@@ -193,7 +194,7 @@ class LayerKinds:
         parts = [(layer.feed_forward, layer) for layer in list_layers(question.work.architecture)]
         self.names = {"attention": collect_names(operator for _, operators in mixing for operator in operators)}
         for feed_forward, layer in parts:
-            found = collect_names(feed_forward.list_gemms(layer, d, 1.0, 1.0))
+            found = collect_names(feed_forward.list_gemms(layer, d, prefill_batch(1.0, 1.0)))
             self.names[feed_forward.label] = self.names.get(feed_forward.label, frozenset()) | found
         self.names["head"] = collect_names(request.decode.linear.head)
         self.names["embedding"] = collect_names(request.decode.linear.embedding)

@@ -187,6 +187,7 @@ class Stack:
     shards_head: bool = True  # tp devices share the head; else each computes all logits
     stores_as: dict[str, str] | None = None  # formats of weights that mean another one with this stack, with its scales
     quantizes_head: bool = False  # narrow weight formats hold for the token table and the head too
+    static_cache: bool = False  # of the final length from the start, and every decode pass attends over all of it
     cache_passes: float = 0.0  # times that a decode pass moves the whole cache on top of reading it once
     repeats_kv_heads: bool = False  # keys and values are copied for every query head before decode attention reads them
     first_token_by_decode: bool = False  # a prompt's last token enters with a decode pass, which makes the first output

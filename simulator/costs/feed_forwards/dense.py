@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.costs.batch import Batch
 from simulator.costs.operators import Operator, all_reduce, element_sizes, linear
 from simulator.costs.structure import FeedForward, Layer
 from simulator.inputs.architecture import Architecture
@@ -19,9 +20,9 @@ class Dense(FeedForward):
         """Trainable numbers."""
         return {"feed_forward": count_mlp(layer.a, layer.a.intermediate_size)}
 
-    def list_gemms(self, layer: Layer, d: Deployment, rows: Number, distinct: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices."""
-        return list_ffn("ffn", layer.a, d, rows, layer.a.intermediate_size, "feed_forward")
+        return list_ffn("ffn", layer.a, d, batch.rows, layer.a.intermediate_size, "feed_forward")
 
     def list_exchange(self, layer: Layer, d: Deployment, stack: Stack, rows: Number) -> list[Operator]:
         """The all-reduce after it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.costs.batch import Batch
 from simulator.costs.feed_forwards.dense import count_mlp, list_ffn
 from simulator.costs.kernels import list_memory_kernels
 from simulator.costs.operators import Operator, all_reduce, element_sizes, grouped, linear
@@ -40,17 +41,17 @@ class Experts(FeedForward):
         """Trainable numbers of all routed experts."""
         return layer.a.experts * count_expert(layer.a)
 
-    def list_gemms(self, layer: Layer, d: Deployment, rows: Number, distinct: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """The router, the experts that this device holds with the tokens sent to them, and the shared experts.
 
         Every token picks ``num_experts_per_tok`` of the experts, each as likely as another: then
-        ``count_activated_experts`` are needed at all, and the tokens spread over these. ``rows`` tokens enter on each
-        replica of the model; of all of them ``distinct`` differ, and equal ones pick the same experts.
+        ``count_activated_experts`` are needed at all, and the tokens spread over these. The ``batch``
+        enters on each replica of the model; tokens of sequences that are alike pick the same experts.
         """
-        a = layer.a
+        a, rows = layer.a, batch.rows
         h, f = a.expert_input, a.expert_width / d.expert_tp
         sent = rows * d.expert_replicas * a.activated_experts
-        activated = count_activated_experts(a, distinct)
+        activated = count_activated_experts(a, batch.count_distinct(d.expert_replicas))
         here, rows_each = activated / d.ep, sent / activated
         sizes = element_sizes(d, "experts")
         size = d.activation_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.costs.batch import Batch
 from simulator.costs.operators import Operator
 from simulator.costs.structure import FeedForward, Layer
 from simulator.inputs.deployment import Deployment
@@ -19,7 +20,7 @@ class NoFeedForward(FeedForward):
         """None."""
         return {}
 
-    def list_gemms(self, layer: Layer, d: Deployment, rows: Number, distinct: Number) -> list[Operator]:
+    def list_gemms(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """None."""
         return []
 
