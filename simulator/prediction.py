@@ -74,7 +74,7 @@ class Question:
     @property
     def knowledge(self) -> Knowledge | None:
         """What is known of all factors here; None for a bound."""
-        return None if self.profile is None else complete(self.profile, self.machine.device.kind, self.work.stack)
+        return None if self.profile is None else complete(self.profile, self.machine.device.traits, self.work.stack)
 
     def times(self, factors: Factors | None) -> RequestTime:
         """Time the request with other factors than the profile's."""
@@ -275,7 +275,7 @@ def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, p
         InputError: the data sheet lacks a peak for the data type, or a link that the layout needs.
     """
     device = describe_device(hardware, deployment, stack)
-    return Machine(device, None if profile is None else complete(profile, device.kind, stack).factors)
+    return Machine(device, None if profile is None else complete(profile, device.traits, stack).factors)
 
 
 def choose_profile(hardware: str, stack: str | None, calibration: str | None) -> str | Profile | None:

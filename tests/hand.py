@@ -11,6 +11,7 @@ import pytest
 
 from simulator.timing.device import Device, GroupLinks
 from simulator.timing.factors import Factors
+from simulator.timing.learned import Traits
 from simulator.timing.passes import Machine
 from simulator.timing.priors import list_factors
 
@@ -27,21 +28,26 @@ def link_devices(tp: int, ep: int = 4, direct: int = 0) -> GroupLinks:
 def make_device(**other: Any) -> Device:
     """The device of the module's docstring, where nothing else is said."""
     facts: dict[str, Any] = {
-        "kind": "gpu",
+        "traits": Traits("gpu"),
         "peak_flops_per_s": 1e13,
         "wide_peak_flops_per_s": 1e13,
         "bandwidth_bytes_per_s": 1e12,
         "units": 10,
         "clock_hz": 1e9,
+        "power_w": float("inf"),
+        "cache_bytes": 1e6,
         "element_bytes": 2,
         "weight_share": 1.0,
         "dequantizes_above": float("inf"),
         "narrow_loads": False,
         "splits_k": False,
         "splits_context": False,
+        "packs_heads": False,
         "skinny_rows": 32,
         "links": link_devices(1),
     }
+    if "kind" in other:
+        other["traits"] = Traits(other.pop("kind"))
     return Device(**facts | other)
 
 
@@ -53,7 +59,7 @@ def make_factors(**known: float) -> Factors:
     """
     ones = {factor.name: 1.0 if factor.unit == "1" else 0.0 for factor in list_factors().values()}
     counts = {"ring_memory_passes": 3.0, "softmax_elements": 32.0, "resident_blocks": 3.0, "queue_overlap": 12.0}
-    return Factors(**ones | counts | known)
+    return Factors(**ones | counts | {"cache_bytes_per_cycle": HUGE} | known)
 
 
 def make_machine(tp: int, **known: float) -> Machine:

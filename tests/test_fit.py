@@ -22,6 +22,7 @@ from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement, read_table
 from simulator.timing.factors import Factors, as_log_array
+from simulator.timing.learned import Traits
 from simulator.timing.priors import choose_priors
 from simulator.timing.profile import Profile, complete, load_profile
 
@@ -32,7 +33,7 @@ DEVICE = load_hardware("a100-sxm-80gb")
 STACK = load_stack("megatron-lm-2022")
 DESIGN = read_table(TABLE)
 HELD_OUT = read_table(TABLE.with_name("narayanan-2023-a100-checks.csv"))
-PRIORS = choose_priors("gpu", STACK)
+PRIORS = choose_priors(Traits("gpu"), STACK)
 PRIOR = np.log([prior.value for prior in PRIORS.values()])
 SPREAD = np.array([prior.spread for prior in PRIORS.values()])
 SEEDS = range(24)
@@ -197,7 +198,7 @@ def test_a_profile_is_read_back_as_it_was_made(tmp_path: Path) -> None:
 def test_what_a_profile_does_not_hold_is_the_prior_of_the_device_that_it_is_used_on() -> None:
     profile, other = read_shipped(), load_stack("llama.cpp-b2795")
     for device_class, stack in (("gpu", STACK), ("cpu", STACK), ("gpu", other)):
-        known, priors = complete(profile, device_class, stack), choose_priors(device_class, stack)
+        known, priors = complete(profile, Traits(device_class), stack), choose_priors(Traits(device_class), stack)
         missing = [name for name in NAMES if name not in profile.factors]
         assert missing
         for name in missing:
@@ -276,7 +277,9 @@ def test_what_is_not_a_correlation_matrix_is_refused(tmp_path: Path, content: di
 def test_the_order_of_the_keys_of_a_profile_does_not_matter(tmp_path: Path, content: dict[str, Any]) -> None:
     path = tmp_path / "sorted.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=True))
-    mine, known = (complete(load_profile(one), "gpu", STACK).log_covariance(list(NAMES)) for one in (path, SHIPPED))
+    mine, known = (
+        complete(load_profile(one), Traits("gpu"), STACK).log_covariance(list(NAMES)) for one in (path, SHIPPED)
+    )
     np.testing.assert_array_equal(mine, known)
 
 

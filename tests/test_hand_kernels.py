@@ -30,7 +30,7 @@ def time_product(m: float, n: float, k: float, device: Device, **known: float) -
 def test_ten_tiles_are_one_wave_and_one_row_more_is_five_waves_of_a_quarter() -> None:
     device = make_device()
     assert time_product(256, 1280, 3200, device) == us(FULL_WAVE_US)
-    assert time_product(256, 1280, 3200, device, matrix_efficiency=0.8, kernel_latency_cycles=2000) == us(
+    assert time_product(256, 1280, 3200, device, matrix_efficiency=0.8, product_latency_s=2e-06) == us(
         FULL_WAVE_US / 0.8 + 2
     )
     # 257 rows: 5 x 10 tiles of 64 x 128 are five waves of a quarter each; 2 x 10 of 256 x 128 would be two whole ones.
@@ -73,9 +73,7 @@ def test_a_product_of_one_tile_is_cut_along_k_and_its_parts_are_added_up() -> No
     Then a kernel starts (100 cycles), and writes and reads half of the eight parts' 16 x 64 sums of four bytes.
     """
     device = make_device(splits_k=True)
-    found = time_product(
-        16, 64, 1280, device, matrix_bandwidth_efficiency=1, split_latency_cycles=100, split_traffic=0.5
-    )
+    found = time_product(16, 64, 1280, device, matrix_bandwidth_efficiency=1, split_latency_s=1e-7, split_traffic=0.5)
     writing = 10 * 16 * 64 * 2 / 1e6
     adding = 0.5 * 8 * (16 * 64 * (4 + 4)) / 1e6
     assert found == us(2.62144 / 8 + writing + 0.1 + adding)
@@ -91,28 +89,49 @@ def test_narrow_weights_are_dequantized_on_the_vector_units_while_a_tile_multipl
 def test_many_rows_dequantize_their_weights_in_memory_first() -> None:
     """A kernel that reads 4.096 MB of one byte and writes 8.192 MB of two, at half the bandwidth; then the product."""
     op = Operator("p", "linear", weight_bytes=1280 * 3200, m=256, n=1280, k=3200)
-    known = {"matrix_bandwidth_efficiency": HUGE, "stream_efficiency": 0.5, "kernel_latency_cycles": 1000}
+    latencies = {"kernel_latency_s": 1e-06, "product_latency_s": 1e-06}
+    known = {"matrix_bandwidth_efficiency": HUGE, "stream_efficiency": 0.5} | latencies
     device = make_device(weight_share=0.5, dequantizes_above=255)
     assert time_linear(op, device, make_factors(**known)) == us(1 + 2 * (4.096 + 8.192) + 1 + FULL_WAVE_US)
     not_above = device._replace(dequantizes_above=256)
     assert time_linear(op, not_above, make_factors(**known)) == us(1 + FULL_WAVE_US)
 
 
+def test_a_board_without_the_power_for_its_peak_clocks_down_by_the_cube_root() -> None:
+    """0.8 pJ at 2 GHz are 0.2 pJ at the device's 1 GHz: 10 TFLOP/s draw 2 W. A quarter of a watt halves the clock."""
+    op = Operator("p", "linear", m=256, n=1280, k=3200)
+    f = make_factors(matrix_bandwidth_efficiency=HUGE, flop_energy_j=0.8e-12)
+    assert time_linear(op, make_device(power_w=2), f) == us(FULL_WAVE_US)
+    assert time_linear(op, make_device(power_w=0.25), f) == us(2 * FULL_WAVE_US)
+
+
+def test_copies_that_fit_the_last_cache_come_from_there() -> None:
+    """Two copies of 4 MB and 2 MB of activations in 10 MB; 6 MB at half of 1 TB/s, or at 400 bytes a cycle and unit."""
+    op = Operator("p", "linear", weight_bytes=4e6, activation_bytes=2e6, m=1, n=64, k=64, copies=2)
+    f = make_factors(matrix_bandwidth_efficiency=0.5, matrix_efficiency=HUGE, cache_bytes_per_cycle=400)
+    still = make_device(element_bytes=1e-9, cache_bytes=10e6)
+    assert time_linear(op, still, f) == us(6 / 4)
+    assert time_linear(op, still._replace(cache_bytes=9e6), f) == us(6 / 0.5)
+    assert time_linear(op._replace(copies=0), still, f) == us(6 / 0.5)
+    # Where memory is the faster, nothing is gained.
+    assert time_linear(op, still, f.replace(cache_bytes_per_cycle=1.0)) == us(6 / 0.5)
+
+
 def test_experts_share_the_waves_and_multiply_more_slowly() -> None:
     op = Operator("experts", "grouped", m=256, n=128, k=3200, batch=10)
-    f = make_factors(matrix_bandwidth_efficiency=HUGE, grouped_slowdown=1.5, kernel_latency_cycles=1000)
+    f = make_factors(matrix_bandwidth_efficiency=HUGE, grouped_slowdown=1.5, product_latency_s=1e-06)
     assert time_grouped(op, make_device(), f) == us(1 + 1.5 * FULL_WAVE_US)
 
 
 def test_products_of_up_to_32_rows_in_unfused_attention_stream_their_operands() -> None:
-    f = make_factors(cache_bandwidth_ratio=2, matrix_bandwidth_efficiency=0.5, kernel_latency_cycles=1000)
+    f = make_factors(cache_bytes_per_cycle=200, matrix_bandwidth_efficiency=0.5, product_latency_s=1e-06)
     op = Operator("scores", "batched", 0.0, 0.0, 1e6, 3e6, m=32, n=64, k=64, batch=10)
     assert time_batched(op, make_device(), f) == us(1 + 4 / 0.5)
     # Eight query heads read the keys once each, 24 MB at twice the bandwidth.
     assert time_batched(op._replace(group=8), make_device(), f) == us(1 + 8 * 3 / 2)
     # 30 MFLOP at half the peak take 6 us, as long as 3 MB at half the bandwidth.
     balanced = op._replace(flops=3e7, kv_bytes=2e6)
-    slow = {"matrix_bandwidth_efficiency": 0.5, "kernel_latency_cycles": 1000, "matrix_efficiency": 0.5}
+    slow = {"matrix_bandwidth_efficiency": 0.5, "product_latency_s": 1e-06, "matrix_efficiency": 0.5}
     assert time_batched(balanced, make_device(), make_factors(**slow)) == us(1 + 6 * 2**0.25)
     # Past that they are cut into tiles: ten of 64 x 64 over k = 64 are 0.524288 us, and 2 x 40,960 bytes are written.
     tiles = Operator("scores", "batched", m=33, n=64, k=64, batch=10)
@@ -121,7 +140,7 @@ def test_products_of_up_to_32_rows_in_unfused_attention_stream_their_operands() 
 
 def test_up_to_eight_rows_a_gpu_without_matrix_units_multiplies_by_vectors() -> None:
     """10 MFLOP at half the peak are 2 us, and ten units dequantize 64,000 times 64 weights in 6.4 us."""
-    f = make_factors(matrix_efficiency=0.5, dequantize_cycles=1, kernel_latency_cycles=1000)
+    f = make_factors(matrix_efficiency=0.5, dequantize_cycles=1, product_latency_s=1e-06)
     op = Operator("p", "linear", flops=1e7, m=8, n=1280, k=3200)
     assert time_few_rows(op, make_device(weight_share=0.5), f) == us(1 + 2 + 6.4)
     assert time_few_rows(op, make_device(), f) == us(1 + 2)
@@ -136,7 +155,7 @@ def test_up_to_eight_rows_a_gpu_without_matrix_units_multiplies_by_vectors() -> 
 
 
 def test_a_kernel_that_moves_a_megabyte_at_half_the_bandwidth_in_two_launches() -> None:
-    f = make_factors(stream_efficiency=0.5, kernel_latency_cycles=1000, narrow_load_cycles=5)
+    f = make_factors(stream_efficiency=0.5, kernel_latency_s=1e-06, narrow_load_cycles=5)
     op = Operator("residual", "elementwise", activation_bytes=1.28e6, launches=2)
     assert time_stream(op, make_device(), f) == us(2 + 1.28 / 0.5)
     # Loading four bytes at a time, 10,000 pieces of 128 bytes take ten units five cycles each.
@@ -152,27 +171,32 @@ def test_attention_over_a_prompt_ends_with_a_share_of_its_longest_row_of_blocks(
     The softmax of a score counts as 32 of the 160. Units of 2,048 FLOP a cycle take such blocks in 1.28 us.
     """
     device = make_device(peak_flops_per_s=2.048e13)
-    known = {"attention_tail_share": 0.5, "attention_operand_passes": 2, "kernel_latency_cycles": 1000}
+    known = {"attention_tail_share": 0.5, "attention_operand_passes": 2, "kernel_latency_s": 1e-06}
     # Keys and values of 256 tokens are read, and those of 256 written, which is not the kernel's work.
     op = Operator("attention", "prefill_attention", activation_bytes=1e6, kv_bytes=3e6, m=256, n=256, k=128, batch=20)
     streaming = 2 * (1 + 3 / 2)
     assert time_prefill_attention(op, device, make_factors(**known)) == us(
         1 + 20 * 10 * 1.28 / 10 + 0.5 * 4 * 1.28 + streaming
     )
+    # Each of the four blocks of queries starts half a microsecond late.
+    blocks = {"prompt_block_cycles": 500.0}
+    started = time_prefill_attention(op, device, make_factors(**known, **blocks))
+    assert started == us(1 + 20 * (10 * 1.28 + 4 * 0.5) / 10 + 0.5 * (4 * 1.28 + 0.5) + streaming)
     # Blocks that are not full take as long.
     ragged = time_prefill_attention(op._replace(m=193, n=193), device, make_factors(**known))
     assert ragged == us(1 + 20 * 10 * 1.28 / 10 + 0.5 * 4 * 1.28 + streaming)
     # One head cannot end before its longest row.
     alone = time_prefill_attention(op._replace(batch=1), device, make_factors(**known))
     assert alone == us(1 + 4 * 1.28 + streaming)
-    # Units four times as fast take blocks of 128 x 128: two rows, of 1 + 2 blocks, as many cycles each.
+    # Units four times as fast take blocks of 128 x 128: two rows, of 1 + 2 blocks, as many cycles each for the products
+    # and four times as many for the softmax, 128 + 4 x 32 instead of 160.
     faster = time_prefill_attention(op, device._replace(peak_flops_per_s=8.192e13), make_factors(**known))
-    assert faster == us(1 + 20 * 3 * 1.28 / 10 + 0.5 * 2 * 1.28 + streaming)
+    assert faster == us(1 + 1.6 * 1.28 * (20 * 3 / 10 + 0.5 * 2) + streaming)
 
 
 def test_decode_attention_of_grouped_heads_runs_in_waves_of_blocks() -> None:
     """Ten pairs of sequence and key head on ten units: a block starts in 1,000 cycles and takes 1,024 tokens by two."""
-    f = make_factors(attention_block_cycles=1000, grouped_token_cycles=2, kernel_latency_cycles=3000)
+    f = make_factors(attention_block_cycles=1000, grouped_token_cycles=2, kernel_latency_s=3e-06)
     op = Operator("attention", "decode_attention", m=1, n=1000, k=128, batch=80, group=8)
     assert time_decode_attention(op, make_device(), f) == us(3 + (1000 + 2 * 1024) / 1e3)
     # A group of 17 fills two steps of 16 rows, and 11 pairs are two waves.
@@ -186,7 +210,7 @@ def test_decode_attention_of_grouped_heads_runs_in_waves_of_blocks() -> None:
 
 
 def test_decode_attention_of_single_heads_shares_units_by_three() -> None:
-    f = make_factors(attention_block_cycles=1000, head_token_cycles=3, kernel_latency_cycles=2000)
+    f = make_factors(attention_block_cycles=1000, head_token_cycles=3, kernel_latency_s=2e-06)
     op = Operator("attention", "decode_attention", m=1, n=100, k=64, batch=30)
     one_wave = (1000 + 112 * 64 / 128 * 3) / 1e3  # 112: tokens in steps of 16
     assert time_decode_attention(op, make_device(), f) == us(2 + one_wave)
@@ -197,7 +221,7 @@ def test_decode_attention_of_single_heads_shares_units_by_three() -> None:
 
 
 def test_query_heads_without_a_common_block_read_their_keys_again_from_the_cache() -> None:
-    f = make_factors(cache_bandwidth_ratio=1.6, stream_efficiency=0.5)
+    f = make_factors(cache_bytes_per_cycle=160, stream_efficiency=0.5)
     op = Operator("attention", "decode_attention", kv_bytes=4e6, m=1, n=100, k=128, batch=8, group=8)
     assert time_decode_attention(op, make_device(), f) == us(8 * 4 / 1.6)
     assert time_decode_attention(op._replace(group=1), make_device(), f) == us(4 / 0.5)
@@ -205,7 +229,7 @@ def test_query_heads_without_a_common_block_read_their_keys_again_from_the_cache
 
 def test_latent_decode_starts_and_merges_a_block_around_its_roofline() -> None:
     f = make_factors(
-        stream_efficiency=0.5, attention_efficiency=0.8, attention_block_cycles=500, kernel_latency_cycles=1000
+        stream_efficiency=0.5, attention_efficiency=0.8, attention_block_cycles=500, kernel_latency_s=1e-06
     )
     # 3 MB at half the bandwidth and 48 MFLOP at 8 TFLOP/s are six microseconds each.
     op = Operator("latent", "latent_decode", flops=4.8e7, kv_bytes=3e6, launches=3)
@@ -217,7 +241,7 @@ def test_latent_decode_starts_and_merges_a_block_around_its_roofline() -> None:
 
 def test_a_product_on_a_cpu_packs_its_weights_unless_it_has_few_rows() -> None:
     known = {"packing_passes": 3, "matrix_efficiency": 0.5, "unpacked_efficiency": 0.2, "activation_bandwidth_ratio": 2}
-    f = make_factors(matrix_bandwidth_efficiency=0.5, kernel_latency_cycles=1000, **known)
+    f = make_factors(matrix_bandwidth_efficiency=0.5, kernel_latency_s=1e-06, **known)
     device = make_device(kind="cpu", element_bytes=4)
     # 1 MB of weights at half the bandwidth, 2 us; 10 MFLOP at the peak, 1 us; 1 MB of activations, 0.5 us; a start, 1.
     op = Operator("p", "linear", flops=1e7, weight_bytes=1e6, activation_bytes=1e6, m=16, n=1, k=1)
@@ -235,7 +259,7 @@ def test_a_product_on_a_cpu_packs_its_weights_unless_it_has_few_rows() -> None:
 def test_attention_on_a_cpu_works_out_half_a_block_more_than_the_mask_lets_through() -> None:
     """64 queries in blocks of 32: 64 x 65 / 2 scores of the mask and 64 x 31 / 2 more, for each of ten heads."""
     known = {"score_cycles": 2, "attention_start_cycles": 1000, "attention_efficiency": 0.5}
-    f = make_factors(kernel_latency_cycles=1000, matrix_bandwidth_efficiency=0.5, **known)
+    f = make_factors(kernel_latency_s=1e-06, matrix_bandwidth_efficiency=0.5, **known)
     op = Operator("attention", "prefill_attention", kv_bytes=2e6, m=64, n=64, k=128, batch=10)
     scores = 10 * (2080 + 992)
     products, cycles = 4 * scores * 128 / 0.5 / 1e7, (scores * 2 + 10 * 2 * 1000) / 10 / 1e3

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from calibration.fit.cases import build_cases, predict_rows
-from calibration.fit.operators import EDGES, build_operator, classify_size, find_class
+from calibration.fit.operators import EDGES, build_operators, classify_size, find_class
 from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.operators import Operator
 from simulator.costs.passes import build_pass, list_all
@@ -36,6 +36,7 @@ A100 = load_hardware("a100-sxm-80gb")
 TENSORRT = load_stack("tensorrt-llm-1.0")
 TYPICAL = typical("tensorrt-llm-1.0")
 DTYPES = {2: torch.float16, 4: torch.float32}
+NAMES = {2: "fp16", 4: "fp32"}
 
 counts = st.integers(1, 24)
 element_sizes = st.sampled_from(list(DTYPES))
@@ -49,6 +50,8 @@ def operators(draw: st.DrawFn, sizes: st.SearchStrategy[float]) -> tuple[str, di
     if kind == "attention":
         drawn["queries"], drawn["context"] = sorted((drawn["queries"], drawn["context"]))
         drawn["kv_heads"] = drawn["heads"]
+    if kind == "experts":
+        drawn["experts"] = max(drawn["chosen"], drawn["experts"], drawn["held"])
     return kind, drawn
 
 
@@ -120,6 +123,12 @@ def size_of(*tensors: torch.Tensor) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+def build(kind: str, sizes: dict[str, float], element_bytes: int) -> Operator:
+    """The one operator of a kind, of numbers of so many bytes."""
+    (operator,) = build_operators(kind, sizes, Deployment(dtype=NAMES[element_bytes]), TENSORRT)
+    return operator
+
+
 def empty(*shape: int, size: int) -> torch.Tensor:
     """A tensor with a shape and no numbers."""
     return torch.empty(shape, dtype=DTYPES[size], device="meta")
@@ -130,7 +139,7 @@ def test_a_linear_operator_has_the_work_and_the_operands_that_pytorch_has(m: int
     x, weight = empty(m, k, size=size), empty(n, k, size=size)
     with FlopCounterMode(display=False) as counter:
         y = functional.linear(x, weight)
-    operator = build_operator("linear", {"m": m, "n": n, "k": k}, size, TENSORRT)
+    operator = build("linear", {"m": m, "n": n, "k": k, "copies": 0}, size)
     assert operator.flops == counter.get_total_flops()
     assert (operator.weight_bytes, operator.activation_bytes) == (size_of(weight), size_of(x, y))
     assert operator.bytes_moved == size_of(x, weight, y)
@@ -143,7 +152,7 @@ def test_a_batched_operator_has_the_work_and_the_operands_that_pytorch_has(
     left, right = empty(batch, m, k, size=size), empty(batch, k, n, size=size)
     with FlopCounterMode(display=False) as counter:
         product = torch.bmm(left, right)
-    operator = build_operator("batched", {"batch": batch, "m": m, "n": n, "k": k}, size, TENSORRT)
+    operator = build("batched", {"batch": batch, "m": m, "n": n, "k": k}, size)
     assert operator.flops == counter.get_total_flops()
     assert operator.bytes_moved == size_of(left, right, product)
 
@@ -159,9 +168,9 @@ def test_attention_has_the_work_that_pytorch_counts_under_a_causal_mask(
         whole = [t.repeat_interleave(group, dim=1).reshape(-1, context, head_size) for t in (keys, values)]
         mixed = torch.bmm(torch.bmm(query, whole[0].transpose(1, 2)).softmax(-1), whole[1])
     seen = torch.ones(queries, context).tril(diagonal=cached).sum().item()  # scores that the mask lets through
-    sizes = (sequences, queries, context, heads, kv_heads, head_size)
+    sizes = (sequences, queries, context, heads, kv_heads, head_size, 0, 0)
     text = format_operator("attention", **dict(zip(KINDS["attention"], sizes, strict=True)))
-    operator = build_operator(name_kind(text), dict(zip(KINDS["attention"], sizes, strict=True)), size, TENSORRT)
+    operator = build(name_kind(text), dict(zip(KINDS["attention"], sizes, strict=True)), size)
     assert operator.flops == counter.get_total_flops() * seen / (queries * context)
     assert operator.activation_bytes == size_of(query, mixed)
     added = [cache[:, :, cached:] for cache in (keys, values)]  # written, and all are read
@@ -247,11 +256,11 @@ def test_a_measured_operator_costs_and_takes_what_it_does_in_a_model(
     deployment = Deployment(tp)
     in_model = find_in_model(name, name_kind(text), deployment, decoding)
     kind, sizes = parse_operator(text)
-    alone = build_operator(name_kind(text), dict(zip(KINDS[kind], sizes, strict=True)), 2, TENSORRT)
+    alone = build(name_kind(text), dict(zip(KINDS[kind], sizes, strict=True)), 2)
     assert alone._replace(name=name) == in_model
     row = samples.make_operator_row(text, A100.id, TENSORRT.id, tp=tp)
     machine = describe_machine(A100, TENSORRT, deployment, None)
-    for factors in (TYPICAL, TYPICAL.replace(kernel_latency_cycles=9e3, direct_latency_cycles=9e3)):
+    for factors in (TYPICAL, TYPICAL.replace(product_latency_s=6e-6, kernel_latency_s=6e-6, direct_latency_cycles=9e3)):
         in_pass = time_operator(in_model, machine._replace(factors=factors))
         assert predict_rows(build_cases([row], "none"), factors) == pytest.approx([in_pass], rel=1e-12)
 

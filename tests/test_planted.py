@@ -21,13 +21,14 @@ from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.operator_text import DECODE, PREFILL, format_operator
 from simulator.timing.factors import Factors, as_log_array
+from simulator.timing.learned import Traits
 from simulator.timing.priors import choose_priors
 from simulator.timing.profile import Discrepancy
 
 DEVICE = load_hardware("a100-sxm-80gb")
 STACK = load_stack("tensorrt-llm-1.0")
-PRIOR = np.log([prior.value for prior in choose_priors("gpu", STACK).values()])
-SPREAD = np.array([prior.spread for prior in choose_priors("gpu", STACK).values()])
+PRIOR = np.log([prior.value for prior in choose_priors(Traits("gpu"), STACK).values()])
+SPREAD = np.array([prior.spread for prior in choose_priors(Traits("gpu"), STACK).values()])
 SEEDS = range(200)
 MOST_ERROR = 0.2  # of a well measured factor: past it the laws are too crooked for a standard error
 LONGEST_STEP = 1.5  # of a planted factor, in spreads of its prior

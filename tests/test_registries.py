@@ -26,6 +26,7 @@ from simulator.timing.devices.gpu import GPU
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.base import Kind
+from simulator.timing.learned import Traits
 from simulator.timing.priors import choose_priors, list_factors
 from simulator.timing.profile import complete
 
@@ -78,7 +79,7 @@ def test_a_kind_of_operator_brings_its_law_and_its_factor_and_a_mixer_its_number
     missing = (count_parameters(replace(LLAMA, num_hidden_layers=1)) - count_parameters(LLAMA)) / -31
     attention = missing - 3 * 4096 * 14336 - 2 * 4096  # a layer without its block and norms
     assert count_parameters(LLAMA) - count_parameters(model) == pytest.approx(2 * (attention - 5 * 4096))
-    known = choose_priors("gpu", load_stack("vllm-0.6"))
+    known = choose_priors(Traits("gpu"), load_stack("vllm-0.6"))
     assert known["nap_s"] == NAP.prior
     assert "nap_s" in list_factors()
     answer = predict(model, "a100-sxm-80gb", PROFILE, prompt_tokens=100, output_tokens=3, batch_size=4)

@@ -24,6 +24,7 @@ from simulator.timing.kinds.decode_attention import time_decode_attention
 from simulator.timing.kinds.linear import MISALIGNED_TILES, time_linear
 from simulator.timing.kinds.memory import time_stream
 from simulator.timing.kinds.tiles import time_menu
+from simulator.timing.learned import Traits
 from simulator.timing.passes import time_pass
 from simulator.timing.priors import list_factors
 from simulator.timing.profile import complete, load_profile
@@ -110,8 +111,8 @@ def test_no_efficiency_that_makes_sense_beats_the_bound(question: dict[str, Any]
 
 BETTER_WHERE_HIGHER = {
     *("matrix_efficiency", "matrix_bandwidth_efficiency", "attention_efficiency", "stream_efficiency"),
-    *("link_efficiency", "low_latency_link_efficiency", "direct_link_efficiency"),
-    *("cache_bandwidth_ratio", "activation_bandwidth_ratio", "parallel_overlap", "queue_overlap", "resident_blocks"),
+    *("cache_bytes_per_cycle", "link_efficiency", "low_latency_link_efficiency", "direct_link_efficiency"),
+    *("activation_bandwidth_ratio", "parallel_overlap", "queue_overlap", "resident_blocks"),
 }
 
 
@@ -291,7 +292,7 @@ def test_a_misaligned_ffn_is_slower_than_a_wider_aligned_one(prompt: int) -> Non
 
 DEVICE = describe_device(A100, Deployment(), load_stack(MEGATRON))._replace(bandwidth_bytes_per_s=1e30)
 # Efficiencies of one, operands that load at once, and latencies too small to see.
-LATENCIES = ("s", "cycles")
+LATENCIES = ("s", "cycles", "J")
 PERFECT = Factors(**{name: 1e-30 if f.unit in LATENCIES else 1.0 for name, f in list_factors().items()})
 
 
@@ -365,7 +366,7 @@ def time_decode(heads: int, kv_heads: int, context: int, f: Factors) -> float:
 @given(st.integers(2, 16), st.integers(1024, 32768))
 def test_up_to_sixteen_query_heads_share_keys_at_no_cost_but_their_own_bytes(group: int, context: int) -> None:
     """The smallest matrix instruction has sixteen rows."""
-    f = complete(load_profile(PROFILE), "gpu", load_stack(MEGATRON)).factors
+    f = complete(load_profile(PROFILE), Traits("gpu"), load_stack(MEGATRON)).factors
     assert time_decode(8 * group, 8, context, f) == pytest.approx(time_decode(8 * 16, 8, context, f), rel=1e-9)
 
 
@@ -393,7 +394,7 @@ def test_the_flops_of_a_model_do_not_depend_on_the_stack_that_runs_it() -> None:
 def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_faster_still() -> None:
     """Threads that load four bytes at a time have too few bytes under way to fill the memory's latency."""
     stack = load_stack("llama.cpp-b2795")
-    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), "gpu", stack).factors
+    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), Traits("gpu"), stack).factors
     kernel = Operator("residual", "elementwise", activation_bytes=1e9, launches=0)
 
     def time(hardware: Hardware, narrow: bool = True) -> float:
@@ -409,7 +410,7 @@ def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_fas
 
 def test_one_row_meets_weights_as_slowly_as_narrow_loads_bring_them_and_two_rows_do_not() -> None:
     stack = load_stack("llama.cpp-b2795")
-    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), "gpu", stack).factors
+    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), Traits("gpu"), stack).factors
     narrow, wide = (describe_device(A100, Deployment(), replace(stack, narrow_loads=one)) for one in (True, False))
 
     def time(device: Device, rows: float) -> float:

@@ -41,6 +41,9 @@ TABLE = click.argument("table", type=TABLE_FILE)
 CHOOSING = {
     "models": name_option("--models", text="Only these models."),
     "exclude_models": name_option("--exclude-models", text="All models but these."),
+    "exclude_operators": name_option(
+        "--exclude-operators", text="No operators with these patterns in their text or formats: window, kv_dtype=fp8."
+    ),
     "prompt_tokens": count_option("-p", "--prompt-tokens", text="Only these prompt sizes; one: where none is stated."),
     "output_tokens": count_option("-n", "--output-tokens", text="Only these output sizes; one: where none is stated."),
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.fit.operators import build_operator
+from calibration.fit.operators import build_operators
 from simulator.costs.operators import Operator
 from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
@@ -94,7 +94,7 @@ class OperatorCase(NamedTuple):
 
     indices: list[int]
     kind: str
-    operator: Operator
+    operators: list[Operator]  # one, or those of a block
     machine: Machine
     knowledge: Knowledge | None
     transfer: bool
@@ -102,11 +102,12 @@ class OperatorCase(NamedTuple):
     def predict(self, factors: Factors | None) -> Array:
         """Seconds of each operator."""
         factors = factors or self.machine.factors
+        machine = self.machine._replace(factors=factors)
         if self.kind != "host":
-            return np.asarray(time_operator(self.operator, self.machine._replace(factors=factors)))
-        issuing = self.operator.launches * (factors.launch_s if factors else 0.0)
-        if self.machine.device.kind == "cpu":  # where who issues a kernel also runs it
-            issuing = issuing + time_operator(self.operator, self.machine._replace(factors=factors))
+            return np.asarray(sum(time_operator(one, machine) for one in self.operators))
+        issuing = sum(one.launches for one in self.operators) * (factors.launch_s if factors else 0.0)
+        if machine.device.kind == "cpu":  # where who issues a kernel also runs it
+            issuing = issuing + sum(time_operator(one, machine) for one in self.operators)
         return np.asarray(issuing)
 
     def find_ends(self) -> tuple[Array, Array]:
@@ -194,21 +195,25 @@ def build_operator_case(
     try:
         device = hardware or load_hardware(first.hardware)
         software = stack or load_stack(first.stack if profile is None else profile.stack)
-        deployment = Deployment(first.tp, first.pp, dtype=first.activation_dtype)
+        deployment = Deployment(
+            first.tp,
+            first.pp,
+            dtype=first.activation_dtype,
+            weight_dtype=first.weight_dtype,
+            kv_dtype=first.kv_dtype,
+        )
         machine = describe_machine(device, software, deployment, profile)
     except InputError as error:
         raise InputError(f"rows of {kind} on {first.hardware}: {error}") from None
-    if {first.weight_dtype, first.kv_dtype} != {first.activation_dtype}:
-        raise InputError(f"rows of {kind} on {first.hardware}: operators of mixed data types are not known")
     if kind == "all_reduce" and first.tp == 1:
         raise InputError(f"rows of {kind} on {first.hardware}: an all-reduce needs tp of at least 2")
     if is_library_reduce(first.operator):
         links = machine.device.links._replace(direct_reduce_bytes=0)
         machine = machine._replace(device=machine.device._replace(links=links))
-    operator = build_operator(kind, sizes, deployment.activation_bytes, software)
+    operators = build_operators(kind, sizes, deployment, software)
     transfer = profile is not None and (profile.hardware, profile.stack) != (device.id, software.id)
-    knowledge = None if profile is None else complete(profile, machine.device.kind, software)
-    return OperatorCase(indices, kind, operator, machine, knowledge, transfer)
+    knowledge = None if profile is None else complete(profile, machine.device.traits, software)
+    return OperatorCase(indices, kind, operators, machine, knowledge, transfer)
 
 
 def scatter(cases: Sequence[Case], values: Iterable[Array]) -> Array:

@@ -14,7 +14,7 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import HELD_OUT, Measurement
 from simulator.inputs.stack import Stack
-from simulator.timing.device import classify
+from simulator.timing.device import find_traits
 from simulator.timing.factors import find_log_slopes, perturb_factors
 from simulator.timing.priors import as_factors, choose_priors
 
@@ -87,7 +87,7 @@ def choose_requests(rows: list[Measurement], most: int, hardware: Hardware, stac
     """
     if most >= len(rows):
         return rows
-    priors = choose_priors(classify(hardware), stack)
+    priors = choose_priors(find_traits(hardware), stack)
     typical = as_factors(priors)
     values = predict_rows(build_cases(rows, "none", hardware, stack), perturb_factors(typical, list(priors), 1))
     slopes = find_log_slopes(values)
@@ -122,17 +122,18 @@ def split_rows(rows: list[Measurement], operators: int, seed: int) -> tuple[list
     """Choose the rows to fit, and the others to check the fit on.
 
     Where rows are marked as held out, these are the others. Else all requests are fitted, and of each kind of operator
-    at most ``operators`` and at most half, rounded up, at random: published tables are grids with logarithmic steps,
-    which that covers.
+    and format at most ``operators`` and at most half, rounded up, at random: published tables are grids with
+    logarithmic steps, which that covers.
     """
     marked = [row for row in rows if row.notes.startswith(HELD_OUT)]
     if marked:
         return [row for row in rows if not row.notes.startswith(HELD_OUT)], marked
     rng = np.random.default_rng(seed)
-    places: dict[str, list[int]] = {}
+    places: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(rows):
-        places.setdefault(row.phase if row.operator else "", []).append(place)
-    chosen = set(places.pop("", []))
+        key = (row.phase, row.activation_dtype, row.weight_dtype, row.kv_dtype) if row.operator else ()
+        places.setdefault(key, []).append(place)
+    chosen = set(places.pop((), []))
     for kind in sorted(places):
         order = rng.permutation(places[kind])
         chosen.update(order[: min(operators, (len(order) + 1) // 2)].tolist())

@@ -16,7 +16,7 @@ from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.measurements import OWN_SOURCE, Measurement
 from simulator.inputs.stack import Stack
-from simulator.timing.device import classify
+from simulator.timing.device import find_traits
 from simulator.timing.factors import Factors, Prior, as_log_array, find_log_slopes, perturb_factors
 from simulator.timing.intervals import NORMAL_90
 from simulator.timing.priors import choose_priors, list_factors
@@ -118,7 +118,7 @@ def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fi
     if not rows:
         raise InputError("no rows to fit")
     cases = build_cases(rows, "none", hardware, stack)
-    priors = choose_priors(classify(hardware), stack)
+    priors = choose_priors(find_traits(hardware), stack)
     sigma = find_sigma(rows, hardware)
     factors, covariance = solve(cases, rows, priors, sigma)
     predicted = predict_rows(cases, factors)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.readers.op_table import DTYPES, MILLISECOND, read_cells
+from calibration.readers.op_table import HALF, MILLISECOND, read_cells
 from simulator.errors import InputError
 from simulator.inputs.formats import element_bytes
 from simulator.inputs.hardware import Hardware
@@ -84,7 +84,7 @@ def parse_power(path: Path, where: str, cells: dict[str, str], hardware: Hardwar
     A product ``y[m, n] = x[m, k] w[k, n]`` takes 2 m n k FLOPs and moves its three matrices once.
     """
     try:
-        dtype = DTYPES.get(cells["gemm_dtype"])
+        dtype = HALF.get(cells["gemm_dtype"])
         if dtype is None:
             return []
         m, n, k, latency, power, limit = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,7 @@ class Selection(NamedTuple):
     prompt_tokens: Collection[int] = ()
     output_tokens: Collection[int] = ()
     batch_size: Collection[int] = ()
+    exclude_operators: Collection[str] = ()  # regular expressions
 
 
 class Source(NamedTuple):
@@ -62,7 +64,22 @@ def matches(row: Measurement, selection: Selection) -> bool:
         (row.output_tokens, selection.output_tokens),
         (row.batch_size, selection.batch_size),
     )
-    return all(not allowed or value in allowed for value, allowed in wanted)
+    return all(not allowed or value in allowed for value, allowed in wanted) and not is_excluded(row, selection)
+
+
+def is_excluded(row: Measurement, selection: Selection) -> bool:
+    """Whether the text of an operator, followed by its formats, has one of the patterns that are not wanted.
+
+    Raises:
+        InputError: a pattern that is no regular expression.
+    """
+    if not row.operator or not selection.exclude_operators:
+        return False
+    formats = f"dtype={row.activation_dtype} weight_dtype={row.weight_dtype} kv_dtype={row.kv_dtype}"
+    try:
+        return any(re.search(pattern, f"{row.operator} {formats}") for pattern in selection.exclude_operators)
+    except re.error as error:
+        raise InputError(f"--exclude-operators: not a pattern: {error}") from None
 
 
 def read_setting(path: Path, source: Source, say: Callable[[str], None]) -> tuple[list[Measurement], Hardware, Stack]:

@@ -1,30 +1,72 @@
 """Kernel tables of NVIDIA's AIConfigurator (``systems/data``, Apache-2.0) -> tidy rows.
 
-A folder holds ``gemm``, ``context_attention``, ``generation_attention``, ``nccl`` and ``custom_allreduce``, each as
-``.csv``, ``.csv.gz`` or ``_perf.txt``, with latencies in milliseconds. Only what the laws know is read: half-precision
-operands, no sliding window, all-reduces.
+A folder holds ``gemm``, ``context_attention``, ``generation_attention``, ``moe``, ``nccl`` and ``custom_allreduce``,
+each as ``.csv``, ``.csv.gz`` or ``_perf.txt``, with latencies in milliseconds. Rows of a format or of a collective that
+no law knows are counted and named.
+
+The benchmark replays a CUDA graph without flushing the last cache. A graph of products holds as many copies of one,
+with weights of their own, as it takes to fill that cache, at most five (collector/trtllm/collect_gemm.py); other
+operators are repeated as they are.
 """
 
 from __future__ import annotations
 
 import gzip
+import math
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from calibration.readers.content import Content
-from calibration.readers.runs import Told
+from calibration.readers.runs import Run, Told
 from calibration.readers.settle import need_place
 from simulator.csvfile import Row, split_csv
 from simulator.errors import InputError
+from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import OPERATOR_METRIC, Measurement, parse_positive
 from simulator.inputs.operator_text import format_operator, parse_operator
 
 MILLISECOND = 1e-3
 ENDINGS = tuple(part + kind for part in ("", "_perf", "_power") for kind in (".csv", ".csv.gz", ".txt"))
 SOURCE = "AIConfigurator kernel table"
-DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
-BYTES = 2  # of an element of these types
+TOOL = "op-table"
+HALF = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
+CACHES = HALF | {"fp8": "fp8"}
+# What products compute in and what their weights are stored in, by the tables' names.
+PRODUCTS = {name: (dtype, dtype) for name, dtype in HALF.items()} | {
+    "fp8": ("fp8", "fp8"),
+    "fp8_block": ("fp8-block", "fp8-block"),
+    "nvfp4": ("nvfp4", "nvfp4"),
+    "sq": ("int8", "int8"),
+    "int8_wo": ("bf16", "w8a16"),
+    "int4_wo": ("bf16", "int4-g128"),
+    "w4a16_mxfp4": ("bf16", "mxfp4"),
+    "w4a8_mxfp4_mxfp8": ("mxfp8", "mxfp4"),
+}
+BYTES = 2  # of an element of a message in half precision
+MOST_COPIES = 5
+COPIED_BYTES = {"bf16": 2.0, "fp16": 2.0, "nvfp4": 0.5}  # of a weight as the benchmark counts them; of others one
+# Experts of two matrices without a gate, as of the Nemotron 3 models (collector/trtllm/collect_moe.py): so many of so
+# many are chosen, or they have this hidden size and width. All others have three.
+UNGATED_CHOICES, UNGATED_SIZES = {(22, 512)}, {(2688, 1856)}
+BALANCED = "balanced"
+POWER_LAW = re.compile(r"power_law_(\d+(?:\.\d+)?)", re.ASCII)
+
+
+class Described(NamedTuple):
+    """An operator in words, the devices it runs on, and its formats: of computing, of weights, of the cache."""
+
+    text: str
+    devices: int
+    dtype: str
+    weight_dtype: str
+    kv_dtype: str
+
+
+class UnknownRowError(Exception):
+    """A row of which no law knows the work; it says what it is of."""
 
 
 def is_op_folder(folder: Path) -> bool:
@@ -37,7 +79,7 @@ def recognise(content: Content) -> bool:
     return content.path.is_dir()
 
 
-def read(content: Content, told: Told) -> list[Measurement]:
+def read(content: Content, told: Told) -> list[Measurement | Run]:
     """Read all tables of a folder; of a shape that is printed twice, both rows.
 
     Raises:
@@ -49,36 +91,31 @@ def read(content: Content, told: Told) -> list[Measurement]:
     paths = [(folder / name, kind) for name, kind in names if (folder / name).is_file()]
     if not paths:
         raise InputError(f"{folder}: none of the tables {', '.join(TABLES)} (.csv or .csv.gz)")
-    rows = [row for path, kind in paths for row in read_file(path, kind, hardware, stack)]
-    if not rows:
-        raise InputError(f"{folder}: no row of half precision without a sliding window")
-    return rows
+    return [row for path, kind in paths for row in read_file(path, kind, hardware, stack)]
 
 
-def read_file(path: Path, kind: str, hardware: str, stack: str) -> list[Measurement]:
+def read_file(path: Path, kind: str, hardware: str, stack: str) -> list[Measurement | Run]:
     """Read one table."""
-    describe, dtype_column = TABLES[kind]
-    rows = []
+    describe = TABLES[kind]
+    cache_bytes = load_hardware(hardware).memory.l2_capacity
+    rows: list[Measurement | Run] = []
     for where, cells in read_cells(path):
         try:
-            dtype = DTYPES.get(cells[dtype_column])
-            described = None if dtype is None else describe(cells)
-            if described is not None:
-                parse_operator(described[0])
             value = parse_positive(where, "latency", cells["latency"]) * MILLISECOND
-            version = f"{cells['framework']} {cells['version']}"
+            source = f"{SOURCE}, {cells['framework']} {cells['version']}"
+            one = describe(cells, cache_bytes)
+            parse_operator(one.text)
+        except UnknownRowError as unknown:
+            rows.append(Run(where, TOOL, left_out=f"{kind}: {unknown}"))
+            continue
         except KeyError as error:
             raise InputError(f"{path}:1: missing column {error.args[0]}") from None
         except ValueError as error:
             raise InputError(f"{where}: not a number: {error}") from None
         except InputError as error:
             raise InputError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
-        if dtype is None or described is None:
-            continue
-        operator, devices = described
-        source = f"{SOURCE}, {version}"
-        layout = (hardware, stack, devices, 1, dtype, dtype, dtype, 1, 0, 0)
-        rows.append(Measurement(source, "", *layout, OPERATOR_METRIC, value, operator=operator))
+        layout = (hardware, stack, one.devices, 1, one.weight_dtype, one.dtype, one.kv_dtype, 1, 0, 0)
+        rows.append(Measurement(source, "", *layout, OPERATOR_METRIC, value, operator=one.text))
     return rows
 
 
@@ -96,15 +133,34 @@ def read_cells(path: Path) -> list[tuple[str, Row]]:
     return list(split_csv(path, text)[1])
 
 
-def describe_product(cells: Row) -> tuple[str, int] | None:
+def find_formats(name: str) -> tuple[str, str]:
+    """Formats of a product's inputs and weights."""
+    if name not in PRODUCTS:
+        raise UnknownRowError(f"format {name}")
+    return PRODUCTS[name]
+
+
+def name_cache(dtype: str) -> str:
+    """Format of the cache in rows that have none: half precision."""
+    return dtype if dtype in HALF.values() else "bf16"
+
+
+def describe_product(cells: Row, cache_bytes: float) -> Described:
     """A matrix product, on one device."""
-    return format_operator("linear", **{name: float(cells[name]) for name in "mnk"}), 1
+    dtype, weights = find_formats(cells["gemm_dtype"])
+    sizes = {name: float(cells[name]) for name in "mnk"}
+    weights_bytes = sizes["n"] * sizes["k"] * COPIED_BYTES.get(weights, 1.0)
+    copies = max(1, min(MOST_COPIES, math.ceil(cache_bytes / weights_bytes)))
+    text = format_operator("linear", **sizes, copies=copies)
+    return Described(text, 1, dtype, weights, name_cache(dtype))
 
 
-def describe_attention(cells: Row, queries: float, context: float) -> tuple[str, int] | None:
-    """Fused attention, on one device; None where a window or a cache of another type is used."""
-    if float(cells["window_size"]) > 0 or cells["kv_cache_dtype"] not in DTYPES:
-        return None
+def describe_attention(cells: Row, queries: float, context: float) -> Described:
+    """Fused attention, on one device; scores in half precision or, where they are in fp8 as the cache is, in that."""
+    dtype, cache = cells["attn_dtype"], cells["kv_cache_dtype"]
+    if dtype not in CACHES or cache not in CACHES:
+        raise UnknownRowError(f"attention in {dtype} over a cache in {cache}")
+    window = float(cells["window_size"])
     sizes = {
         "sequences": float(cells["batch_size"]),
         "queries": queries,
@@ -112,34 +168,64 @@ def describe_attention(cells: Row, queries: float, context: float) -> tuple[str,
         "heads": float(cells["num_heads"]),
         "kv_heads": float(cells["num_key_value_heads"]),
         "head_size": float(cells["head_dim"]),
+        "window": window if 0 < window < context else 0.0,
+        "copies": 1.0,
     }
-    return format_operator("attention", **sizes), 1
+    computed = CACHES[dtype]
+    return Described(format_operator("attention", **sizes), 1, computed, computed, CACHES[cache])
 
 
-def describe_prefill(cells: Row) -> tuple[str, int] | None:
+def describe_prefill(cells: Row, cache_bytes: float) -> Described:
     """Attention over a prompt."""
     tokens = float(cells["isl"])
     return describe_attention(cells, tokens, tokens)
 
 
-def describe_decode(cells: Row) -> tuple[str, int] | None:
+def describe_decode(cells: Row, cache_bytes: float) -> Described:
     """Attention of one new token; ``step`` tokens are in the cache before."""
     return describe_attention(cells, 1.0, float(cells["step"]) + 1)
 
 
-def describe_reduce(cells: Row, direct: int) -> tuple[str, int] | None:
-    """An all-reduce; None for other collectives."""
+def describe_experts(cells: Row, cache_bytes: float) -> Described:
+    """A whole block of experts, on one of the devices that share them."""
+    dtype, weights = find_formats(cells["moe_dtype"])
+    routing = cells["distribution"]
+    drawn = POWER_LAW.fullmatch(routing)
+    if routing != BALANCED and drawn is None:
+        raise UnknownRowError(f"experts drawn by {routing}")
+    choice = (int(cells["topk"]), int(cells["num_experts"]))
+    ungated = choice in UNGATED_CHOICES or (int(cells["hidden_size"]), int(cells["inter_size"])) in UNGATED_SIZES
+    sizes = {
+        "matrices": 2.0 if ungated else 3.0,
+        "tokens": float(cells["num_tokens"]),
+        "hidden": float(cells["hidden_size"]),
+        "width": float(cells["inter_size"]) / float(cells["moe_tp_size"]),
+        "chosen": float(cells["topk"]),
+        "experts": float(cells["num_experts"]),
+        "held": float(cells["num_experts"]) / float(cells["moe_ep_size"]),
+        "skew": 0.0 if drawn is None else float(drawn[1]),
+        "copies": 1.0,
+    }
+    return Described(format_operator("experts", **sizes), 1, dtype, weights, name_cache(dtype))
+
+
+def describe_reduce(cells: Row, dtype: str, direct: int) -> Described:
+    """An all-reduce."""
     if cells["op_name"] != "all_reduce":
-        return None
+        raise UnknownRowError(cells["op_name"])
+    if dtype not in HALF:
+        raise UnknownRowError(f"format {dtype}")
     size = float(cells["message_size"]) * BYTES
-    return format_operator("all_reduce", bytes=size, direct=direct), int(cells["num_gpus"])
+    text = format_operator("all_reduce", bytes=size, direct=direct)
+    return Described(text, int(cells["num_gpus"]), HALF[dtype], HALF[dtype], HALF[dtype])
 
 
-# Name of the table, how its rows are described, and the column that holds their data type.
-TABLES: dict[str, tuple[Callable[[Row], tuple[str, int] | None], str]] = {
-    "gemm": (describe_product, "gemm_dtype"),
-    "context_attention": (describe_prefill, "attn_dtype"),
-    "generation_attention": (describe_decode, "attn_dtype"),
-    "nccl": (lambda cells: describe_reduce(cells, 0), "nccl_dtype"),
-    "custom_allreduce": (lambda cells: describe_reduce(cells, 1), "allreduce_dtype"),
+# Name of the table, and how its rows are described, from their cells and the size of the last cache.
+TABLES: dict[str, Callable[[Row, float], Described]] = {
+    "gemm": describe_product,
+    "context_attention": describe_prefill,
+    "generation_attention": describe_decode,
+    "moe": describe_experts,
+    "nccl": lambda cells, _: describe_reduce(cells, cells["nccl_dtype"], 0),
+    "custom_allreduce": lambda cells, _: describe_reduce(cells, cells["allreduce_dtype"], 1),
 }

@@ -8,6 +8,7 @@ from simulator.costs.operators import Operator
 from simulator.costs.structure import Layer
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
+from simulator.inputs.formats import FORMATS, WIDE_BITS
 from simulator.inputs.stack import MemoryKernel, SoftmaxPasses, Stack, Tensor
 from simulator.numbers import Number, round_up
 
@@ -28,6 +29,28 @@ def list_memory_kernels(
         )
         for kernel in kernels
         if kernel.runs_for(layer.a, d.tp)
+    ]
+
+
+def list_quantizing(
+    products: Sequence[Operator], d: Deployment, stack: Stack, *, alone: bool = False
+) -> list[Operator]:
+    """The kernels that products in a narrow format launch beside their own: to quantize the inputs, or to unpack.
+
+    ``alone``: each product is a call by itself, as benchmarks of kernels time it, and not one of a model.
+    """
+    kind = (stack.quantizing or {}).get(d.layer_format)
+    if kind is None:
+        return []
+    passes = (kind.reads + kind.writes) * d.activation_bytes
+    launches = kind.alone if alone else kind.launches
+    narrow = FORMATS[d.input_dtype].bits < WIDE_BITS
+    if launches == 0:
+        return []
+    return [
+        Operator("quantizing", "elementwise", activation_bytes=op.batch * op.m * op.k * passes, launches=launches)
+        for op in products
+        if op.kind in ("linear", "grouped") and (op.weight_share < 1 or (narrow and not op.wide))
     ]
 
 

@@ -36,7 +36,11 @@ class Operator(NamedTuple):
     group: Number = 1
     unseen: Number = 0.0  # tokens of the context before the first that the last query sees
     wide: bool = False  # computes in the wide format whatever the deployment's
+    narrow: bool = False  # of attention: computes in the deployment's format, not in the wide one
     weight_share: Number = 1.0  # size of a weight over that of the number it is multiplied with, at most 1
+    copies: Number = (
+        0  # of its weights that a benchmark takes in turn without flushing the last cache; 0: it is flushed
+    )
     parts: tuple[Operator, ...] = ()  # of attention in one launch over segments that differ; no sizes of its own then
 
     @property
@@ -128,6 +132,7 @@ def attention(
     activation_bytes: Number,
     kv_bytes: Number,
     window: Number | None = None,
+    narrow: bool = False,
 ) -> Operator:
     """Attention in one kernel that keeps the scores on chip and skips masked blocks.
 
@@ -150,6 +155,7 @@ def attention(
         k=head_size,
         batch=sequences * heads,
         group=heads / kv_heads,
+        narrow=narrow,
     )
 
 

@@ -47,6 +47,7 @@ IDEAL_EFFICIENCY = {
     "misaligned_slowdown": 1.0,
     "dequantize_cycles": 0.0,
     "grouped_slowdown": 1.0,
+    "flop_energy_j": 0.0,
     "narrow_load_cycles": 0.0,
     "packing_passes": 1.0,
     "unpacked_efficiency": 1.0,
@@ -54,10 +55,11 @@ IDEAL_EFFICIENCY = {
 IDEAL_BANDWIDTH = {
     "matrix_bandwidth_efficiency": 1.0,
     "stream_efficiency": 1.0,
-    "cache_bandwidth_ratio": 1.0,
+    "cache_bytes_per_cycle": 64.0,
 }
 IDEAL_LATENCY = {
-    "kernel_latency_cycles": 0.0,
+    "kernel_latency_s": 0.0,
+    "product_latency_s": 0.0,
     "link_latency_cycles": 0.0,
     "link_hop_cycles": 0.0,
     "network_hop_s": 0.0,

@@ -112,6 +112,14 @@ class Deployment:
         """Formats of the weights in words."""
         return self.weight_dtype or self.input_dtype if self.own is None else self.own.label
 
+    @property
+    def layer_format(self) -> str:
+        """Format of the weights of the layers; of the checkpoint's parts the first that has one of its own."""
+        if self.own is None:
+            return self.weight_dtype or self.input_dtype
+        named = [part.weights for part in self.own.parts.values() if isinstance(part.weights, str)]
+        return named[0] if named else self.own.dtype
+
     def weight_bytes_of(self, part: str) -> Any:
         """Bytes of one weight of a part of the layers, one of ``checkpoint.PARTS``."""
         return SIZES[self.weight_dtype or self.input_dtype] if self.own is None else self.own.weight_bytes_of(part)

@@ -153,6 +153,26 @@ class Scheduler:
 
 
 @spec_dataclass
+class Quantizing:
+    """Kernels that a product in a narrow format launches beside its own, and their traffic for each input number.
+
+    ``launches`` in a model, whose checkpoint holds the scale of the inputs or whose kernels before take the work on;
+    ``alone`` in a call by itself, as benchmarks of kernels time it. ``reads`` and ``writes`` are in the activation
+    type.
+    """
+
+    launches: int
+    alone: int
+    reads: float = 1.0
+    writes: float = 0.5
+    splits_k: bool = True  # these products may be split along k
+
+    def __post_init__(self) -> None:
+        """Refuse negative traffic and launches."""
+        refuse_negative(self, ("launches", "alone", "reads", "writes"))
+
+
+@spec_dataclass
 class Stack:
     """One serving stack.
 
@@ -170,6 +190,7 @@ class Stack:
     layer_kernels: list[MemoryKernel]
     head_kernels: list[MemoryKernel]  # once a pass, over the tokens that get logits
     expert_kernels: list[MemoryKernel] | None = None  # in addition, in layers with a mixture of experts
+    quantizing: dict[str, Quantizing] | None = None  # by the format of a product's weights
     unfused_attention: UnfusedAttention | None = None
     attention_launches: AttentionLaunches | None = None  # of fused attention; None: one each
     # What issues the kernels, which decides what is known before measuring; compiled: sampling is in the graph too.
@@ -182,6 +203,8 @@ class Stack:
     allocates_cache: bool = False  # each layer allocates its cache anew for every request
     encodes_text: bool = False  # prompts come as text, and the time to turn it into tokens counts
     splits_context: bool = True  # decode attention may share the tokens of one sequence among blocks
+    # Devices, by what compilers build for, on which blocks of decode attention always serve all query heads of a key.
+    packs_heads_on: list[str] | None = None
     splits_k: bool = True  # the matrix library may split a product along k
     direct_reduce_bytes: Bytes | None = None  # all-reduces up to this size read the peers' memory; None: none do
     shards_head: bool = True  # tp devices share the head; else each computes all logits
@@ -222,6 +245,11 @@ class Stack:
     def is_eager(self, decoding: bool) -> bool:
         """Whether the host issues the kernels of a pass one by one."""
         return self.execution == "eager" or (self.execution == "graph decode" and not decoding)
+
+    def splits_products(self, layer_format: str) -> bool:
+        """Whether products with weights in a format may be split along k."""
+        kind = (self.quantizing or {}).get(layer_format)
+        return self.splits_k and (kind is None or kind.splits_k)
 
     def count_attention_launches(self, decoding: bool) -> int:
         """Kernels of one fused attention."""

@@ -10,6 +10,7 @@ from simulator.inputs.formats import FORMATS
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.numbers import Number
+from simulator.timing.learned import Traits, describe_traits
 
 NARROW_KINDS = frozenset({"linear", "grouped"})
 
@@ -51,28 +52,38 @@ class GroupLinks(NamedTuple):
 class Device(NamedTuple):
     """One device.
 
-    ``kind``: its class (``simulator.timing.devices``). ``wide_peak_flops_per_s``: of products without weights, which no
-    narrow format holds for. ``weight_share``: of the operator that it serves.
+    ``traits``: its class (``simulator.timing.devices``), and what else decides its priors. ``power_w``: of the board,
+    without end where no sheet says it. ``cache_bytes``: of the last cache. ``wide_peak_flops_per_s``: of products
+    without weights, which no narrow format holds for. ``weight_share``: of the operator that it serves.
     ``dequantizes_above``: products of more tokens dequantize weights in memory first. ``narrow_loads``: threads of the
     stack's own kernels load four bytes at a time. ``splits_k`` and ``splits_context``: the matrix library may split a
-    product along k, and decode attention the tokens of a sequence. ``skinny_rows``: products of so few rows only stream
+    product along k, and decode attention the tokens of a sequence. ``packs_heads``: its blocks always serve all query
+    heads of a key head. ``skinny_rows``: products of so few rows only stream
     their operands, however these are aligned.
     """
 
-    kind: str
+    traits: Traits
     peak_flops_per_s: Number
     wide_peak_flops_per_s: Number
     bandwidth_bytes_per_s: Number
     units: Number
     clock_hz: Number
+    power_w: Number
+    cache_bytes: Number
     element_bytes: Number
     weight_share: Number
     dequantizes_above: float
     narrow_loads: bool
     splits_k: bool
     splits_context: bool
+    packs_heads: bool
     skinny_rows: int
     links: GroupLinks
+
+    @property
+    def kind(self) -> str:
+        """Its class."""
+        return self.traits.kind
 
     @property
     def unit_flops_per_s(self) -> Number:
@@ -81,7 +92,7 @@ class Device(NamedTuple):
 
     def serve(self, operator: Operator) -> Device:
         """The device as it is to one operator: with the peak of its format."""
-        narrow = operator.kind in NARROW_KINDS and not operator.wide
+        narrow = operator.narrow or (operator.kind in NARROW_KINDS and not operator.wide)
         peak = self.peak_flops_per_s if narrow else self.wide_peak_flops_per_s
         if peak is self.peak_flops_per_s and operator.weight_share == self.weight_share:
             return self
@@ -97,21 +108,29 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
     math, wide = (find_math(hardware, dtype, stack) for dtype in (deployment.input_dtype, deployment.wide_dtype))
     peak = hardware.peak_flops_per_s(math)
     return Device(
-        classify(hardware),
+        find_traits(hardware),
         peak,
         peak if wide == math else hardware.peak_flops_per_s(wide),
         hardware.memory.bandwidth,
         hardware.compute.units,
         hardware.compute.clock,
+        float("inf") if hardware.power is None else hardware.power.tdp,
+        hardware.memory.l2_capacity,
         deployment.activation_bytes,
         1.0,
         float("inf") if stack.dequantizes_above is None else float(stack.dequantizes_above),
         stack.narrow_loads and hardware.kind != "cpu",
-        stack.splits_k,
+        stack.splits_products(deployment.layer_format),
         stack.splits_context,
+        hardware.compute.capability in (stack.packs_heads_on or ()),
         stack.skinny_rows,
         describe_links(hardware, deployment, stack),
     )
+
+
+def find_traits(hardware: Hardware) -> Traits:
+    """What decides the laws and priors of a device."""
+    return describe_traits(hardware, classify(hardware))
 
 
 def classify(hardware: Hardware) -> str:

@@ -7,10 +7,11 @@ from simulator.timing import host
 from simulator.timing.devices import DEVICE_CLASSES
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import KINDS
+from simulator.timing.learned import Traits, find_learned
 
 # Of stacks with matrix kernels of their own.
 OWN_PRODUCTS = {
-    "cache_bandwidth_ratio": Prior(1.2, 0.5, "hand-written kernels over the cache are far from what it can do"),
+    "cache_bytes_per_cycle": Prior(16.0, 0.5, "hand-written kernels over the cache are far from what it can do"),
 }
 
 
@@ -21,12 +22,16 @@ def list_factors() -> dict[str, Factor]:
     return {factor.name: factor for factor in (*of_kinds, *host.FACTORS, *of_devices)}
 
 
-def choose_priors(device_class: str, stack: Stack) -> dict[str, Prior]:
-    """The prior of every factor, in the order of ``list_factors``."""
+def choose_priors(traits: Traits, stack: Stack) -> dict[str, Prior]:
+    """The prior of every factor, in the order of ``list_factors``.
+
+    What the stack's host and its products say, then the device's class, then what other devices like it have shown.
+    """
     known = dict(host.PRIORS.get(stack.host, {}))
     if stack.own_products:
         known |= OWN_PRODUCTS
-    known |= DEVICE_CLASSES[device_class].priors
+    known |= DEVICE_CLASSES[traits.kind].priors
+    known |= find_learned(traits, stack)
     return {name: known.get(name, factor.prior) for name, factor in list_factors().items()}
 
 

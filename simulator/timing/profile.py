@@ -19,6 +19,7 @@ from simulator.inputs.stack import Stack
 from simulator.specfile import build, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 from simulator.timing.factors import Factors, Prior
+from simulator.timing.learned import Traits
 from simulator.timing.priors import choose_priors, list_factors
 
 if TYPE_CHECKING:
@@ -140,9 +141,9 @@ class Knowledge:
 
 
 @lru_cache(maxsize=256)
-def complete(profile: Profile, device_class: str, stack: Stack) -> Knowledge:
+def complete(profile: Profile, traits: Traits, stack: Stack) -> Knowledge:
     """All factors on a device and stack: the profile's, and the prior's where it says nothing."""
-    priors = choose_priors(device_class, stack)
+    priors = choose_priors(traits, stack)
     fitted = profile.factors
     values = {name: fitted[name].value if name in fitted else prior.value for name, prior in priors.items()}
     errors = {name: fitted[name].standard_error if name in fitted else prior.spread for name, prior in priors.items()}

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from simulator.costs.batch import Batch
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+
+from simulator.costs.batch import Batch, add
 from simulator.costs.feed_forwards.dense import count_mlp, list_ffn
-from simulator.costs.kernels import list_memory_kernels
-from simulator.costs.operators import Operator, all_reduce, element_sizes, grouped, linear
+from simulator.costs.kernels import count_bytes, list_memory_kernels, list_quantizing
+from simulator.costs.operators import ElementSizes, Operator, all_reduce, element_sizes, grouped, linear
 from simulator.costs.structure import FeedForward, Layer
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack
-from simulator.numbers import Number, power
+from simulator.numbers import Number, maximum, minimum, power, square_root, where
+
+SHARE_EDGES = (0.0, 0.5, 0.75, 0.875, 0.9375, 0.96875, 1.0)  # quantiles between which experts are taken as alike
+DROWSY_RANGE = 200.0  # largest over smallest share of experts where there are fewer rows than experts
+SMALLEST_RANGE = 1e-3
 
 
 class Experts(FeedForward):
@@ -55,11 +64,8 @@ class Experts(FeedForward):
         here, rows_each = activated / d.ep, sent / activated
         sizes = element_sizes(d, "experts")
         size = d.activation_bytes
-        operators = [
-            linear("router", rows, a.experts, a.hidden_size, weight_bytes=size, activation_bytes=size, wide=True),
-            grouped("experts in", here, rows_each, (a.mlp_matrices - 1) * f, h, **sizes),
-            grouped("experts out", here, rows_each, h, f, **sizes),
-        ]
+        router = linear("router", rows, a.experts, a.hidden_size, weight_bytes=size, activation_bytes=size, wide=True)
+        operators = [router, *list_expert_products(here, rows_each, (a.mlp_matrices - 1) * f, f, h, sizes)]
         if a.moe_latent_size is not None:
             operators += [
                 linear("experts narrowed", rows, h, a.hidden_size, **sizes),
@@ -78,6 +84,97 @@ class Experts(FeedForward):
         if layer.a.shared_expert_intermediate_size is not None:
             exchange += all_reduce("shared expert", layer.a, d, rows)
         return kernels + exchange
+
+
+def list_expert_products(
+    experts: Number, rows: Number, wide: Number, width: Number, hidden: Number, sizes: ElementSizes
+) -> list[Operator]:
+    """The two products of some experts with rows of their own; ``wide`` columns come out of the first."""
+    return [
+        grouped("experts in", experts, rows, wide, hidden, **sizes),
+        grouped("experts out", experts, rows, hidden, width, **sizes),
+    ]
+
+
+def list_expert_block(s: Mapping[str, Number], d: Deployment, stack: Stack) -> list[Operator]:
+    """A block of experts by its sizes alone (``operator_text``), as kernel benchmarks time it: without the router.
+
+    The experts of this device get ``tokens chosen held / experts`` rows; the busiest device is timed, so at least one.
+    """
+    sizes = element_sizes(d, "experts")
+    spread = spread_rows(s["tokens"] * s["chosen"], s["tokens"], s["experts"], s["held"], s["skew"])
+    products = [
+        list_expert_products(experts, rows, (s["matrices"] - 1) * s["width"], s["width"], s["hidden"], sizes)
+        for experts, rows in spread
+    ]
+    joined = [
+        join_shares([one._replace(copies=s["copies"]) for one in of_one]) for of_one in zip(*products, strict=True)
+    ]
+    here = sum(experts * rows for experts, rows in spread)
+    widths = {"hidden": (s["tokens"], s["hidden"]), "activated": (here, s["hidden"]), "ffn": (here, s["width"])}
+    kernels = (stack.expert_kernels or []) + [one for one in stack.layer_kernels if one.over == "ffn"]
+    moving = [
+        Operator(
+            kernel.name,
+            "elementwise",
+            activation_bytes=widths[kernel.over][0] * widths[kernel.over][1] * count_bytes(kernel, d.activation_bytes),
+            launches=kernel.launches,
+        )
+        for kernel in kernels
+        if kernel.when in (None, {"gated_mlp": True})
+    ]
+    return [*moving, *list_quantizing(joined, d, stack), *joined]
+
+
+def spread_rows(
+    sent: Number, tokens: Number, experts: Number, held: Number, skew: Number
+) -> list[tuple[Number, Number]]:
+    """Classes of the experts that a device holds: how many there are, and the rows that each of them gets.
+
+    Balanced (no skew): all alike, as many of them awake as there are rows. Skewed, as the AIConfigurator draws it
+    (collector/helper.py, power_law_logits_v3): each expert's share ``x`` has a density of ``x^-skew`` between 1
+    and 0.8 of the tokens (0.01 to 2 where there are fewer rows than experts), and the devices' busiest group is timed.
+    """
+    here = maximum(sent * held / experts, 1.0)
+    if not np.any(skew):
+        awake = minimum(held, here)
+        return [(awake, here / awake)]
+    largest = where(sent > experts, maximum(0.8 * tokens, 1.0 + SMALLEST_RANGE), DROWSY_RANGE)
+    shares, variance = find_shares(where(skew > 0, skew, 1.0 + SMALLEST_RANGE), largest)
+    groups = experts / held
+    busiest = minimum(1 + square_root(variance / held * 2 * np.log(groups)), groups)
+    classes = []
+    for (low, high), share in zip(pairwise(SHARE_EDGES), shares, strict=True):
+        rows = where(skew > 0, share * busiest, 1.0) * here / held
+        classes.append((held * (high - low) * minimum(rows, 1.0), maximum(rows, 1.0)))
+    return classes
+
+
+def find_shares(skew: Number, largest: Number) -> tuple[list[Number], Number]:
+    """Mean share of the experts between the quantiles ``SHARE_EDGES``, over that of all, and the shares' variance.
+
+    The quantile ``u`` of a density ``x^-a`` between 1 and L is ``(1 + u (L^(1-a) - 1))^(1/(1-a))``.
+    """
+    steepness = power(largest, 1 - skew) - 1
+
+    def sum_below(u: float, moment: int) -> Number:
+        exponent = moment / (1 - skew) + 1
+        return power(1 + u * steepness, exponent) / (steepness * exponent)
+
+    mean = sum_below(1.0, 1) - sum_below(0.0, 1)
+    square = sum_below(1.0, 2) - sum_below(0.0, 2)
+    shares = [(sum_below(high, 1) - sum_below(low, 1)) / (high - low) / mean for low, high in pairwise(SHARE_EDGES)]
+    return shares, square / mean**2 - 1
+
+
+def join_shares(classes: list[Operator]) -> Operator:
+    """One kernel over classes of experts with rows of their own."""
+    if len(classes) == 1:
+        return classes[0]
+    names = ("flops", "weight_bytes", "activation_bytes", "batch")
+    sums = {name: add(getattr(one, name) for one in classes) for name in names}
+    rows = add(one.batch * one.m for one in classes) / sums["batch"]
+    return classes[0]._replace(**sums, m=rows, parts=tuple(classes))
 
 
 def count_expert(a: Architecture) -> Number:

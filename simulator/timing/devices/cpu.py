@@ -21,7 +21,7 @@ def work_in_turn(host_s: Number, device_s: Number, tp: int, f: Factors) -> Numbe
 PRIORS = {
     "matrix_efficiency": Prior(0.9, 0.15, "the peak is that of a large product, as measured"),
     "matrix_bandwidth_efficiency": Prior(0.95, 0.15, "the bandwidth is that of a large stream, as measured"),
-    "kernel_latency_cycles": Prior(6000.0, 0.7, "dispatch, and cores that wake and wait for each other: some 2 us"),
+    "kernel_latency_s": Prior(2e-6, 0.7, "dispatch, and cores that wake and wait for each other: some 2 us"),
     "attention_efficiency": Prior(0.4, 0.4, "blocks of attention are small for the matrix library"),
     "launch_s": Prior(2e-7, 0.3, "a kernel's dispatch is in its latency already"),
     "layer_host_s": Prior(80e-6, 0.7, "some dozen Python calls"),

@@ -18,7 +18,7 @@ from simulator.timing.kinds.ragged import share_launch
 
 def stream_attention(operator: Operator, device: Device, f: Factors) -> Number:
     """One new token of each sequence: a roofline over its cache, and the latency of the launches."""
-    latency = operator.launches * f.kernel_latency_cycles / device.clock_hz
+    latency = operator.launches * f.kernel_latency_s
     return latency + share_launch(time_equal, operator, device, f)
 
 

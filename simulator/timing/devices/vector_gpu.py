@@ -31,7 +31,7 @@ def time_vectors(op: Operator, device: Device, f: Factors) -> Number:
     if device.weight_share < 1:
         cycles = op.n * op.k / DEQUANTIZED_AT_ONCE * f.dequantize_cycles / device.units
         working = multiplying + cycles / device.clock_hz
-    return f.kernel_latency_cycles / device.clock_hz + round_corner(streaming, working)
+    return f.product_latency_s + round_corner(streaming, working)
 
 
 VECTOR_GPU = DeviceClass("vector gpu", "gpu", overlap_queue, GPU.factors, {"linear": time_few_rows})

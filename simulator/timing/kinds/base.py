@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from simulator.costs.operators import Operator
 from simulator.frozen import frozen_dataclass
-from simulator.numbers import Number, maximum
+from simulator.numbers import Number, maximum, minimum, where
 from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors
 
 Law = Callable[[Operator, Device, Factors], Number]
 Bound = Callable[[Operator, Device], Number]
+CACHE_END = 1.1  # size of what is repeated, over that of the last cache, from which nothing is found there again
 
 
 def bound_kernel(operator: Operator, device: Device) -> Number:
@@ -29,7 +30,20 @@ def is_compute_bound(operator: Operator, device: Device) -> Number:
 def find_roofs(operator: Operator, device: Device) -> tuple[Number, Number]:
     """Seconds of the arithmetic at the peak, and of the traffic at the full bandwidth."""
     peak = device.serve(operator).peak_flops_per_s
-    return operator.flops / peak, operator.bytes_moved / device.bandwidth_bytes_per_s
+    from_memory = operator.bytes_moved * (1 - find_kept(operator, device))
+    return operator.flops / peak, from_memory / device.bandwidth_bytes_per_s
+
+
+def find_kept(operator: Operator, device: Device) -> Number:
+    """Share of the operands that are still in the last cache, where a benchmark runs copies of a product in turn.
+
+    All of them where the copies fit, and none past ``CACHE_END`` of its size: each is gone before its turn comes again.
+    """
+    if isinstance(operator.copies, int) and operator.copies == 0:
+        return 0.0
+    held = operator.copies * (operator.weight_bytes + operator.kv_bytes) + operator.activation_bytes
+    fits = minimum(maximum((CACHE_END - held / device.cache_bytes) / (CACHE_END - 1), 0.0), 1.0)
+    return where(operator.copies > 0, fits, 0.0)
 
 
 @frozen_dataclass

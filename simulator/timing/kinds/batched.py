@@ -8,7 +8,7 @@ from simulator.timing.device import Device
 from simulator.timing.factors import Factors
 from simulator.timing.kinds import shared
 from simulator.timing.kinds.base import Kind
-from simulator.timing.kinds.memory import time_activations, time_latency
+from simulator.timing.kinds.memory import find_cache_time, time_activations, time_latency
 from simulator.timing.kinds.tiles import TILE_FACTORS, time_tiled
 from simulator.timing.rows import answer_rows
 
@@ -25,7 +25,7 @@ def time_one_batched(operator: Operator, device: Device, f: Factors) -> Number:
         lambda: time_streamed(operator, device, f),
         lambda: time_tiled(operator, device._replace(splits_k=False), f),
     )
-    return f.kernel_latency_cycles / device.clock_hz + product
+    return f.product_latency_s + product
 
 
 def time_streamed(op: Operator, device: Device, f: Factors) -> Number:
@@ -34,7 +34,7 @@ def time_streamed(op: Operator, device: Device, f: Factors) -> Number:
     Query heads that share keys read them once each, from the cache but for the first.
     """
     streaming = op.bytes_moved / (f.matrix_bandwidth_efficiency * device.bandwidth_bytes_per_s)
-    cached = op.kv_bytes * op.group / (f.cache_bandwidth_ratio * device.bandwidth_bytes_per_s)
+    cached = op.kv_bytes * op.group * find_cache_time(device, f)
     reading = where(op.group > 1, maximum(streaming, cached), streaming)
     return round_corner(reading, op.flops / (f.matrix_efficiency * device.peak_flops_per_s))
 
@@ -49,6 +49,6 @@ BATCHED = Kind(
     "batched",
     time_batched,
     time_on_cpu,
-    (*TILE_FACTORS, shared.CACHE_BANDWIDTH, shared.KERNEL_LATENCY),
+    (*TILE_FACTORS, shared.PRODUCT_LATENCY),
     (shared.MATRIX_EFFICIENCY, shared.KERNEL_LATENCY, shared.ACTIVATION_BANDWIDTH),
 )

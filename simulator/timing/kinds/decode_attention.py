@@ -20,6 +20,7 @@ from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import prefill_attention, shared
 from simulator.timing.kinds.base import Kind
+from simulator.timing.kinds.memory import find_byte_time, find_cache_time
 from simulator.timing.kinds.ragged import share_launch
 
 # Choice of kernel and of the number of parts as in TensorRT-LLM: computeMultiBlockCount and
@@ -38,7 +39,7 @@ GROUPED_TOKEN = Factor(
     "grouped_token_cycles",
     *("cycles", 0.5, 1e3),
     "one cached token in a block of decode attention that shares keys among query heads",
-    Prior(35.0, 0.6, "512 bytes of a head of 128: 20 in kernels that stream at full speed, 60 with paged caches"),
+    Prior(28.0, 0.6, "512 bytes of a head of 128: 12 to 25 on four devices, 7 on B200, 60 with paged caches"),
 )
 HEAD_TOKEN = Factor(
     "head_token_cycles",
@@ -56,7 +57,7 @@ RESIDENT_BLOCKS = Factor(
 
 def time_decode_attention(operator: Operator, device: Device, f: Factors) -> Number:
     """One new token of each sequence over a cache of ``n`` tokens."""
-    latency = operator.launches * f.kernel_latency_cycles / device.clock_hz
+    latency = operator.launches * f.kernel_latency_s
     return latency + share_launch(time_equal, operator, device, f)
 
 
@@ -64,8 +65,8 @@ def time_equal(operator: Operator, device: Device, f: Factors) -> Number:
     """Seconds of a kernel over sequences of equal lengths, without its latency."""
     pairs = operator.batch / operator.group
     most_parts = maximum(whole_part(operator.n / LEAST_TOKENS_PER_PART), 1) if device.splits_context else 1
-    packed = both(operator.group > 1, operator.group <= MOST_GROUP)
-    grouped = both(packed, pairs * most_parts * LEAST_FILL >= device.units)
+    packed = both(device.packs_heads or operator.group > 1, operator.group <= MOST_GROUP)
+    grouped = packed if device.packs_heads else both(packed, pairs * most_parts * LEAST_FILL >= device.units)
     return choose(
         grouped,
         lambda: time_grouped_blocks(operator, pairs, most_parts, device, f),
@@ -93,19 +94,19 @@ def time_head_blocks(op: Operator, device: Device, f: Factors) -> Number:
     tokens = round_up(op.n / parts, HEAD_TOKEN_STEP)
     waves = ceil(op.batch * parts / (device.units * f.resident_blocks))
     cycles = f.attention_block_cycles + tokens * op.k / STATED_HEAD_SIZE * f.head_token_cycles
-    cached = op.kv_bytes * op.group / (f.cache_bandwidth_ratio * device.bandwidth_bytes_per_s)
+    cached = op.kv_bytes * op.group * find_cache_time(device, f)
     return finish_decode(op, waves * cycles, parts, where(op.group > 1, cached, 0.0), device, f)
 
 
 def finish_decode(op: Operator, cycles: Number, parts: Number, cached: Number, device: Device, f: Factors) -> Number:
     """Blocks against the streaming of the cache, and the merging of parts."""
-    streaming = op.bytes_moved / (f.stream_efficiency * device.bandwidth_bytes_per_s)
+    streaming = op.bytes_moved * find_byte_time(op, device, f, f.stream_efficiency)
     blocks = round_corner(cycles / device.clock_hz, maximum(streaming, cached))
     return blocks + where(parts > 1, f.attention_block_cycles / device.clock_hz, 0.0)
 
 
 FACTORS = (
-    *(GROUPED_TOKEN, HEAD_TOKEN, RESIDENT_BLOCKS, shared.ATTENTION_BLOCK, shared.CACHE_BANDWIDTH),
+    *(GROUPED_TOKEN, HEAD_TOKEN, RESIDENT_BLOCKS, shared.ATTENTION_BLOCK, shared.CACHE_BYTES),
     *(shared.STREAM_EFFICIENCY, shared.KERNEL_LATENCY),
 )
 DECODE_ATTENTION = Kind(

@@ -13,7 +13,7 @@ from simulator.timing.kinds.ragged import share_launch
 
 def time_latent_decode(operator: Operator, device: Device, f: Factors) -> Number:
     """One new token of each sequence over its compressed cache."""
-    latency = operator.launches * f.kernel_latency_cycles / device.clock_hz
+    latency = operator.launches * f.kernel_latency_s
     return latency + share_launch(time_equal, operator, device, f)
 
 

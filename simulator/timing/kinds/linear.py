@@ -67,14 +67,14 @@ def time_product(operator: Operator, device: Device, f: Factors) -> Number:
     )
     if device.narrow_loads and device.weight_share == 1:
         product = where(operator.m <= 1, maximum(product, load_narrowly(operator.weight_bytes, device, f)), product)
-    return f.kernel_latency_cycles / device.clock_hz + product
+    return f.product_latency_s + product
 
 
 def time_dequantizing(operator: Operator, device: Device, f: Factors) -> Number:
     """A kernel that dequantizes the weights in memory, then the product with these."""
     wide = operator.n * operator.k * device.element_bytes
     product = time_product(operator._replace(weight_bytes=wide), device._replace(weight_share=1.0), f)
-    return f.kernel_latency_cycles / device.clock_hz + move_bytes(operator.weight_bytes + wide, device, f) + product
+    return f.kernel_latency_s + move_bytes(operator.weight_bytes + wide, device, f) + product
 
 
 def time_on_cpu(op: Operator, device: Device, f: Factors) -> Number:
@@ -97,6 +97,13 @@ LINEAR = Kind(
     "linear",
     time_linear,
     time_on_cpu,
-    (*TILE_FACTORS, MISALIGNED_SLOWDOWN, shared.KERNEL_LATENCY, shared.NARROW_LOAD, shared.STREAM_EFFICIENCY),
+    (
+        *TILE_FACTORS,
+        MISALIGNED_SLOWDOWN,
+        shared.KERNEL_LATENCY,
+        shared.PRODUCT_LATENCY,
+        shared.NARROW_LOAD,
+        shared.STREAM_EFFICIENCY,
+    ),
     CPU_FACTORS,
 )

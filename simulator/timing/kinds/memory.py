@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from simulator.costs.operators import Operator
-from simulator.numbers import Number, maximum
+from simulator.numbers import Number, maximum, minimum
 from simulator.timing.device import Device
 from simulator.timing.factors import Factors
 from simulator.timing.kinds import shared
-from simulator.timing.kinds.base import Kind
+from simulator.timing.kinds.base import Kind, find_kept
 
 NARROW_BYTES = 128  # that ``narrow_load_cycles`` is stated for
 WORKING_BYTES = 4  # of a number while a CPU computes with it
@@ -15,13 +15,30 @@ WORKING_BYTES = 4  # of a number while a CPU computes with it
 
 def time_stream(operator: Operator, device: Device, f: Factors) -> Number:
     """A kernel that moves numbers through memory: latency of each launch plus bytes over the bandwidth it reaches."""
-    return operator.launches * f.kernel_latency_cycles / device.clock_hz + move_bytes(operator.bytes_moved, device, f)
+    return operator.launches * f.kernel_latency_s + move_bytes(operator.bytes_moved, device, f)
 
 
 def move_bytes(moved_bytes: Number, device: Device, f: Factors) -> Number:
     """Seconds in which a kernel moves bytes, once it runs."""
     streaming = moved_bytes / (f.stream_efficiency * device.bandwidth_bytes_per_s)
     return maximum(streaming, load_narrowly(moved_bytes, device, f)) if device.narrow_loads else streaming
+
+
+def find_byte_time(op: Operator, device: Device, f: Factors, efficiency: Number) -> Number:
+    """Seconds a byte of an operator's operands: of the memory at a share of its bandwidth, or of the last cache.
+
+    They come from the cache as far as they are still in it, and it is the faster.
+    """
+    in_memory = 1 / (efficiency * device.bandwidth_bytes_per_s)
+    if isinstance(op.copies, int) and op.copies == 0:
+        return in_memory
+    kept = find_kept(op, device)
+    return (1 - kept) * in_memory + kept * minimum(find_cache_time(device, f), in_memory)
+
+
+def find_cache_time(device: Device, f: Factors) -> Number:
+    """Seconds a byte from the last cache, all units at once."""
+    return 1 / (f.cache_bytes_per_cycle * device.units * device.clock_hz)
 
 
 def load_narrowly(moved_bytes: Number, device: Device, f: Factors) -> Number:
@@ -40,7 +57,7 @@ def time_on_cpu(op: Operator, device: Device, f: Factors) -> Number:
 
 def time_latency(launches: Number, device: Device, f: Factors) -> Number:
     """Start and end of kernels on all cores."""
-    return launches * f.kernel_latency_cycles / device.clock_hz
+    return launches * f.kernel_latency_s
 
 
 def time_activations(size: Number, device: Device, f: Factors) -> Number:

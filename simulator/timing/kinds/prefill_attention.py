@@ -16,7 +16,7 @@ from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import shared
 from simulator.timing.kinds.base import Kind
-from simulator.timing.kinds.memory import time_latency
+from simulator.timing.kinds.memory import find_byte_time, time_latency
 
 # A block holds this many queries and keys where a unit makes 2048 FLOP a cycle, as on A100.
 QUERY_TILE = 64
@@ -28,21 +28,27 @@ OPERAND_PASSES = Factor(
     "attention_operand_passes",
     *("1", 1.5, 20.0),
     "times that queries, keys, values and outputs of a prompt cross memory around fused attention",
-    Prior(2.5, 0.3, "rotation, cache write and the kernel itself"),
+    Prior(2.4, 0.3, "rotation, cache write and the kernel itself"),
 )
 TAIL_SHARE = Factor(
     "attention_tail_share",
     *("1", 0.01, 1.0),
     "share of the longest row of attention blocks that runs after all others are done",
-    Prior(0.6, 0.3, "blocks end at random within the longest"),
+    Prior(0.8, 0.3, "blocks end at random within the longest; 0.66 to 0.96 on five devices"),
 )
 SOFTMAX_ELEMENTS = Factor(
     "softmax_elements",
     *("1", 1.0, 500.0),
-    "elements of a head whose products take as long as the exponential and the rescaling of a score",
+    "elements of a head whose products take as long as the softmax of a score, where a unit makes 2048 FLOP a cycle",
     Prior(
         32.0, 0.3, "16 exponentials and 1024 FMAs of fp16 a cycle and unit on A100 make 32 of a score's two products"
     ),
+)
+PROMPT_BLOCK = Factor(
+    "prompt_block_cycles",
+    *("cycles", 1.0, 1e5),
+    "start and end of one block of queries of attention over a prompt, others on its unit meanwhile",
+    Prior(1000.0, 0.8, "a memory latency of about 700 cycles or two, shared by the blocks that a unit holds"),
 )
 SCORE_CYCLES = Factor(
     "score_cycles",
@@ -69,7 +75,7 @@ def time_prefill_attention(operator: Operator, device: Device, f: Factors) -> Nu
         longest = maximum(longest, part.longest_s)
     compute = maximum(everything + f.attention_tail_share * longest, longest)
     streaming = add(part.streaming_s for part in parts)
-    return operator.launches * f.kernel_latency_cycles / device.clock_hz + compute + streaming
+    return operator.launches * f.kernel_latency_s + compute + streaming
 
 
 def count_blocks(op: Operator, device: Device, f: Factors) -> Blocks:
@@ -77,12 +83,14 @@ def count_blocks(op: Operator, device: Device, f: Factors) -> Blocks:
     per_cycle = device.unit_flops_per_s / device.clock_hz
     tile = QUERY_TILE * square_root(per_cycle / QUERY_TILE_FLOPS_PER_CYCLE)
     rows, columns = ceil(op.m / tile), ceil(op.n / tile)
-    block = 4 * tile * tile * (op.k + f.softmax_elements) / f.attention_efficiency
+    softmax = f.softmax_elements * per_cycle / QUERY_TILE_FLOPS_PER_CYCLE
+    block = 4 * tile * tile * (op.k + softmax) / f.attention_efficiency
     visible = count_scores(rows, columns, whole_part(op.unseen / tile))
-    everything = op.batch * visible * block / device.peak_flops_per_s
-    longest = columns * block / device.unit_flops_per_s
+    start = f.prompt_block_cycles / device.clock_hz
+    everything = op.batch * (visible * block / device.peak_flops_per_s + rows * start / device.units)
+    longest = columns * block / device.unit_flops_per_s + start
     operands = op.activation_bytes + op.kv_bytes * share_read(op)
-    return Blocks(everything, longest, f.attention_operand_passes * operands / device.bandwidth_bytes_per_s)
+    return Blocks(everything, longest, f.attention_operand_passes * operands * find_byte_time(op, device, f, 1.0))
 
 
 def time_on_cpu(operator: Operator, device: Device, f: Factors) -> Number:
@@ -111,7 +119,10 @@ def choose_block(queries: Number) -> Number:
     return where(queries >= most, large, where(queries >= some, middle, small))
 
 
-GPU_FACTORS = (shared.ATTENTION_EFFICIENCY, OPERAND_PASSES, TAIL_SHARE, SOFTMAX_ELEMENTS, shared.KERNEL_LATENCY)
+GPU_FACTORS = (
+    *(shared.ATTENTION_EFFICIENCY, OPERAND_PASSES, TAIL_SHARE, SOFTMAX_ELEMENTS, PROMPT_BLOCK),
+    *(shared.KERNEL_LATENCY, shared.CACHE_BYTES),
+)
 CPU_FACTORS = (
     *(shared.ATTENTION_EFFICIENCY, SCORE_CYCLES, shared.BLOCK_START),
     *(shared.MATRIX_BANDWIDTH, shared.KERNEL_LATENCY),

@@ -29,6 +29,7 @@ def scale_batch(op: Operator, pairs: Number) -> Operator:
     return op._replace(
         batch=pairs,
         flops=op.flops * times,
+        weight_bytes=op.weight_bytes * times,
         activation_bytes=op.activation_bytes * times,
         kv_bytes=op.kv_bytes * times,
     )

@@ -5,10 +5,16 @@ from __future__ import annotations
 from simulator.timing.factors import Factor, Prior
 
 KERNEL_LATENCY = Factor(
-    "kernel_latency_cycles",
-    *("cycles", 10.0, 2e5),
+    "kernel_latency_s",
+    *("s", 1e-8, 1e-4),
     "time of a kernel on the device with no work in it",
-    Prior(4000.0, 0.25, "smallest kernels of AIConfigurator's tables in CUDA graphs: 2.7 us on A100, 2.5 us on H200"),
+    Prior(2.5e-6, 0.25, "smallest kernels of tables in CUDA graphs, whatever the clock: 2.5 us on A100 and H200"),
+)
+PRODUCT_LATENCY = Factor(
+    "product_latency_s",
+    *("s", 1e-8, 1e-4),
+    "time of a matrix product on the device with no work in it, between others",
+    Prior(2.2e-6, 0.25, "smallest products of tables in CUDA graphs: 2.5 us on A100 and H200, 1.7 us on B200 and L40S"),
 )
 STREAM_EFFICIENCY = Factor(
     "stream_efficiency",
@@ -21,6 +27,18 @@ NARROW_LOAD = Factor(
     *("cycles", 0.1, 1e3),
     "time in which a unit moves 128 bytes in kernels whose threads load four bytes at a time",
     Prior(20.0, 0.4, "30 warps a multiprocessor, each with one load of 600 cycles in flight"),
+)
+FLOP_ENERGY = Factor(
+    "flop_energy_j",
+    *("J", 1e-14, 1e-10),
+    "energy of a FLOP of a matrix product at a clock of 2 GHz, whatever its format, board and memory counted",
+    Prior(0.7e-12, 0.3, "large products in 16, 8 and 4 bits: 0.5 to 0.8 pJ on H100, H200 and B200, 1.2 on L40S"),
+)
+CACHE_BYTES = Factor(
+    "cache_bytes_per_cycle",
+    *("bytes", 1.0, 1e3),
+    "bytes a cycle that a unit takes from the last cache, for operands that are found there again",
+    Prior(22.0, 0.4, "15 to 32 of the 64 that a multiprocessor's port takes, keys read again on five devices"),
 )
 MATRIX_EFFICIENCY = Factor(
     "matrix_efficiency",
@@ -45,12 +63,6 @@ ATTENTION_BLOCK = Factor(
     *("cycles", 50.0, 1e5),
     "start and end of one block of decode attention, and of merging its parts",
     Prior(6000.0, 0.4, "a few memory latencies of about 700 cycles, and barriers"),
-)
-CACHE_BANDWIDTH = Factor(
-    "cache_bandwidth_ratio",
-    *("1", 0.2, 20.0),
-    "bandwidth of the last cache over that of the memory, for keys that query heads read again",
-    Prior(2.0, 0.3, "the L2 of A100 reads at some 5 TB/s, the memory at 2"),
 )
 # On a CPU alone.
 ACTIVATION_BANDWIDTH = Factor(

@@ -16,7 +16,9 @@ from simulator.costs.operators import Operator
 from simulator.numbers import (
     Number,
     ceil,
+    maximum,
     minimum,
+    power,
     round_corner,
     round_up,
     where,
@@ -24,6 +26,7 @@ from simulator.numbers import (
 from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import shared
+from simulator.timing.kinds.memory import find_byte_time
 from simulator.timing.rows import select_rows
 
 # Output tiles (token rows x weight columns) that matrix libraries use for half precision, by the most rows of a product
@@ -35,6 +38,7 @@ SPLITS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 LEAST_PART = 128
 MAIN_LOOP_STEP = 32  # elements of k that one turn of a tile's main loop takes in
 DEQUANTIZED_AT_ONCE = 64  # weights that the factor is stated for
+ENERGY_CLOCK_HZ = 2e9  # that ``flop_energy_j`` is stated for
 PARTIAL_SUM_BYTES = 8  # a partial sum is written and read, four bytes each
 Tile = tuple[int, int]
 Menu = tuple[Tile, ...]
@@ -43,13 +47,13 @@ BALANCED_TILE = Factor(
     "balanced_tile_side",
     *("elements", 0.5, 500.0),
     "side of the square output tile whose operands take as long to load as to multiply",
-    Prior(90.0, 0.35, "64x64 tiles are slower than 128x128 ones; fits gave 112 on A100 and 56 on H200"),
+    Prior(105.0, 0.3, "64x64 tiles are slower than 128x128 ones; fits gave 90 to 115, and 164 on B200"),
 )
 SPLIT_LATENCY = Factor(
-    "split_latency_cycles",
-    *("cycles", 50.0, 1e5),
+    "split_latency_s",
+    *("s", 1e-8, 1e-4),
     "start of the kernel that adds up the parts of a product split along k",
-    Prior(3500.0, 0.4, "about a kernel's latency"),
+    Prior(2.5e-6, 0.3, "a kernel's latency; 2.0 to 3.1 us on five devices"),
 )
 SPLIT_TRAFFIC = Factor(
     "split_traffic",
@@ -65,7 +69,7 @@ DEQUANTIZE = Factor(
 )
 TILE_FACTORS = (
     *(shared.MATRIX_EFFICIENCY, shared.MATRIX_BANDWIDTH),
-    *(BALANCED_TILE, SPLIT_LATENCY, SPLIT_TRAFFIC, DEQUANTIZE),
+    *(BALANCED_TILE, SPLIT_LATENCY, SPLIT_TRAFFIC, DEQUANTIZE, shared.FLOP_ENERGY, shared.CACHE_BYTES),
 )
 
 
@@ -107,10 +111,10 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     are dequantized on the vector units meanwhile. A wave writes its tiles when its main loops are through, all at the
     same time. Products with fewer tiles than the device has units may be split.
     """
-    seconds_per_byte = 1 / (f.matrix_bandwidth_efficiency * device.bandwidth_bytes_per_s)
+    seconds_per_byte = find_byte_time(op, device, f, f.matrix_bandwidth_efficiency)
     streaming = op.bytes_moved * seconds_per_byte
     loading, multiplying = f.balanced_tile_side / 2, 1 / f.matrix_efficiency
-    per_element = 2 * slowdown * op.k / device.unit_flops_per_s
+    per_element = 2 * slowdown * op.k * find_throttling(device, f) / device.unit_flops_per_s
     padding = round_up(op.k, MAIN_LOOP_STEP) / op.k
     writing = device.element_bytes * device.units * seconds_per_byte
     dequantizing = op.k * f.dequantize_cycles / (DEQUANTIZED_AT_ONCE * device.clock_hz)
@@ -128,6 +132,17 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     return best
 
 
+def find_throttling(device: Device, f: Factors) -> Number:
+    """How much slower than at the clock of the data sheet a device multiplies without a break, held to its power.
+
+    A FLOP takes an energy that grows with the square of the clock, as the voltage grows with it, so power grows with
+    its third power, and ``clock / peak clock = (power / (peak x energy at the peak clock))^(1/3)``, at most 1
+    (Chandrakasan et al. 1992, doi 10.1109/4.126534). The energy is a factor, the board's power a fact.
+    """
+    energy = f.flop_energy_j * (device.clock_hz / ENERGY_CLOCK_HZ) ** 2
+    return maximum(1.0, power(device.peak_flops_per_s * energy / device.power_w, 1 / 3))
+
+
 def try_splits(best: Number, tiling: Tiling, op: Operator, device: Device, f: Factors) -> Number:
     """The lesser of a time and of those with k cut into parts, where tiles are too few for the device."""
     few = tiling.tiles < device.units
@@ -143,8 +158,8 @@ def try_splits(best: Number, tiling: Tiling, op: Operator, device: Device, f: Fa
 
 def time_splits(tiling: Tiling, op: Operator, device: Device, f: Factors) -> Number:
     """Seconds of a product whose tiles are cut along k into the best number of parts, which are added up afterwards."""
-    seconds_per_byte = 1 / (f.matrix_bandwidth_efficiency * device.bandwidth_bytes_per_s)
-    starting = f.split_latency_cycles / device.clock_hz
+    seconds_per_byte = find_byte_time(op, device, f, f.matrix_bandwidth_efficiency)
+    starting = f.split_latency_s
     sums_s = f.split_traffic * PARTIAL_SUM_BYTES * op.batch * op.m * op.n * seconds_per_byte
     best: Number = float("inf")
     for parts in SPLITS:
