@@ -74,3 +74,7 @@ def unknown_name(what: str, name: str, candidates: Iterable[str]) -> InputError:
     near = nearest(name, candidates)
     hint = "" if near is None else f": did you mean {near!r}?"
     return InputError(f"{problem}{hint} ({_LISTING_COMMANDS[what]} shows all)")
+
+
+class RebuiltModelWarning(UserWarning):
+    """A stack builds another model than the one that was named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from simulator.costs.footprint import Footprint
+from simulator.costs.parameters import count_parameters
 from simulator.costs.request import RequestPasses, Work, build_request
+from simulator.errors import RebuiltModelWarning
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import load_hardware, load_model, load_stack
+from simulator.inputs.library import load_hardware, load_model
 from simulator.inputs.settle import settle_formats
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, describe
@@ -30,10 +33,12 @@ from simulator.timing.device import describe_device
 from simulator.timing.factors import Factors
 from simulator.timing.intervals import Intervals, find_intervals, list_used_factors
 from simulator.timing.passes import Machine
-from simulator.timing.profile import Knowledge, Profile, complete, find_profile, load_profile
+from simulator.timing.profile import Knowledge, Profile, complete
 from simulator.timing.request import RequestTime, Times, combine_times, time_request
+from simulator.timing.software import choose_software
+from simulator.timing.transfer import Move, list_moves, widen_spread
 
-DEFAULT_STACK = "ideal"
+SAME_SIZE = 0.02  # relative difference of parameters up to which a model counts as built as it is
 
 
 @frozen_dataclass
@@ -60,6 +65,23 @@ class Question:
             return "bound"
         measured = (self.profile.hardware, self.profile.stack)
         return "calibrated" if measured == (self.hardware.id, self.work.stack.id) else "transfer"
+
+    @property
+    def carried(self) -> list[str]:
+        """In words what differs from what the profile was fitted to."""
+        return [move.words for move in self.moves]
+
+    @property
+    def built_parameters(self) -> int:
+        """Parameters of the model as the stack builds it."""
+        return int(count_parameters(self.work.architecture))
+
+    @cached_property
+    def moves(self) -> tuple[Move, ...]:
+        """Everything in which the question differs from what the profile was fitted to; nothing of a bound."""
+        if self.profile is None:
+            return ()
+        return list_moves(self.profile, self.hardware, self.model.id, self.work)
 
     @property
     def conditions(self) -> Conditions:
@@ -115,7 +137,8 @@ class Prediction:
             return combine_times(self.question.times(factors), workload)
 
         used = list_used_factors(self.question.passes, self.question.machine)
-        return find_intervals(knowledge, used, law, np.ndim(self.times.e2e_s), self.basis == "transfer")
+        spread = widen_spread(knowledge.profile, self.question.moves)
+        return find_intervals(knowledge, used, law, np.ndim(self.times.e2e_s), spread)
 
     def __getattr__(self, name: str) -> Any:
         """A metric or an end of its interval, kept from then on; the registry says what each is.
@@ -149,6 +172,11 @@ class Prediction:
         if metric.name == time:
             return moved
         return self.find(metric.name) * (moved / getattr(self.times, time)) ** power
+
+    @property
+    def carried(self) -> list[str]:
+        """In words what differs from what the profile was fitted to."""
+        return self.question.carried
 
     @property
     def lacks(self) -> dict[str, str]:
@@ -200,8 +228,10 @@ def predict(
         model: name or alias, YAML, Hugging Face ``config.json`` or its folder, or an object.
         hardware: name or alias, YAML, or an object.
         calibration: profile name, YAML or object; ``"none"`` for the bound, with every efficiency 1 and no overhead;
-            None for the shipped profile of the device, and the bound where there is none.
-        stack: name, YAML or object. None: the profile's stack, or the ideal one for a bound.
+            None for the shipped profile with the least transfer error, and the bound where none can be carried.
+        stack: name, YAML or object; an engine without a version (``"vllm"``) is the version that can be carried best.
+            None: the profile's stack where one is named, the ideal one for a bound, else what the device is served
+            with.
         tp: tensor-parallel size, devices that share every layer.
         pp: pipeline-parallel size, groups of devices that hold consecutive layers.
         dp: replicas of the model, which share the batch.
@@ -226,7 +256,11 @@ def predict(
     deployment = Deployment(tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
     workload = Workload(prompt_tokens, output_tokens, batch_size, identical_prompts=identical_prompts)
     asked = AskedRates(price, grid, pue)
-    return answer(resolve(model, hardware, calibration, stack, deployment, workload, changes or {}, asked))
+    question = resolve(model, hardware, calibration, stack, deployment, workload, changes or {}, asked)
+    built = None if changes else describe_build(question.model, question.work.stack)
+    if built is not None:
+        warnings.warn(built, RebuiltModelWarning, stacklevel=2)
+    return answer(question)
 
 
 def resolve(
@@ -246,10 +280,7 @@ def resolve(
     """
     spec = load_model(model)
     device = load_hardware(hardware)
-    chosen = None if stack is None else load_stack(stack)
-    profile = resolve_profile(device, chosen, calibration)
-    if chosen is None:
-        chosen = load_stack(DEFAULT_STACK if profile is None else profile.stack)
+    profile, chosen = choose_software(device, stack, calibration)
     architecture = chosen.build(spec.architecture, spec.id)
     if changes:
         architecture = change_architecture(architecture, changes)
@@ -260,6 +291,17 @@ def resolve(
     machine = describe_machine(device, chosen, deployment, profile)
     known = rates.find(device.id) if isinstance(rates, AskedRates) else rates
     return Question(spec, device, profile, Work(architecture, deployment, chosen, workload), machine, changes, known)
+
+
+def describe_build(model: ModelSpec, stack: Stack) -> str | None:
+    """How much smaller or larger than it is a stack builds a model; None where it does not."""
+    if not stack.rebuilds:
+        return None
+    named, built = map(count_parameters, (model.architecture, stack.build(model.architecture, model.id)))
+    if abs(built / named - 1) <= SAME_SIZE:
+        return None
+    sizes = f"{built / 1e9:.3g} billion parameters, not {named / 1e9:.3g}"
+    return f"stack {stack.id} builds {model.id} as a model of {sizes}"
 
 
 def store_weights(deployment: Deployment, stack: Stack) -> Deployment:
@@ -276,28 +318,6 @@ def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, p
     """
     device = describe_device(hardware, deployment, stack)
     return Machine(device, None if profile is None else complete(profile, device.traits, stack).factors)
-
-
-def choose_profile(hardware: str, stack: str | None, calibration: str | None) -> str | Profile | None:
-    """Return the profile that a device's own measurement gives, unless another is named.
-
-    A device with changed facts is another device: it takes the profile of the device it was, as a transfer.
-    """
-    if calibration is not None:
-        return calibration
-    profile = find_profile(load_hardware(hardware).id, None if stack is None else load_stack(stack).id)
-    return "none" if profile is None else profile
-
-
-def resolve_profile(
-    hardware: Hardware, stack: Stack | None, calibration: str | Path | Profile | None
-) -> Profile | None:
-    """Return the profile to use; None for a bound."""
-    if isinstance(calibration, str) and calibration.lower() == "none":
-        return None
-    if calibration is None:
-        return find_profile(hardware.id, None if stack is None else stack.id)
-    return load_profile(calibration)
 
 
 def answer(question: Question) -> Prediction:

@@ -25,7 +25,8 @@ from simulator.inputs.library import load_model
 from simulator.inputs.workload import Workload
 from simulator.metrics.rates import find_price
 from simulator.metrics.registry import TIMES, list_columns
-from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
+from simulator.timing.intervals import NORMAL_90
+from simulator.timing.transfer import ERRORS
 
 A100 = ("-H", "a100-sxm-80gb")
 SMALL = ("compare", "-m", "gptj-6b", *A100, "-n", "16")
@@ -198,7 +199,7 @@ class TestRatios:
         profile = "a100-sxm-80gb--vllm-0.6"
         h100, more = (answer(hardware="h100-sxm-80gb", calibration=profile, batch_size=size) for size in (1, 2))
         h200 = answer(hardware="h200-sxm-141gb", calibration=profile)
-        least = NORMAL_90 * math.sqrt(2) * TRANSFER_STANDARD_ERROR
+        least = NORMAL_90 * math.sqrt(2) * ERRORS["generation"].decode
         for other, shares in ((more, True), (h200, False)):
             _, low, high = find_ratios(other, h100)["e2e_s"]
             assert low is not None

@@ -22,6 +22,7 @@ from simulator.timing.kinds.base import bound_kernel, is_compute_bound
 from simulator.timing.kinds.collectives import bound_message
 from simulator.timing.passes import PassTime, find_bound, time_operator, time_pass
 from simulator.timing.request import RequestTime, Times, time_request
+from simulator.timing.transfer import Move, Phases, widen_spread
 
 # Messages
 
@@ -166,14 +167,19 @@ def test_idle_pipeline_stages_draw_idle_power() -> None:
 # Intervals
 
 
-def test_an_interval_adds_what_factors_law_and_transfer_leave_open() -> None:
-    """A factor known to 10% that a time follows by its square, a scatter of 5%, and a transfer of 11%."""
+def test_an_interval_adds_what_factors_and_law_leave_open() -> None:
+    """A factor known to 10% that a time follows by its square, and a scatter of 5%."""
     covariance = np.array([[0.1**2]])
     values = np.array([[1.0], [np.exp(2 * LOG_STEP)]])
-    (width,) = find_width(covariance, values, 0.05, transfer=True)
-    assert np.log(width) == pytest.approx(1.644854 * (0.2**2 + 0.05**2 + 0.11**2) ** 0.5, rel=1e-6)
-    (calibrated,) = find_width(covariance, values, 0.05, transfer=False)
-    assert np.log(calibrated) == pytest.approx(1.644854 * (0.2**2 + 0.05**2) ** 0.5, rel=1e-6)
+    (width,) = find_width(covariance, values, 0.05)
+    assert np.log(width) == pytest.approx(1.644854 * (0.2**2 + 0.05**2) ** 0.5, rel=1e-6)
+
+
+def test_what_a_question_differs_in_adds_to_the_scatter_of_the_law() -> None:
+    """A law that is off by 3% and 4%, a move of 4% and 3%, and another of 12% and 0: roots of the sums of squares."""
+    profile: Any = SimpleNamespace(discrepancy=SimpleNamespace(prefill=0.03, decode=0.04))
+    moves = [Move("device", "", Phases(0.04, 0.03)), Move("stack", "", Phases(0.12, 0.0))]
+    assert widen_spread(profile, moves) == pytest.approx((0.13, 0.05))
 
 
 def test_the_scatter_of_a_whole_request_is_that_of_its_parts_by_their_share() -> None:
@@ -181,13 +187,12 @@ def test_the_scatter_of_a_whole_request_is_that_of_its_parts_by_their_share() ->
     knowledge: Any = SimpleNamespace(
         factors=make_factors(),
         log_covariance=lambda moved: np.zeros((len(moved), len(moved))),
-        profile=SimpleNamespace(discrepancy=SimpleNamespace(prefill=0.1, decode=0.2)),
     )
 
     def law(f: Factors) -> Times:
         return Times(f.stream_efficiency, f.stream_efficiency, 4.0)
 
-    low, high = find_intervals(knowledge, ["stream_efficiency"], law, 0, False)
+    low, high = find_intervals(knowledge, ["stream_efficiency"], law, 0, Phases(0.1, 0.2))
     assert np.log(high) == pytest.approx([0.1644854, 0.3289707, np.log(4) + 0.2878494], rel=1e-6)
     assert np.log(low) == pytest.approx([-0.1644854, -0.3289707, np.log(4) - 0.2878494], rel=1e-6)
 

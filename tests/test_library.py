@@ -48,12 +48,10 @@ def test_no_name_means_two_things(what: str) -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def test_a_profile_is_named_after_its_device_and_stack_and_at_most_one_of_a_device_is_preferred() -> None:
+def test_a_profile_is_named_after_its_device_and_stack() -> None:
     profiles = [load_profile(f"{hardware}--{stack}") for hardware, stack in list_settings()]
     assert {profile.id for profile in profiles} == set(library.list_ids(library.PROFILE_FOLDER))
     assert [(profile.hardware, profile.stack) for profile in profiles] == list_settings()
-    preferred = [profile.hardware for profile in profiles if profile.preferred]
-    assert sorted(preferred) == sorted(set(preferred))
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,13 @@ from simulator.explore.sweep.plan import Plan, count_boxes, find_box
 from simulator.explore.sweep.space import build_space, read_architecture_field, read_hardware_field
 from simulator.explore.sweep.sweep import Sweep, make_plan, run_plan, sweep
 from simulator.explore.sweep.writers import write_sweep
+from simulator.inputs.library import load_hardware
 from simulator.inputs.what_if import change_hardware
 from simulator.metrics import pareto
 from simulator.metrics.pareto import find_frontier
 from simulator.metrics.registry import list_columns
-from simulator.prediction import choose_profile, predict
+from simulator.prediction import predict
+from simulator.timing.software import choose_software
 
 NUMBERS = [
     name for name in list_columns() if name not in ("prefill_bound", "decode_bound", "basis") and "usd" not in name
@@ -93,10 +95,10 @@ def ask_one(row: dict[str, Any], asked: dict[str, Any], fields: list[str]) -> An
     changes = {name: row[name] for name in asked.get("changes", {})}
     facts = {name: f"{row[name]!r} {UNITS[name]}" if name in UNITS else str(row[name]) for name in fields}
     hardware, calibration = values.pop("hardware"), values.pop("calibration", None)
-    profile = choose_profile(hardware, values.get("stack"), calibration)
+    profile, stack = choose_software(load_hardware(hardware), values.pop("stack", None), calibration)
     device = change_hardware(hardware, facts) if facts else hardware
     try:
-        return predict(hardware=device, calibration=profile, changes=changes, **values)
+        return predict(hardware=device, calibration=profile or "none", stack=stack, changes=changes, **values)
     except InputError:
         return None
 

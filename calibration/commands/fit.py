@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     "--operators", type=click.IntRange(2), default=200, show_default=True, help="Most rows of a kind of operator."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of operators.")
-@click.option("--preferred", is_flag=True, help="The profile stands for its device where no stack is named.")
 @source_options
 @output_option
 def fit(
@@ -35,7 +34,6 @@ def fit(
     requests: int | None,
     operators: int,
     seed: int,
-    preferred: bool,
     output: OutputForm,
     source: Source,
 ) -> None:
@@ -58,7 +56,6 @@ def fit(
             requests,
             operators,
             seed,
-            preferred,
             output,
             describe_command(),
             warn,

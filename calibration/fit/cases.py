@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -24,6 +25,7 @@ from simulator.timing.intervals import find_width
 from simulator.timing.passes import Machine, time_operator
 from simulator.timing.profile import Knowledge, Profile, complete
 from simulator.timing.request import Times, combine_times, find_throughput
+from simulator.timing.transfer import Move, list_place_moves
 
 Array = NDArray[np.float64]
 NO_PROFILE = "a bound has no interval; give a profile"
@@ -97,7 +99,7 @@ class OperatorCase(NamedTuple):
     operators: list[Operator]  # one, or those of a block
     machine: Machine
     knowledge: Knowledge | None
-    transfer: bool
+    moves: list[Move]
 
     def predict(self, factors: Factors | None) -> Array:
         """Seconds of each operator."""
@@ -116,8 +118,9 @@ class OperatorCase(NamedTuple):
             raise InputError(NO_PROFILE)
         names = list(self.knowledge.factors.names)
         values = self.predict(perturb_factors(self.knowledge.factors, names, 1))
-        scatter = (self.knowledge.profile.discrepancy.operators or {}).get(self.kind, 0.0)
-        width = find_width(self.knowledge.log_covariance(names), values, scatter, self.transfer)
+        own = (self.knowledge.profile.discrepancy.operators or {}).get(self.kind, 0.0)
+        scatter = math.hypot(own, *(float(max(move.error)) for move in self.moves))
+        width = find_width(self.knowledge.log_covariance(names), values, scatter)
         return values[0] / width, values[0] * width
 
 
@@ -211,9 +214,9 @@ def build_operator_case(
         links = machine.device.links._replace(direct_reduce_bytes=0)
         machine = machine._replace(device=machine.device._replace(links=links))
     operators = build_operators(kind, sizes, deployment, software)
-    transfer = profile is not None and (profile.hardware, profile.stack) != (device.id, software.id)
+    moves = [] if profile is None else list_place_moves(profile.hardware, profile.stack, device, software)
     knowledge = None if profile is None else complete(profile, machine.device.traits, software)
-    return OperatorCase(indices, kind, operators, machine, knowledge, transfer)
+    return OperatorCase(indices, kind, operators, machine, knowledge, moves)
 
 
 def scatter(cases: Sequence[Case], values: Iterable[Array]) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from calibration.fit.design import screen_rows, spare_requests, split_rows
@@ -25,7 +24,6 @@ def run_fit(
     requests: int | None,
     operators: int,
     seed: int,
-    preferred: bool,
     form: OutputForm,
     command: str,
     say: Callable[[str], None],
@@ -41,7 +39,7 @@ def run_fit(
     rows, device, software = read_setting(table, source, say)
     chosen = source.chosen._replace(hardware=[device.id], stack=[software.id])
     rows = leave_out_load(select_rows(rows, chosen), say)
-    return fit_rows(rows, table, device, software, out, requests, operators, seed, preferred, form, command)
+    return fit_rows(rows, table, device, software, out, requests, operators, seed, form, command)
 
 
 def fit_rows(
@@ -53,7 +51,6 @@ def fit_rows(
     requests: int | None,
     operators: int,
     seed: int,
-    preferred: bool,
     form: OutputForm,
     command: str,
 ) -> str:
@@ -68,7 +65,7 @@ def fit_rows(
         fitted, spared = spare_requests(fitted, requests, device, software)
         others = others + spared
     fit = fit_profile(fitted, device, software)
-    profile = replace(make_profile(fit, out.stem, device.id, software.id, table, command), preferred=preferred)
+    profile = make_profile(fit, out.stem, device.id, software.id, table, command)
     checks = [[row for row in others if bool(row.operator) == of_operators] for of_operators in (True, False)]
     by_operator, by_request = [validate_profile(part, profile, device, software) if part else None for part in checks]
     if by_operator is not None:

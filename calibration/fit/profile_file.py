@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,9 +16,12 @@ import yaml
 from calibration.fit.least_squares import Fit
 from calibration.fit.validate import Validation
 from simulator.errors import InputError
+from simulator.inputs.library import load_model
+from simulator.inputs.measurements import Measurement
 from simulator.specfile import write_whole
 from simulator.timing.priors import list_factors
-from simulator.timing.profile import SCHEMA, Check, FittedFactor, OperatorCheck, Profile, Provenance
+from simulator.timing.profile import SCHEMA, Check, Coverage, FittedFactor, OperatorCheck, Profile, Provenance
+from simulator.timing.transfer import list_kinds, name_width
 
 DIGITS = 4  # significant digits of stored factors
 
@@ -53,6 +57,22 @@ def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, tab
         make_correlation(fit),
         discrepancy,
         provenance,
+        cover_rows([row for row in fit.rows if row.model]),
+    )
+
+
+def cover_rows(rows: Sequence[Measurement]) -> Coverage | None:
+    """What rows of requests were of; None where there is none."""
+    if not rows:
+        return None
+    models = [load_model(name) for name in sorted({row.model for row in rows})]
+    return Coverage(
+        sorted({model.id for model in models}),
+        sorted({kind for model in models for kind in list_kinds(model.architecture)}),
+        sorted({name_width(row.weight_dtype) for row in rows}),
+        max(row.tp for row in rows),
+        max(row.batch_size for row in rows),
+        max(row.prompt_tokens + row.output_tokens for row in rows),
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from simulator.explore.sweep.space import Space
     from simulator.inputs.deployment import Deployment
     from simulator.inputs.hardware import Hardware
+    from simulator.inputs.stack import Stack
     from simulator.inputs.workload import Workload
     from simulator.metrics.rates import AskedRates
     from simulator.prediction import Question
@@ -99,7 +100,6 @@ class Asked:
         return resolve(
             self.model,
             *find_place(self.hardware, self.hardware_changes, self.calibration, self.stack),
-            self.stack,
             self.deployment,
             replace(self.counts.workload, identical_prompts=self.identical_prompts),
             {field: read_scalar(text) for field, text in self.changes.items()},
@@ -155,17 +155,19 @@ def read_amount(name: str, text: str, whole: bool) -> float | int:
 
 def find_place(
     hardware: str, changes: Mapping[str, str], calibration: str | None, stack: str | None
-) -> tuple[str | Hardware, str | Profile | None]:
-    """The device with its changes, and the profile: the device's own, as it was, unless another is named.
+) -> tuple[Hardware, str | Profile, Stack]:
+    """The device with its changes, and the profile and the stack that the device as it was would have.
 
     Raises:
         InputError: a name, file or change that is wrong.
     """
+    from simulator.inputs.library import load_hardware
     from simulator.inputs.what_if import change_hardware
-    from simulator.prediction import choose_profile
+    from simulator.timing.software import choose_software
 
-    changed = change_hardware(hardware, changes) if changes else hardware
-    return changed, choose_profile(hardware, stack, calibration)
+    device = load_hardware(hardware)
+    profile, chosen = choose_software(device, stack, calibration)
+    return change_hardware(hardware, changes) if changes else device, profile or "none", chosen
 
 
 @frozen_dataclass

@@ -37,18 +37,19 @@ class AskedSetting:
         """
         from simulator.inputs.library import load_hardware
         from simulator.metrics.rates import SHIPPED_RATES
-        from simulator.prediction import choose_profile
         from simulator.studies.ideal import Setting
         from simulator.studies.names import find_layout
+        from simulator.timing.software import choose_software
 
         sized = bool(self.tp or self.pp)
         if self.layouts is not None and sized:
             raise InputError("--layouts gives the devices of each model; leave out --tp and --pp, or --layouts")
         device = load_hardware(self.hardware)
+        profile, stack = choose_software(device, self.stack, self.calibration)
         return Setting(
             device,
-            choose_profile(self.hardware, self.stack, self.calibration),
-            self.stack,
+            profile or "none",
+            stack,
             self.dtype,
             self.tp,
             self.pp,

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simulator.commands.asked import Choices
-from simulator.commands.delivery import deliver, describe_build, warn
+from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import name_option, out_option, output_option, rates_options, slo_option, sweep_options
 from simulator.errors import InputError
+from simulator.prediction import describe_build
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def list_notes(plan: Plan) -> list[str]:
         notes += [note for note in built if note is not None]
     if unmeasured:
         notes.append(
-            f"no profile ships for {', '.join(unmeasured)}: there the answer is the bound; -c names one to transfer"
+            f"no profile ships that could be carried to {', '.join(unmeasured)}: there the answer is the bound"
         )
     return notes
 

@@ -23,31 +23,30 @@ from simulator.explore.layout import describe_layout
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.library import load_hardware
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, change_hardware
 from simulator.inputs.workload import Workload
 from simulator.metrics.metric import Metric
 from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
 from simulator.metrics.registry import TIMES, list_numbers
-from simulator.prediction import Prediction, answer, choose_profile, resolve
+from simulator.prediction import Prediction, answer, resolve
 from simulator.timing.factors import find_log_slopes, perturb_factors
-from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
-from simulator.timing.profile import Knowledge, Profile, load_profile
+from simulator.timing.intervals import NORMAL_90, find_scatter
+from simulator.timing.profile import Knowledge, Profile
 from simulator.timing.request import combine_times
+from simulator.timing.software import choose_software
+from simulator.timing.transfer import add_errors
 
 MOST_COMBINATIONS = 1000
 
 
 class Place(NamedTuple):
-    """Where and how a model runs: a device, the profile of its times (``none`` for the bound) and a stack.
-
-    No stack: the profile's own.
-    """
+    """Where and how a model runs: a device, the profile of its times (``none`` for the bound) and a stack."""
 
     hardware: Hardware
     calibration: Profile | str
-    stack: Stack | None
+    stack: Stack
 
 
 class Impossible(NamedTuple):
@@ -131,15 +130,13 @@ def list_places(
     """Resolve every combination of devices, stacks and profiles; the devices may have data-sheet numbers changed.
 
     Raises:
-        InputError: a name, file or change that is wrong, or a device with several profiles of which none is named.
+        InputError: a name, file or change that is wrong.
     """
     places = []
     for name, stack, calibration in product(names, stacks, calibrations):
         hardware = change_hardware(name, changes) if changes else load_hardware(name)
-        chosen = choose_profile(name, stack, calibration)
-        is_bound = isinstance(chosen, str) and chosen.lower() == "none"
-        profile = "none" if chosen is None or is_bound else load_profile(chosen)
-        places.append(Place(hardware, profile, None if stack is None else load_stack(stack)))
+        profile, chosen = choose_software(load_hardware(name), stack, calibration)
+        places.append(Place(hardware, profile or "none", chosen))
     return places
 
 
@@ -262,15 +259,17 @@ def is_akin(one: Answer, other: Answer) -> bool:
 def find_ratio_variances(one: Answer, base: Answer) -> NDArray[Any]:
     """Variances of the logarithms of the ratios of three times; the factors' errors are shared within a profile.
 
-    So is the error of moving a profile's factors to another device, where both answers are of that device and stack.
+    So is the error of what both differ in from its measurements, where both answers are of one device and stack.
     """
     variances = one.log_variances + base.log_variances
     if not is_akin(one, base):
         return np.asarray(variances)
     covariance = one.knowledge.log_covariance(list(one.knowledge.factors.names))
     shared = np.einsum("it,ij,jt->t", one.log_slopes, covariance, base.log_slopes)
-    if one.prediction.basis == "transfer" and is_moved_alike(one, base):
-        shared = shared + TRANSFER_STANDARD_ERROR**2
+    if is_moved_alike(one, base):
+        alike = [move for move in one.question.moves if move in base.question.moves]
+        scatters = [find_scatter(add_errors(alike), answer.prediction.times) for answer in (one, base)]
+        shared = shared + scatters[0] * scatters[1]
     return np.asarray(np.maximum(variances - 2 * shared, 0.0))
 
 

@@ -23,12 +23,13 @@ from simulator.errors import InputError
 from simulator.explore.datasheet import CLOCK, TDP, UNITS, find_unit, is_peak, list_numbers, replace_numbers
 from simulator.explore.dual import Dual, seed_duals, slopes_of, value_of
 from simulator.metrics.rates import Rates
-from simulator.metrics.registry import METRICS, read_metric
+from simulator.metrics.registry import METRICS, TIMES, read_metric
 from simulator.metrics.registry import list_numbers as list_metrics
 from simulator.prediction import Prediction, Question, answer, describe_machine
-from simulator.timing.intervals import NORMAL_90, TRANSFER_STANDARD_ERROR
+from simulator.timing.intervals import NORMAL_90, find_scatter
 from simulator.timing.passes import Machine
 from simulator.timing.priors import list_factors
+from simulator.timing.transfer import add_errors
 
 PRICE, GRID, PUE = "price", "grid", "pue"
 STEPPED = (UNITS, "resident_blocks")  # they divide whole blocks and tiles into whole waves
@@ -259,7 +260,7 @@ def find_spread(
     own = elasticities**2 * np.diag(covariance)
     joint = covariance @ elasticities
     carried = max(float(elasticities @ joint), 0.0)
-    moved = TRANSFER_STANDARD_ERROR**2 if prediction.basis == "transfer" else 0.0
+    moved = find_move_variance(prediction, by)
     scatter = max(variance - carried - moved, 0.0)
     whole = carried + moved + scatter
     known = np.divide(joint**2, np.diag(covariance), out=np.zeros_like(joint), where=np.diag(covariance) > 0)
@@ -267,6 +268,14 @@ def find_spread(
     shares = zip(errors.tolist(), (own / whole).tolist(), (known / whole).tolist(), strict=True)
     parts = (float(np.sum(own)), carried - float(np.sum(own)), scatter, moved)
     return Spread(whole, *(part / whole for part in parts)), dict(zip(names, shares, strict=True))
+
+
+def find_move_variance(prediction: Prediction, by: str) -> float:
+    """Variance of the logarithm of a metric by what the question differs in from the profile's measurements."""
+    follows = METRICS[by].follows
+    assert follows is not None
+    errors = find_scatter(add_errors(prediction.question.moves), prediction.times)
+    return float(dict(zip(TIMES, errors, strict=True))[follows.time] ** 2)
 
 
 def find_variance(prediction: Prediction, by: str) -> float | None:

@@ -125,6 +125,9 @@ class Hardware:
     aliases: list[str] | None = None
     reported_as: list[str] | None = None  # as torch, nvidia-smi, rocm-smi and llama.cpp print it
     release_date: str | None = None
+    segment: Literal["consumer"] | None = (
+        None  # the market that its maker sells it to, where that is not the data centre
+    )
     links: Links | None = None
     power: Power | None = None
     sources: list[Source] | None = None

@@ -242,6 +242,11 @@ class Stack:
         """What it sets aside; nothing where it does not say."""
         return NOTHING if self.memory is None else self.memory
 
+    @property
+    def rebuilds(self) -> bool:
+        """Whether it builds other models than it is asked for."""
+        return bool(self.builds_as or self.builds_as_by_model)
+
     def is_eager(self, decoding: bool) -> bool:
         """Whether the host issues the kernels of a pass one by one."""
         return self.execution == "eager" or (self.execution == "graph decode" and not decoding)

@@ -48,6 +48,23 @@ def as_build(version: Version) -> Version:
     return (FIRST_BUILDS.get(version[0], version[0]),)
 
 
+def name_engine(name: str) -> str:
+    """The engine that a stack is a version of; a stack of no versions is its own."""
+    parsed = parse_stack(name)
+    return name if parsed is None else parsed[0]
+
+
+def list_versions(engine: str, shipped: Iterable[str]) -> list[str]:
+    """Shipped stacks of an engine that is named without a version, the newest first; none where it is no such name."""
+    known = {parsed[1]: one for one in shipped if (parsed := parse_stack(one)) is not None and parsed[0] == engine}
+    return [known[version] for version in sorted(known, reverse=True)]
+
+
+def find_engine(name: str) -> str | None:
+    """The engine that a name without a version means: ``trtllm`` is ``tensorrt-llm``; None where it means none."""
+    return next((engine for engine, pattern in ENGINES.items() if re.fullmatch(pattern, name.lower())), None)
+
+
 def find_covering(name: str, shipped: Iterable[str]) -> str | None:
     """The shipped stack that stands for a version of an engine; None where no version of that engine ships."""
     asked = parse_stack(name)

@@ -21,7 +21,7 @@ from simulator.timing.kinds.base import is_compute_bound
 from simulator.timing.passes import PassTime
 from simulator.units import format_quantity, format_seconds
 
-SCHEMA = "roofcast/prediction/1"
+SCHEMA = "roofcast/prediction/2"
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 IN_SENTENCES = {*TIMES, "output_tokens_per_s"}  # of one request
 
@@ -93,7 +93,9 @@ def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
         "model": question.model_label,
         "hardware": question.hardware.id,
         "stack": question.work.stack.id,
-        "calibration": None if question.profile is None else question.profile.id,
+        "profile": None if question.profile is None else question.profile.id,
+        "carried": "; ".join(question.carried),
+        "built_parameters": question.built_parameters,
         **describe_deployment(deployment),
         "formats_from": deployment.formats_from,
         "prompt_tokens": workload.prompt_tokens,
@@ -229,7 +231,8 @@ def describe_basis(prediction: Prediction) -> str:
         fitted = profile.provenance.models if profile.provenance else ()
         others = "that it was not fitted to" if set(check.models) & set(fitted) else "of models it was not fitted to"
         error = f"mean error {100 * check.mape:.1f}% on {check.rows:,} rows there {others}"
-    return f"{prediction.basis} ({profile.id}; {error})"
+    differs = "".join(f"; {words}" for words in prediction.carried)
+    return f"{prediction.basis} ({profile.id}{differs}; {error})"
 
 
 def write_interval(prediction: Prediction, name: str) -> str:

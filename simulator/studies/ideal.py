@@ -19,6 +19,7 @@ from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.queries import Queries
+from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
 from simulator.metrics.power import find_pass_power, find_tdp
 from simulator.metrics.rates import HOUR_S, SHIPPED_RATES, AskedRates, Rates
@@ -29,6 +30,7 @@ from simulator.timing.factors import Factors
 from simulator.timing.intervals import find_intervals, list_used_factors
 from simulator.timing.profile import Profile
 from simulator.timing.request import Times, combine_times
+from simulator.timing.transfer import widen_spread
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Setting:
 
     hardware: Hardware
     calibration: str | Profile | None
-    stack: str | None = None
+    stack: str | Stack | None = None
     dtype: str | None = None
     tp: int | None = None
     pp: int | None = None
@@ -137,7 +139,7 @@ def find_mean_interval(prediction: Prediction) -> tuple[float, float] | tuple[No
         return Times(*(np.mean(part, axis=-1) for part in (times.ttft_s, times.ttft_s, times.e2e_s)))
 
     used = list_used_factors(prediction.question.passes, prediction.question.machine)
-    interval = find_intervals(knowledge, used, law, 1, prediction.basis == "transfer")
+    interval = find_intervals(knowledge, used, law, 1, widen_spread(knowledge.profile, prediction.question.moves))
     return float(interval.low.e2e_s), float(interval.high.e2e_s)
 
 

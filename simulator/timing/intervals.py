@@ -1,7 +1,8 @@
 """Intervals: how far a prediction may be off, from the profile's covariance and the scatter the law leaves.
 
 The logarithm of a time is taken as normal. Its variance is the factors' covariance carried through the law's
-derivatives, plus the discrepancy between law and measurement, plus, on a device that was not measured, the transfer.
+derivatives, plus the discrepancy between law and measurement, plus what the question differs in from the measurements
+(``transfer``).
 """
 
 from __future__ import annotations
@@ -20,18 +21,15 @@ from simulator.timing.devices.base import DeviceClass
 from simulator.timing.factors import LOG_STEP, Factor, Factors, find_log_slopes
 from simulator.timing.kinds import KINDS
 from simulator.timing.passes import Machine
-from simulator.timing.profile import Discrepancy, Knowledge
+from simulator.timing.profile import Knowledge
 from simulator.timing.request import Times
+from simulator.timing.transfer import Phases
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_TOGETHER = 30_000  # times whose directions are evaluated at once
 NORMAL_90 = 1.6448536269514722  # two-sided 90% quantile of the normal distribution
-# Scatter of the logarithm that moving factors to another device by its data sheet adds. A judgement: the four
-# transfers that published requests allow show none past the errors of factors and the law's own scatter
-# (benchmarks/accuracy.py), but the laws were made in view of these.
-TRANSFER_STANDARD_ERROR = 0.11
 
 
 class Intervals(NamedTuple):
@@ -42,12 +40,13 @@ class Intervals(NamedTuple):
 
 
 def find_intervals(
-    knowledge: Knowledge, moved: list[str], law: Callable[[Factors], Times], dimensions: int, transfer: bool
+    knowledge: Knowledge, moved: list[str], law: Callable[[Factors], Times], dimensions: int, spread: Phases
 ) -> Intervals:
     """Return the 90% intervals of the times that ``law`` gives for factors, of which it reads those ``moved``.
 
-    Its rows have ``dimensions`` axes. The variance is summed over directions in which the factors err independently:
-    one evaluation a direction, and all of them at once where the rows are few.
+    Its rows have ``dimensions`` axes. ``spread``: standard error of each phase besides that of the factors. The
+    variance is summed over directions in which the factors err independently: one evaluation a direction, and all of
+    them at once where the rows are few.
     """
     covariance = knowledge.log_covariance(moved)
     center = np.stack(np.broadcast_arrays(*law(knowledge.factors)))
@@ -67,8 +66,7 @@ def find_intervals(
         values = np.stack(np.broadcast_arrays(*law(knowledge.factors.replace(**columns))), axis=1)
         for one in values:
             carried += square_slopes(center, one)
-    scatter = find_scatter(knowledge.profile.discrepancy, Times(*center))
-    width = widen(carried, scatter, transfer)
+    width = widen(carried, find_scatter(spread, Times(*center)))
     return Intervals(Times(*unwrap(center / width)), Times(*unwrap(center * width)))
 
 
@@ -83,30 +81,27 @@ def square_slopes(center: NDArray[Any], moved: NDArray[Any]) -> NDArray[Any]:
     return np.asarray((np.log(moved / center) / LOG_STEP) ** 2)
 
 
-def find_scatter(spread: Discrepancy, center: Times) -> NDArray[Any]:
-    """The law's own scatter of each of the three times, relative."""
+def find_scatter(spread: Phases, center: Times) -> NDArray[Any]:
+    """Relative standard error of each of the three times from that of the phases."""
     share = center.ttft_s / center.e2e_s
     whole = share * spread.prefill + (1 - share) * spread.decode
     return np.stack(np.broadcast_arrays(spread.prefill, spread.decode, whole))
 
 
-def find_width(
-    covariance: NDArray[Any], values: NDArray[Any], scatter: NDArray[Any] | float, transfer: bool
-) -> NDArray[Any]:
+def find_width(covariance: NDArray[Any], values: NDArray[Any], scatter: NDArray[Any] | float) -> NDArray[Any]:
     """Ratio of the upper end of a 90% interval to its middle, for a law's values at perturbed factors.
 
     ``covariance`` is of the logarithms of the factors that were moved; ``values`` has the shape (factors + 1, rows...);
-    ``scatter`` is the law's own, relative, for each row.
+    ``scatter`` is the relative standard error besides, for each row.
     """
     slope = find_log_slopes(values)
     carried = np.einsum("i...,ij,j...->...", slope, covariance, slope)
-    return widen(carried, scatter, transfer)
+    return widen(carried, scatter)
 
 
-def widen(carried: NDArray[Any], scatter: NDArray[Any] | float, transfer: bool) -> NDArray[Any]:
-    """Upper end of a 90% interval over its middle, from the factors' variance, the law's scatter and the transfer."""
-    moved = TRANSFER_STANDARD_ERROR**2 if transfer else 0.0
-    return np.asarray(np.exp(NORMAL_90 * np.sqrt(np.maximum(carried, 0.0) + scatter**2 + moved)))
+def widen(carried: NDArray[Any], scatter: NDArray[Any] | float) -> NDArray[Any]:
+    """Upper end of a 90% interval over its middle, from the factors' variance and the standard error besides."""
+    return np.asarray(np.exp(NORMAL_90 * np.sqrt(np.maximum(carried, 0.0) + scatter**2)))
 
 
 def list_used_factors(request: RequestPasses, machine: Machine) -> list[str]:

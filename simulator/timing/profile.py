@@ -66,6 +66,18 @@ class Provenance:
 
 
 @spec_dataclass
+class Coverage:
+    """What the rows of a fit were of: models by id, kinds of layers, formats of weights, and the most of each size."""
+
+    models: list[str]
+    kinds: list[str]
+    formats: list[str]
+    tp: int
+    batch_size: int
+    tokens: int
+
+
+@spec_dataclass
 class Check:
     """Errors of a profile on measurements that it was not fitted to, as fractions of the measured value."""
 
@@ -102,10 +114,10 @@ class Profile:
     correlation: dict[str, list[float]]
     discrepancy: Discrepancy
     provenance: Provenance | None = None
+    covers: Coverage | None = None  # None: of a profile whose rows were operators
     check: Check | None = None
     operator_checks: dict[str, OperatorCheck] | None = None
     aliases: list[str] | None = None
-    preferred: bool = False  # stands for its device where neither a profile nor a stack is named
 
     def __hash__(self) -> int:
         """Of the names, since mappings have none."""
@@ -222,25 +234,3 @@ def list_settings() -> list[tuple[str, str]]:
     """Device and stack of each shipped profile, which are its id and its file's name: ``device--stack``."""
     names = (path.stem.partition("--") for path in sorted(PROFILE_FOLDER.glob("*.yaml")))
     return [(hardware, stack) for hardware, _, stack in names]
-
-
-def list_stacks(hardware_id: str) -> list[str]:
-    """Stacks that profiles of a device ship for."""
-    return [stack for hardware, stack in list_settings() if hardware == hardware_id]
-
-
-def find_profile(hardware_id: str, stack_id: str | None) -> Profile | None:
-    """Return the shipped profile of a device, and of a stack where one is named; None where there is none.
-
-    Of several the preferred one.
-
-    Raises:
-        InputError: several profiles fit, and none is preferred.
-    """
-    stacks = [stack for stack in list_stacks(hardware_id) if stack_id in (None, stack)]
-    found = [read_shipped_profile(f"{hardware_id}--{stack}") for stack in stacks]
-    if len(found) > 1:
-        found = [p for p in found if p.preferred] or found
-    if len(found) > 1:
-        raise InputError(f"{hardware_id} has several profiles: {', '.join(p.id for p in found)}; name one")
-    return found[0] if found else None

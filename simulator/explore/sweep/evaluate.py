@@ -21,7 +21,7 @@ from simulator.errors import InputError
 from simulator.explore.datasheet import replace_numbers
 from simulator.explore.layout import describe_deployment
 from simulator.explore.sweep.filters import Table, apply_conditions, join_tables, reduce_table
-from simulator.explore.sweep.plan import Block, Plan, Software, name_values
+from simulator.explore.sweep.plan import Block, Plan, name_values
 from simulator.explore.sweep.space import LAYOUT, Axis, find_dimension
 from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
 from simulator.inputs.deployment import Deployment, check_deployment
@@ -31,6 +31,7 @@ from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.rates import Rates
 from simulator.metrics.registry import find_column
 from simulator.prediction import Prediction, Question, answer, describe_machine, store_weights
+from simulator.timing.software import Software
 
 # Dimensions that the cost laws take as arrays wherever they are given; they branch on all other fields.
 ARRAY_FIELDS = frozenset(

@@ -23,27 +23,18 @@ from simulator.explore.sweep.space import (
 from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import load_hardware, load_model, load_stack
-from simulator.inputs.stack import Stack
+from simulator.inputs.library import load_hardware, load_model
 from simulator.inputs.what_if import change_hardware, describe
 from simulator.metrics.rates import AskedRates, Rates
 from simulator.metrics.registry import is_interval
-from simulator.prediction import DEFAULT_STACK, choose_profile, resolve_profile
 from simulator.specfile import Spec, build
-from simulator.timing.profile import Profile
+from simulator.timing.software import Software, choose_software
 
 CHUNK_POINTS = 2**17  # of one part of a file
 MOST_GROUPS = 512  # combinations of names in one chunk
 MOST_POINTS = 10**12  # of a sweep
 BLOCK_POINTS = 2**17  # of one pass of the laws
 INTERVAL_BLOCK_POINTS = 2**13  # the same with intervals, which take a pass for every factor
-
-
-class Software(NamedTuple):
-    """The profile, None for the bound, and the stack of one device."""
-
-    profile: Profile | None
-    stack: Stack
 
 
 class Block(NamedTuple):
@@ -188,13 +179,7 @@ def resolve_software(hardware: DeviceName, stack: StackName, calibration: Profil
     Raises:
         InputError: a name or file that is wrong.
     """
-    base = load_hardware(hardware)
-    chosen = None if stack is None else load_stack(stack)
-    named = isinstance(calibration, str | Path | None)
-    profile = resolve_profile(base, chosen, choose_profile(base, chosen, calibration) if named else calibration)  # type: ignore[arg-type]
-    if chosen is None:
-        chosen = load_stack(DEFAULT_STACK if profile is None else profile.stack)
-    return Software(profile, chosen)
+    return choose_software(load_hardware(hardware), stack, calibration)
 
 
 def resolve_rates(hardware: DeviceName, axes: tuple[Axis, ...], asked: AskedRates) -> Rates:

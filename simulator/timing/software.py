@@ -1,0 +1,121 @@
+"""Which stack and which profile answer a question that names neither, or one of the two.
+
+The stack is the one that the device is served with; the profile the one whose differences from the question add the
+least error (``transfer``), and of equals the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import STACK_FOLDER, list_ids, load_hardware, load_stack
+from simulator.inputs.stack import Stack
+from simulator.inputs.stack_versions import find_engine, list_versions
+from simulator.timing.device import classify
+from simulator.timing.devices import DEVICE_CLASSES
+from simulator.timing.profile import Profile, list_settings, load_profile, read_shipped_profile
+from simulator.timing.transfer import Move, add_errors, list_place_moves
+
+BOUND_STACK = "ideal"
+SERVED_WITH = {"gpu": "vllm", "vector gpu": "llama.cpp", "systolic": "vllm", "cpu": "pytorch-eager"}
+CONSUMER_ENGINE = "llama.cpp"
+
+
+class Software(NamedTuple):
+    """The profile that is used, None for the bound, and the stack."""
+
+    profile: Profile | None
+    stack: Stack
+
+
+class Candidate(NamedTuple):
+    """A shipped profile that could be carried to a stack on a device, and what differs."""
+
+    profile: Profile
+    stack: Stack
+    moves: list[Move]
+
+    @property
+    def error(self) -> float:
+        """Relative standard error that the differences add, the mean of the two phases."""
+        return float(sum(add_errors(self.moves)) / 2)
+
+
+def choose_software(
+    hardware: Hardware, stack: str | Path | Stack | None, calibration: str | Path | Profile | None
+) -> Software:
+    """Resolve stack and profile.
+
+    Args:
+        hardware: the device; of one with changed facts the one that it was.
+        stack: None: the profile's, else what the device is served with. An engine without a version: the version that
+            can be carried with the least error.
+        calibration: None: the shipped profile with the least transfer error, and the bound where none can be carried;
+            ``"none"``: the bound.
+
+    Raises:
+        InputError: a name or file that is wrong.
+    """
+    if isinstance(calibration, str) and calibration.lower() == "none":
+        return Software(None, load_stack(BOUND_STACK if stack is None else stack))
+    if calibration is None:
+        stacks = list_usual_stacks(hardware) if stack is None else list_named(stack)
+        ranked = rank_candidates(hardware, stacks)
+        return Software(ranked[0].profile, ranked[0].stack) if ranked else Software(None, stacks[0])
+    profile = load_profile(calibration)
+    if stack is None:
+        return Software(profile, load_stack(profile.stack))
+    return Software(profile, min(list_named(stack), key=lambda one: weigh(profile, hardware, one).error))
+
+
+def list_named(stack: str | Path | Stack) -> list[Stack]:
+    """The stack of a name, or all versions of an engine that is named without one, the newest first."""
+    engine = find_engine(stack) if isinstance(stack, str) else None
+    versions = [] if engine is None else list_versions(engine, list_ids(STACK_FOLDER))
+    return [load_stack(name) for name in versions] or [load_stack(stack)]
+
+
+def list_usual_stacks(hardware: Hardware) -> list[Stack]:
+    """What a device is served with where no stack is named: all versions of an engine, the newest first.
+
+    An accelerator takes what was measured on those of its maker. None of them builds another model than it is asked to.
+    """
+    kind = classify(hardware)
+    if kind == "systolic":
+        homes = [(load_hardware(home), stack) for home, stack in list_settings()]
+        own = {stack for home, stack in homes if (classify(home), home.vendor) == (kind, hardware.vendor)}
+        if own:
+            return [load_stack(stack) for stack in sorted(own, reverse=True)]
+    return list_named(CONSUMER_ENGINE if hardware.segment == "consumer" and kind == "gpu" else SERVED_WITH[kind])
+
+
+def rank_candidates(hardware: Hardware, stacks: Sequence[Stack]) -> list[Candidate]:
+    """Every shipped profile that can be carried to one of the stacks on a device, that with the least error first.
+
+    Of equals the stack that is named first, then the newest profile.
+    """
+    profiles = [
+        read_shipped_profile(f"{home}--{stack}") for home, stack in list_settings() if shares_laws(home, hardware)
+    ]
+    newest = sorted(profiles, key=lambda one: one.provenance.date if one.provenance else "", reverse=True)
+    return sorted(
+        (weigh(profile, hardware, stack) for stack in stacks for profile in newest), key=lambda one: one.error
+    )
+
+
+def weigh(profile: Profile, hardware: Hardware, stack: Stack) -> Candidate:
+    """A profile as it would be carried."""
+    return Candidate(profile, stack, list_place_moves(profile.hardware, profile.stack, hardware, stack))
+
+
+def shares_laws(home: str, hardware: Hardware) -> bool:
+    """Whether factors of one device mean something on another: those of GPUs and of CPUs are of other laws."""
+    return find_family(load_hardware(home)) == find_family(hardware)
+
+
+def find_family(hardware: Hardware) -> str:
+    """Which laws a device is timed by."""
+    return DEVICE_CLASSES[classify(hardware)].family

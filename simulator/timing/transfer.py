@@ -1,0 +1,164 @@
+"""How far a profile is carried: what differs between its measurements and a question, and the error that each adds.
+
+Errors of different origin add as variances of the logarithm of a time. A profile knows where it was measured (device,
+stack) and what its rows were of (``Coverage``); whatever lies outside widens the interval, by phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from simulator.costs.layers import list_layers
+from simulator.costs.request import Work
+from simulator.errors import InputError
+from simulator.inputs.architecture import Architecture
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_hardware
+from simulator.inputs.stack import Stack
+from simulator.inputs.stack_versions import name_engine
+from simulator.numbers import Number, square_root, where
+from simulator.timing.device import classify
+from simulator.timing.profile import Coverage, Profile
+
+FEW_MODELS = 3  # fitted, whose residuals do not yet show how far the law is off for others
+FAR = 4.0  # times the most that was measured, past which a batch or a context counts as another size
+
+
+class Phases(NamedTuple):
+    """A relative standard error of each phase."""
+
+    prefill: Number
+    decode: Number
+
+
+class Move(NamedTuple):
+    """One difference: its kind, what it is in words, and the error that it adds, 0 where it does not hold."""
+
+    what: str
+    words: str
+    error: Phases
+
+
+# Standard error that each difference adds to the logarithm of a time, by phase.
+ERRORS = {
+    "device": Phases(0.05, 0.04),
+    "generation": Phases(0.10, 0.07),
+    "maker": Phases(0.18, 0.15),
+    "class": Phases(0.40, 0.30),
+    "version": Phases(0.08, 0.06),
+    "engine": Phases(0.20, 0.17),
+    "model": Phases(0.04, 0.04),
+    "kind": Phases(0.15, 0.12),
+    "format": Phases(0.15, 0.10),
+    "layout": Phases(0.06, 0.06),
+    "size": Phases(0.05, 0.06),
+}
+
+
+def list_moves(profile: Profile, hardware: Hardware, model: str, work: Work) -> tuple[Move, ...]:
+    """Everything in which a question differs from what a profile was fitted to."""
+    return (
+        *list_place_moves(profile.hardware, profile.stack, hardware, work.stack),
+        *list_work_moves(profile, model, work),
+    )
+
+
+def list_place_moves(home: str, home_stack: str, hardware: Hardware, stack: Stack) -> list[Move]:
+    """Differences of device and of stack, at most one each: the widest that holds."""
+    moves = []
+    if home != hardware.id:
+        moves.append(make_move(*compare_devices(home, hardware)))
+    if home_stack != stack.id:
+        what = "version" if name_engine(home_stack) == name_engine(stack.id) else "engine"
+        moves.append(make_move(what, f"{stack.id} for {home_stack}"))
+    return moves
+
+
+def compare_devices(home: str, hardware: Hardware) -> tuple[str, str]:
+    """What differs most between the device of a profile and another, and how to say it."""
+    try:
+        measured = load_hardware(home)
+    except InputError:  # a user's own, whose sheet is not at hand
+        return "maker", f"{hardware.id} for {home}"
+    facts = {
+        "class": (classify(measured), classify(hardware)),
+        "maker": (measured.vendor, hardware.vendor),
+        "generation": (measured.compute.generation, hardware.compute.generation),
+    }
+    for what, (before, after) in facts.items():
+        if before != after:
+            return what, f"{after or 'another'} for {before or 'another'}"
+    return "device", f"{hardware.id} for {home}"
+
+
+def list_work_moves(profile: Profile, model: str, work: Work) -> list[Move]:
+    """Differences of the model, of its formats, of the layout and of the sizes from the rows of the profile."""
+    covers = profile.covers
+    if covers is None:
+        return []
+    moves = []
+    if len(covers.models) < FEW_MODELS and model not in covers.models:
+        moves.append(make_move("model", "few models fitted"))
+    kinds = sorted(list_kinds(work.architecture) - set(covers.kinds))
+    if kinds:
+        moves.append(make_move("kind", f"{' and '.join(kinds)} not fitted"))
+    weights = name_width(work.deployment.weights_label)
+    if weights not in covers.formats:
+        moves.append(make_move("format", f"{weights} weights not fitted"))
+    if work.deployment.tp > covers.tp:
+        moves.append(make_move("layout", f"tp {work.deployment.tp} past {covers.tp}"))
+    return [*moves, *list_size_moves(covers, work)]
+
+
+def list_size_moves(covers: Coverage, work: Work) -> list[Move]:
+    """A batch or a context far past the largest that was measured; where these are arrays, so are the errors."""
+    workload = work.workload
+    sizes = {
+        "batch": (workload.batch_size / work.deployment.dp, covers.batch_size),
+        "context": (workload.prompt_tokens + workload.output_tokens, covers.tokens),
+    }
+    moves = []
+    for what, (asked, most) in sizes.items():
+        far = asked > FAR * most
+        if np.any(far):
+            error = Phases(*(where(far, part, 0.0) for part in ERRORS["size"]))
+            moves.append(Move("size", f"a {what} of {np.max(asked):.0f} past {most}", error))
+    return moves
+
+
+def name_width(label: str) -> str:
+    """A format of weights as profiles tell them apart: all of 16 bits are alike."""
+    return "16-bit" if label in ("fp16", "bf16") else label
+
+
+def list_kinds(architecture: Architecture) -> frozenset[str]:
+    """Kinds of layers that a profile may or may not have seen, in words."""
+    kinds = set()
+    for layer in list_layers(architecture):
+        if layer.mixer.mixes:
+            kinds.add(layer.mixer.projects_as)
+        if layer.feed_forward.works:
+            kinds.add(layer.feed_forward.label)
+    return frozenset(kinds)
+
+
+def make_move(what: str, words: str) -> Move:
+    """A difference with the error of its kind."""
+    return Move(what, words, ERRORS[what])
+
+
+def widen_spread(profile: Profile, moves: Iterable[Move]) -> Phases:
+    """Standard error of each phase besides that of the factors: what the law leaves, and all differences."""
+    law = profile.discrepancy
+    return add_errors([Move("law", "", Phases(law.prefill, law.decode)), *moves])
+
+
+def add_errors(moves: Iterable[Move]) -> Phases:
+    """The error of all differences together."""
+    prefill, decode = 0.0, 0.0
+    for move in moves:
+        prefill, decode = prefill + move.error.prefill**2, decode + move.error.decode**2
+    return Phases(square_root(prefill), square_root(decode))
