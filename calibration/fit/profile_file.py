@@ -57,12 +57,13 @@ def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, tab
         make_correlation(fit),
         discrepancy,
         provenance,
-        cover_rows([row for row in fit.rows if row.model]),
+        cover_rows(fit.rows),
     )
 
 
-def cover_rows(rows: Sequence[Measurement]) -> Coverage | None:
-    """What rows of requests were of; None where there is none."""
+def cover_rows(measured: Sequence[Measurement]) -> Coverage | None:
+    """What the rows of requests among all were of; None where there is none."""
+    rows = [row for row in measured if row.model]
     if not rows:
         return None
     models = [load_model(name) for name in sorted({row.model for row in rows})]
@@ -78,7 +79,9 @@ def cover_rows(rows: Sequence[Measurement]) -> Coverage | None:
 
 def make_bare_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str) -> Profile:
     """Wrap a fit that is used at once and not kept."""
-    return Profile(SCHEMA, profile_id, hardware_id, stack_id, make_factors(fit), make_correlation(fit), fit.discrepancy)
+    factors, correlation = make_factors(fit), make_correlation(fit)
+    covers = cover_rows(fit.rows)
+    return Profile(SCHEMA, profile_id, hardware_id, stack_id, factors, correlation, fit.discrepancy, covers=covers)
 
 
 def hash_table(table: Path) -> str:
