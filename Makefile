@@ -1,7 +1,7 @@
 # Everything runs in .venv, made here when missing and brought up to date when pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
-DEMO   ?= predict -m openai-davinci -H a100-sxm-80gb --tp 8 --dtype fp16 -p 512 -n 32 \
+DEMO   ?= predict -m openai-davinci -H a100-sxm-80gb -s megatron-lm-2022 --tp 8 --dtype fp16 -p 512 -n 32 \
           --measured calibration/tables/narayanan-2023-a100-checks.csv
 
 VENV := .venv

@@ -21,7 +21,7 @@ def helm() -> None:
 
 @helm.command()
 @name_option("-m", "--model", "models", text="Models, or HELM_NAME=MODEL.")
-@place_options("a100-sxm-80gb")
+@place_options(paper=True)
 @count_option("-p", "--prompt-tokens", text="Prompt sizes.  [default: the 27 of the paper]")
 @count_option("-n", "--output-tokens", text="Output sizes to fit to.  [default: the 10 of the paper]")
 @out_option
@@ -52,7 +52,7 @@ def export(
 @helm.command("import")
 @click.argument("runtimes", type=TABLE_FILE)
 @name_option("-m", "--model", text="Only these names of the file.")
-@place_options("a100-sxm-80gb")
+@place_options(paper=True)
 @click.option("--all-sizes", is_flag=True, help="Print all prompt sizes.  [default: 1, 256, 512, 1024 and 1536]")
 @click.option("--table", type=WRITTEN, help="Write the prompt times as a table for 'roofcast validate'.")
 @output_option

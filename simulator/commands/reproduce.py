@@ -19,7 +19,7 @@ from simulator.report.output import OutputForm
 @count_option("-p", "--prompt-tokens", text="Requests of so many prompt tokens, in place of the parameters.")
 @count_option("-n", "--output-tokens", text="Tokens that these requests generate.")
 @click.option("--max-mape", type=float, callback=check_percent, metavar="PERCENT", help="Fail past this mean error.")
-@setting_options("a100-sxm-80gb")
+@setting_options(paper=True)
 @output_option
 @out_option
 def reproduce(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from simulator.metrics.rates import AskedRates
     from simulator.studies.ideal import Setting
 
+PAPER_HARDWARE, PAPER_STACK, PAPER_DTYPE = "a100-sxm-80gb", "megatron-lm-2022", "fp16"
+
 
 @dataclass(frozen=True)
 class AskedSetting:
@@ -28,6 +30,7 @@ class AskedSetting:
     pp: int | None
     layouts: str | None
     rates: AskedRates | None = None
+    usual_stack: str | None = None  # where neither a stack nor a profile is named
 
     def resolve(self, usual_layouts: str | None = None) -> Setting:
         """The setting; ``usual_layouts`` are taken where the options name no layout of their own.
@@ -45,7 +48,8 @@ class AskedSetting:
         if self.layouts is not None and sized:
             raise InputError("--layouts gives the devices of each model; leave out --tp and --pp, or --layouts")
         device = load_hardware(self.hardware)
-        profile, stack = choose_software(device, self.stack, self.calibration)
+        named = self.stack or (self.usual_stack if self.calibration is None else None)
+        profile, stack = choose_software(device, named, self.calibration)
         return Setting(
             device,
             profile or "none",
@@ -58,12 +62,14 @@ class AskedSetting:
         )
 
 
-def list_place_options(default_hardware: str | None) -> dict[str, Decorator]:
+def list_place_options(paper: bool) -> dict[str, Decorator]:
     """Options that say on what and how models run, by name."""
     rows = {row.name: row for row in (*PLACE, *LAYOUT)}
-    if default_hardware is not None:
-        rows["hardware"] = rows["hardware"]._replace(default=default_hardware, required=False)
-        rows["dtype"] = rows["dtype"]._replace(text="Matrix products.", default="fp16")  # the paper's
+    if paper:
+        rows["hardware"] = rows["hardware"]._replace(default=PAPER_HARDWARE, required=False)
+        rows["dtype"] = rows["dtype"]._replace(text="Matrix products.", default=PAPER_DTYPE)
+        text = f"Software stack.  [default: the profile's, else {PAPER_STACK}]"
+        rows["stack"] = rows["stack"]._replace(text=text)
     shared = {name: rows[name].take_one() for name in ("hardware", "calibration", "stack", "dtype")}
     size = click.IntRange(1)
     return shared | {
@@ -73,16 +79,17 @@ def list_place_options(default_hardware: str | None) -> dict[str, Decorator]:
     }
 
 
-def place_options(default_hardware: str | None = None) -> Decorator:
-    """Options that say on what and how models run; the command gets ``place``."""
-    return gather("place", list_place_options(default_hardware), lambda given: AskedSetting(**given))
+def place_options(paper: bool = False) -> Decorator:
+    """Options that say on what and how models run, the paper's where none is given; the command gets ``place``."""
+    usual = PAPER_STACK if paper else None
+    return gather("place", list_place_options(paper), lambda given: AskedSetting(**given, usual_stack=usual))
 
 
-def setting_options(default_hardware: str | None = None) -> Decorator:
+def setting_options(paper: bool = False) -> Decorator:
     """Options that say on what, how and at what price models are compared; the command gets ``setting``."""
-    place = list_place_options(default_hardware)
+    place, usual = list_place_options(paper), PAPER_STACK if paper else None
 
     def make(given: Mapping[str, Any]) -> AskedSetting:
-        return AskedSetting(**{name: given[name] for name in place}, rates=read_rates(given))
+        return AskedSetting(**{name: given[name] for name in place}, rates=read_rates(given), usual_stack=usual)
 
     return gather("setting", place | RATES, make)

@@ -36,7 +36,7 @@ AGAINST = ("idealized_runtime", "cost", "energy", "flops", "parameters")
     "--min-models", type=click.IntRange(2), default=5, show_default=True, help="Scenarios that --min-tau judges."
 )
 @click.option("--plot", type=WRITTEN, help="Draw accuracy against cost: a .svg or .png file.")
-@setting_options("a100-sxm-80gb")
+@setting_options(paper=True)
 @output_option
 @out_option
 def tradeoff(

@@ -7,9 +7,18 @@ from typing import Any, NamedTuple
 
 from simulator.errors import InputError
 from simulator.explore.check import check_hardware, check_model
-from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, find_file, list_ids, load_hardware, load_model
+from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import (
+    HARDWARE_FOLDER,
+    MODEL_FOLDER,
+    find_file,
+    list_ids,
+    load_hardware,
+    load_model,
+    load_stack,
+)
 from simulator.inputs.search import MEMORY_UNITS, PARAMETER_UNITS, Entry, answers_to
-from simulator.report.output import OutputForm, format_json, format_rows
+from simulator.report.output import OutputForm, format_json, format_rows, format_table
 from simulator.report.specs import (
     compare_facts,
     format_card,
@@ -23,6 +32,8 @@ from simulator.report.specs import (
     model_row,
     write_fact,
 )
+from simulator.timing.profile import list_settings
+from simulator.timing.software import choose_software, rank_candidates
 
 
 class Catalogue(NamedTuple):
@@ -68,12 +79,36 @@ def report_list(kind: str, query: Sequence[str], form: OutputForm) -> str:
 def report_card(kind: str, name: str, form: OutputForm) -> str:
     """All facts of one spec."""
     catalogue = open_catalogue(kind)
-    facts = catalogue.facts(catalogue.load(name))
+    spec = catalogue.load(name)
+    facts = catalogue.facts(spec)
+    profiles = list_profiles(spec) if isinstance(spec, Hardware) else []
     if form == "table":
-        return format_card(facts)
+        shown = format_table(profiles, "Profiles that can be carried here, the default first") if profiles else ""
+        return f"{format_card(facts)}\n\n{shown}".strip()
     if form == "json":
-        return format_json({"schema": f"roofcast/{kind}/1", kind: [facts]})
+        return format_json(
+            {"schema": f"roofcast/{kind}/1", kind: [facts | {"profiles": profiles} if profiles else facts]}
+        )
     return format_rows([{"fact": key, "value": value} for key, value in facts.items()], form, {})
+
+
+def list_profiles(hardware: Hardware) -> list[dict[str, Any]]:
+    """Shipped profiles that a device can be answered by, each with its own stack, and the error that carrying adds.
+
+    First the one that is taken where neither stack nor profile is named, then those with the least error.
+    """
+    default = choose_software(hardware, None, None)
+    stacks = [load_stack(stack) for stack in dict.fromkeys(stack for _, stack in list_settings())]
+    ranked = [one for one in rank_candidates(hardware, stacks) if one.stack.id == one.profile.stack]
+    ranked.sort(key=lambda one: one.profile != default.profile)
+    return [
+        {
+            "profile": one.profile.id,
+            "differs": "; ".join(move.words for move in one.moves) or "nothing",
+            "added_error": one.error,
+        }
+        for one in ranked
+    ]
 
 
 def report_comparison(kind: str, names: Sequence[str], form: OutputForm) -> str:
