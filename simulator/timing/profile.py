@@ -16,8 +16,10 @@ from simulator.errors import InputError, suggest
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
 from simulator.inputs.stack import Stack
+from simulator.inputs.stack_versions import name_engine
 from simulator.specfile import build, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
+from simulator.timing import host
 from simulator.timing.factors import Factors, Prior
 from simulator.timing.learned import Traits
 from simulator.timing.priors import choose_priors, list_factors
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = "roofcast/profile/2"
+HOST_FACTORS = frozenset(factor.name for factor in host.FACTORS)
 MOST_ERROR = 10  # of a logarithm: nothing is known of the factor
 ROUNDED_EIGENVALUE = 0.01  # correlations are stored to three decimals
 
@@ -133,19 +136,21 @@ class Profile:
 class Knowledge:
     """What is known of all factors where a profile is used: its own, and for the others the prior of the target.
 
-    ``priors`` are those of the target's class and stack, ``errors`` the relative standard errors, in the same order.
+    ``priors`` are those of the target's class and stack, ``errors`` the relative standard errors, in the same order;
+    ``carried`` the names of the factors that come from the profile.
     """
 
     profile: Profile
     factors: Factors
     priors: dict[str, Prior]
     errors: dict[str, float]
+    carried: frozenset[str]
 
     def log_covariance(self, names: list[str]) -> NDArray[np.float64]:
         """Covariance of the logarithms of some factors, in their order; what is known from priors is independent."""
         fitted = sorted(self.profile.factors)
         matrix = np.eye(len(names))
-        own = [place for place, name in enumerate(names) if name in self.profile.factors]
+        own = [place for place, name in enumerate(names) if name in self.carried]
         rows = [fitted.index(names[place]) for place in own]
         matrix[np.ix_(own, own)] = self.profile.correlation_matrix[np.ix_(rows, rows)]
         errors = np.array([self.errors[name] for name in names])
@@ -154,12 +159,17 @@ class Knowledge:
 
 @lru_cache(maxsize=256)
 def complete(profile: Profile, traits: Traits, stack: Stack) -> Knowledge:
-    """All factors on a device and stack: the profile's, and the prior's where it says nothing."""
+    """All factors on a device and stack: the profile's, and the prior's where it says nothing.
+
+    What a host does is the engine's own: of another engine its prior holds, whatever was measured.
+    """
     priors = choose_priors(traits, stack)
     fitted = profile.factors
+    if name_engine(profile.stack) != name_engine(stack.id):
+        fitted = {name: factor for name, factor in fitted.items() if name not in HOST_FACTORS}
     values = {name: fitted[name].value if name in fitted else prior.value for name, prior in priors.items()}
     errors = {name: fitted[name].standard_error if name in fitted else prior.spread for name, prior in priors.items()}
-    return Knowledge(profile, Factors(**values), priors, errors)
+    return Knowledge(profile, Factors(**values), priors, errors, frozenset(fitted))
 
 
 def load_profile(calibration: str | Path | Profile) -> Profile:
