@@ -28,7 +28,7 @@ from simulator.metrics.registry import TIMES, list_columns
 from simulator.timing.intervals import NORMAL_90
 from simulator.timing.transfer import ERRORS
 
-A100 = ("-H", "a100-sxm-80gb")
+A100 = ("-H", "a100-sxm-80gb", "-s", "megatron-lm-2022")
 SMALL = ("compare", "-m", "gptj-6b", *A100, "-n", "16")
 
 
@@ -46,7 +46,7 @@ def invoke_json(*arguments: str) -> dict[str, Any]:
 
 
 def answer(**asked: Any) -> Answer:
-    return Answer(predict(**({"model": "gptj-6b", "hardware": "a100-sxm-80gb"} | asked)))
+    return Answer(predict(**({"model": "gptj-6b", "hardware": "a100-sxm-80gb", "stack": "megatron-lm-2022"} | asked)))
 
 
 def find_width(low: float, high: float) -> float:
@@ -57,7 +57,7 @@ def find_width(low: float, high: float) -> float:
 class TestRows:
     def test_each_row_is_what_predict_says(self) -> None:
         rows = invoke_json(
-            *("compare", "-m", "gptj-6b,bloom-7b1", "-m", "opt-13b", *A100, "-H", "h100-sxm-80gb", "--tp", "1,4"),
+            *("compare", "-m", "gptj-6b,bloom-7b1", "-m", "opt-13b", "-H", "a100,h100", "--tp", "1,4"),
             *("-c", "none", "-c", "a100-sxm-80gb--vllm-0.6", "-p", "128", "-n", "1,16", "-b", "1", "-b", "8"),
         )["rows"]
         assert len(rows) == 3 * 2 * 2 * 2 * 2 * 2
@@ -66,7 +66,8 @@ class TestRows:
             prediction = predict(
                 row["model"],
                 row["hardware"],
-                row["calibration"] or "none",
+                row["profile"] or "none",
+                stack=row["stack"],
                 tp=row["tp"],
                 prompt_tokens=row["prompt_tokens"],
                 output_tokens=row["output_tokens"],
@@ -112,7 +113,7 @@ class TestRows:
         assert "and 2 more" in notes
 
     def test_the_bound_that_nobody_asked_for_is_said(self) -> None:
-        asked = ("compare", "-m", "gptj-6b", "-H", "v100-sxm-32gb")
+        asked = ("compare", "-m", "gptj-6b", "-H", "epyc-9654")  # a processor, of which no profile ships
         assert "the answer is the bound" in invoke(*asked)[1]
         assert invoke(*asked, "-c", "none")[1] == ""
 
@@ -187,7 +188,7 @@ class TestRatios:
         assert find_width(low, high) == pytest.approx(NORMAL_90 * math.sqrt(variance), rel=1e-4)
 
     def test_of_different_profiles_are_independent(self) -> None:
-        one, base = answer(calibration="a100-sxm-80gb--vllm-0.6"), answer()
+        one, base = answer(calibration="a100-sxm-80gb--vllm-0.6", stack=None), answer()
         _, low, high = find_ratios(one, base)["e2e_s"]
         assert low is not None
         assert high is not None
@@ -256,10 +257,10 @@ class TestForms:
         assert [len(row) for row in rows] == [len(header)] * 2
 
     def test_profiles_are_shown_where_device_and_stack_do_not_say_which(self) -> None:
-        profile = "a100-sxm-80gb--vllm-0.6"
-        asked = ("compare", "-m", "gptj-6b", *A100, "-H", "h100-sxm-80gb")
-        assert profile in invoke(*asked, "-c", profile, "-o", "md")[0]
-        assert "calibration" not in invoke(*asked, "-o", "md")[0]
+        asked = ("compare", "-m", "gptj-6b", "-H", "a100-sxm-80gb", "-s", "vllm-0.6,llama.cpp-b2795", "-o", "md")
+        assert "profile" not in invoke(*asked)[0]
+        text = invoke(*asked, "-H", "h100-sxm-80gb")[0]
+        assert all(profile in text for profile in ("a100-sxm-80gb--vllm-0.6", "a100-sxm-80gb--llama.cpp-b2795"))
 
     def test_json_names_its_schema(self) -> None:
         document = invoke_json(*SMALL)

@@ -22,12 +22,32 @@ from simulator.prediction import Prediction, predict
 from simulator.timing.passes import sum_times
 
 ROOT = Path(__file__).resolve().parents[1]
-DAVINCI = ("explain", "-m", "openai-davinci", "-H", "a100-sxm-80gb", "--tp", "8", "-p", "512", "-n", "32")
+DAVINCI = (
+    "explain",
+    "-m",
+    "openai-davinci",
+    "-H",
+    "a100-sxm-80gb",
+    "-s",
+    "megatron-lm-2022",
+    "--tp",
+    "8",
+    "-p",
+    "512",
+    "-n",
+    "32",
+)
 VLLM = "a100-sxm-80gb--vllm-0.6"
 # Host-bound and not; unfused, fused, windowed and latent attention; prompts in chunks; a first token by a decode pass;
 # pipelines, copies and experts; a transfer; a CPU; one output token.
 CASES: dict[str, dict[str, Any]] = {
-    "megatron": {"model": "openai-davinci", "hardware": "a100-sxm-80gb", "tp": 8, "output_tokens": 32},
+    "megatron": {
+        "model": "openai-davinci",
+        "hardware": "a100-sxm-80gb",
+        "stack": "megatron-lm-2022",
+        "tp": 8,
+        "output_tokens": 32,
+    },
     "graphs": {"model": "llama-3-8b", "hardware": "a100-sxm-80gb", "stack": "vllm-0.6", "batch_size": 16},
     "chunks": {"model": "gemma-3-12b", "hardware": "a100-sxm-80gb", "stack": "vllm-0.10", "calibration": VLLM}
     | {"prompt_tokens": 50_000},

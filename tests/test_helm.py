@@ -36,7 +36,7 @@ from simulator.studies.names import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-A100 = Setting(load_hardware("a100-sxm-80gb"), None)
+A100 = Setting(load_hardware("a100-sxm-80gb"), None, "megatron-lm-2022")
 EXAMPLES = ROOT / "calibration" / "examples"
 REQUESTS = [(1, 1), (1, 0), (100, 1), (256, 64), (300, 5), (512, 2), (1920, 64), (2500, 10)]
 PACKAGES = (
@@ -170,12 +170,13 @@ def test_models_are_named_in_an_export_as_everywhere() -> None:
     assert "basis: calibrated (a100-sxm-80gb--megatron-lm-2022" in done.stderr
 
 
-def test_a_bound_is_named_where_the_file_has_no_place_for_it() -> None:
-    done = CliRunner().invoke(helm, ["export", "-m", "gptj-6b", "-H", "h100-sxm-80gb", "-p", "1"])
-    assert "basis: bound" in done.stderr
-    assert "no profile ships for h100-sxm-80gb" in done.stderr
-    shown = CliRunner().invoke(helm, ["import", str(EXAMPLES / "idealized.json"), "-H", "h100-sxm-80gb", "-o", "json"])
-    assert json.loads(shown.stdout)["setting"]["basis"] == "bound"
+@pytest.mark.parametrize(("given", "basis"), [((), "transfer"), (("-c", "none"), "bound")])
+def test_the_basis_is_named_where_the_file_has_no_place_for_it(given: tuple[str, ...], basis: str) -> None:
+    place = ["-H", "h100-sxm-80gb", *given]
+    done = CliRunner().invoke(helm, ["export", "-m", "gptj-6b", *place, "-p", "1"])
+    assert f"basis: {basis}" in done.stderr
+    shown = CliRunner().invoke(helm, ["import", str(EXAMPLES / "idealized.json"), *place, "-o", "json"])
+    assert json.loads(shown.stdout)["setting"]["basis"] == basis
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_a_device_may_be_changed_and_is_then_another_device() -> None:
     assert changed.compute == load_hardware("h100-pcie").compute
     fast = change_hardware("a100-sxm-80gb", {"memory.bandwidth": "4.8 TB/s"})
     assert predict("gptj-6b", fast, PROFILE).basis == "transfer"
-    assert predict("gptj-6b", fast).basis == "bound"
+    assert predict("gptj-6b", fast).basis == "transfer"
 
 
 def change_model(key: str, text: str) -> Architecture:

@@ -234,7 +234,9 @@ def test_a_prediction_finds_its_measurement_in_a_table(tmp_path: Path) -> None:
         replace(ROW, pp=2),
     ]
     write_table(tmp_path / "table.csv", [*others, ROW])
-    prediction = predict("gptj-6b", "a100-sxm-80gb", dtype="fp16", prompt_tokens=512, output_tokens=32)
+    prediction = predict(
+        "gptj-6b", "a100-sxm-80gb", stack="megatron-lm-2022", dtype="fp16", prompt_tokens=512, output_tokens=32
+    )
     found = match_measurement(tmp_path / "table.csv", prediction)
     assert found == {
         "measured_e2e_s": 0.693,
@@ -270,14 +272,14 @@ def test_a_measurement_is_found_by_aliases_and_by_the_format_that_the_stack_stor
 )
 def test_a_prediction_without_a_measurement_says_so(tmp_path: Path, changes: dict[str, Any]) -> None:
     write_table(tmp_path / "table.csv", [replace(ROW, **changes)])
-    prediction = predict("gptj-6b", "a100-sxm-80gb", prompt_tokens=512, output_tokens=32)
+    prediction = predict("gptj-6b", "a100-sxm-80gb", stack="megatron-lm-2022", prompt_tokens=512, output_tokens=32)
     with pytest.raises(InputError, match=r"table\.csv: no e2e_s row"):
         match_measurement(tmp_path / "table.csv", prediction)
 
 
 def test_only_a_single_request_has_a_measurement(tmp_path: Path) -> None:
     write_table(tmp_path / "table.csv", [ROW])
-    several = predict("gptj-6b", "a100-sxm-80gb", prompt_tokens=[1, 512], output_tokens=32)
+    several = predict("gptj-6b", "a100-sxm-80gb", stack="megatron-lm-2022", prompt_tokens=[1, 512], output_tokens=32)
     with pytest.raises(InputError, match="single request"):
         match_measurement(tmp_path / "table.csv", several)
 

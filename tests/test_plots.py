@@ -35,7 +35,7 @@ from simulator.timing.profile import load_profile
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
 TABLE = ROOT / "calibration" / "tables" / "narayanan-2023-a100-30-rows.csv"
-SMALL = ("-m", "gptj-6b", "-H", "a100-sxm-80gb")
+SMALL = ("-m", "gptj-6b", "-H", "a100-sxm-80gb", "-s", "megatron-lm-2022")
 KINDS = {
     "roofline": SMALL,
     "waterfall": SMALL,
@@ -66,14 +66,16 @@ def find_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 def ask(**asked: Any) -> Prediction:
     """A small prediction."""
-    return simulator.predict("gptj-6b", "a100-sxm-80gb", **{"dtype": "fp16", **asked})
+    return simulator.predict("gptj-6b", "a100-sxm-80gb", **{"dtype": "fp16", "stack": "megatron-lm-2022", **asked})
 
 
 def ask_over(axis: str, values: list[int], **asked: Any) -> Prediction:
     """A prediction over one axis."""
     counts = {"prompt_tokens": [512], "output_tokens": [16], "batch_size": [1]} | {axis: values}
     axes: dict[str, Any] = dict(zip(counts, np.ix_(*counts.values()), strict=True))
-    return simulator.predict("ai21-j1-large", "a100-sxm-80gb", **axes, **{"dtype": "fp16", **asked})
+    return simulator.predict(
+        "ai21-j1-large", "a100-sxm-80gb", **axes, **{"dtype": "fp16", "stack": "megatron-lm-2022", **asked}
+    )
 
 
 def find_residuals() -> residual_plot.Residuals:

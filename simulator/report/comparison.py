@@ -17,7 +17,7 @@ SCHEMA = "roofcast/comparison/1"
 # What people see, by the field it comes from. Settings that are the same in all rows go to the title.
 SETTINGS = {
     "stack": "stack",
-    "calibration": "calibration",
+    "profile": "profile",
     "dtype": "dtype",
     "weight_dtype": "weights",
     "kv_dtype": "cache",
@@ -60,7 +60,7 @@ def format_comparison(comparison: Comparison, rows: list[dict[str, Any]], form: 
     """Answers and ratios for people."""
     write = format_table if form == "table" else format_markdown
     shared = [name for name in SETTINGS if len(rows) > 1 and len({str(row[name]) for row in rows}) == 1]
-    implied = [] if "calibration" in shared or names_profiles(rows) else ["calibration"]
+    implied = [] if "profile" in shared or names_profiles(rows) else ["profile"]
     title = "; ".join(f"{SETTINGS[name]} {rows[0][name]}" for name in shared if rows[0][name] is not None)
     hidden = {*shared, *implied}
     parts = [f"All rows: {title}"] if title else []
@@ -84,7 +84,7 @@ def list_notes(comparison: Comparison) -> list[str]:
 def names_profiles(rows: list[dict[str, Any]]) -> bool:
     """Whether device and stack do not say which profile a row rests on."""
     places = {(row["hardware"], row["stack"]) for row in rows}
-    profiles = {(row["hardware"], row["stack"], row["calibration"]) for row in rows}
+    profiles = {(row["hardware"], row["stack"], row["profile"]) for row in rows}
     return len(profiles) > len(places) or any(row["basis"] == "transfer" for row in rows)
 
 

@@ -41,7 +41,7 @@ def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
         "hardware": question.hardware.id,
         "stack": question.work.stack.id,
         "dtype": question.work.deployment.dtype,
-        "calibration": None if question.profile is None else question.profile.id,
+        "profile": None if question.profile is None else question.profile.id,
         **counts,
         "unknown": solution.unknown,
         "unit": solution.unit,

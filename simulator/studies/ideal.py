@@ -108,7 +108,7 @@ def name_basis(prediction: Prediction) -> dict[str, Any]:
         "basis": prediction.basis,
         "hardware": question.hardware.id,
         "stack": question.work.stack.id,
-        "calibration": None if question.profile is None else question.profile.id,
+        "profile": None if question.profile is None else question.profile.id,
     }
 
 

@@ -73,7 +73,7 @@ class Tradeoff(NamedTuple):
     @property
     def basis(self) -> dict[str, Any]:
         """What the costs rest on, as fields of a row."""
-        unknown: dict[str, Any] = {"hardware": None, "stack": None, "calibration": None}
+        unknown: dict[str, Any] = {"hardware": None, "stack": None, "profile": None}
         if self.runtimes is not None:
             return {"basis": "published", **unknown}
         if self.prediction is None or self.against == "flops":
