@@ -85,7 +85,8 @@ class TestRows:
 
     def test_formats_and_stacks_take_lists(self) -> None:
         rows = invoke_json(
-            *SMALL, "-c", "none", "-s", "ideal,vllm-0.6", "--dtype", "fp16", "--weight-dtype", "fp16,int8"
+            *("compare", "-m", "gptj-6b", "-H", "a100-sxm-80gb", "-c", "none"),
+            *("-s", "ideal,vllm-0.6", "--dtype", "fp16", "--weight-dtype", "fp16,int8"),
         )
         asked = [(row["stack"], row["weight_dtype"]) for row in rows["rows"]]
         assert asked == [(s, w) for s in ("ideal", "vllm-0.6") for w in ("fp16", "int8")]

@@ -188,7 +188,7 @@ TINY = Architecture(64, 2, 4, 255, 100, 32, position_embedding="learned")
             {"tp": 16, "hardware": "h20-96gb"},
             "a node of h20-96gb links 8 devices, 16 are to work together",
         ),
-        ({"pp": 3}, "pp 3 does not divide num_hidden_layers 28"),
+        ({"pp": 29}, "pp 29 is more stages than there are layers, num_hidden_layers 28"),
         ({"tp": 0}, "tp is 0; it must be a whole number of at least 1"),
         ({"tp": 2.0}, "tp is 2.0; it must be a whole number"),
         (
