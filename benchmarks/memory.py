@@ -137,10 +137,8 @@ def fit_ledger(starts: list[StartUp], stack: Stack) -> Stack:
     ]
     drawn = np.array([[1.0, one.architecture.num_hidden_layers / one.deployment.pp] for one in starts])
     graphs, layer = np.linalg.lstsq(drawn, np.array([one.graphs_bytes for one in starts]), rcond=None)[0]
-    driver = load_hardware(HARDWARE).memory.capacity - np.median([one.total_bytes for one in starts])
     ledger = replace(
         stack.ledger,
-        driver_bytes=float(driver),
         runtime_bytes=float(runtime),
         parallel_bytes=float(parallel),
         workspace_bytes=float(np.median(beside)),
@@ -204,7 +202,7 @@ def is_full(start: StartUp) -> bool:
 def compare_shipped(fitted: Stack, shipped: Stack) -> tuple[str, bool]:
     """The constants beside those that ship, and whether these are the same."""
     names = (
-        *("driver_bytes", "runtime_bytes", "parallel_bytes", "workspace_bytes"),
+        *("runtime_bytes", "parallel_bytes", "workspace_bytes"),
         *("graph_layer_bytes", "graph_base_bytes"),
     )
     rows = [

@@ -89,7 +89,7 @@ def test_the_fewest_devices_are_really_the_fewest(model: str) -> None:
         d = Deployment(tp, pp)
         fits = (
             divides(d, architecture, A100, stack)
-            and find_device_bytes(architecture, A100, d, stack, Workload(*tokens)) <= A100.memory.capacity
+            and find_device_bytes(architecture, A100, d, stack, Workload(*tokens)) <= A100.memory.given
         )
         return bool(fits)
 

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from simulator import InputError, Prediction, predict
 from simulator.costs.batch import prefill_batch
-from simulator.costs.passes import build_pass, list_all
+from simulator.costs.footprint import count_copied_bytes
+from simulator.costs.passes import build_pass, find_stage_share, list_all
+from simulator.explore.layout import choose_layout, list_layouts
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware, Link, Links
-from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.library import load_hardware, load_model, load_stack
 
 A100, H100 = load_hardware("a100-sxm-80gb"), load_hardware("h100-sxm-80gb")
 IDEAL = load_stack("ideal")
@@ -227,6 +229,81 @@ def test_each_stage_hands_the_hidden_state_to_the_next(pp: int) -> None:
     step = build_pass(LLAMA, Deployment(pp=pp), IDEAL, prefill_batch(100, 3))
     sends = [(n, op.message_bytes) for n, op in list_all(step) if op.kind == "send"]
     assert sends == [(1, 300 * 4096 * 2)] * (pp - 1)
+
+
+# Stages of unequal length
+
+
+DEEP = load_model("deepseek-v3").architecture
+
+
+@pytest.mark.parametrize(("pp", "longest"), [(2, 31), (3, 21), (4, 16), (8, 8), (60, 2), (61, 1)])
+def test_the_longest_stage_has_what_is_left_over(pp: int, longest: int) -> None:
+    """61 layers in two stages are 31 and 30."""
+    assert find_stage_share(DEEP, Deployment(pp=pp)) == longest / 61
+    question: dict[str, Any] = {"dtype": "fp8", "pp": pp, "batch_size": 8}
+    one, many = (predict(DEEP, H100, "none", **question, micro_batches=n) for n in (1, 8))
+    alone = predict(DEEP, H100, "none", **question | {"batch_size": 1})
+    assert many.ttft_s == pytest.approx(alone.ttft_s * (1 + 7 * longest / 61), rel=1e-12)
+    assert many.tpot_s == pytest.approx(alone.tpot_s * max(1, 8 * longest / 61), rel=1e-12)
+    assert one.footprint.device_kv_cache_bytes == pytest.approx(one.kv_cache_bytes * longest / 61, rel=1e-12)
+
+
+def test_the_fullest_stage_holds_the_longest_and_a_table() -> None:
+    """31 of 61 layers of DeepSeek-V3 in fp8, with a table of 129,280 x 7,168 numbers in two bytes."""
+    footprint = predict(DEEP, H100, "none", dtype="fp8", pp=2).footprint
+    table = 129280 * 7168 * 2
+    layers = footprint.weights_bytes - 2 * table
+    assert footprint.device_weights_bytes == pytest.approx(table + layers * 31 / 61, rel=1e-12)
+
+
+def test_a_pipeline_of_more_even_stages_takes_in_more() -> None:
+    """Two stages of 30 layers take in the next sooner than two of 31 and 29 would: as 31 and 30 of 61."""
+    even, uneven = (
+        predict(set_layers(LLAMA, n), H100, "none", pp=2, micro_batches=8, batch_size=8, output_tokens=1)
+        for n in (60, 61)
+    )
+    alone = [predict(set_layers(LLAMA, n), H100, "none", pp=2, output_tokens=1).ttft_s for n in (60, 61)]
+    assert uneven.ttft_s / alone[1] > even.ttft_s / alone[0]
+
+
+def test_layouts_past_a_node_are_of_whole_nodes() -> None:
+    found = list_layouts(DEEP, H100, IDEAL, Deployment(dtype="fp8"))
+    sizes = {layout.devices for layout in found}
+    assert {size for size in sizes if size > 8 and size % 8} == set()
+    assert {1, 2, 4, 8, 16, 24, 32} <= sizes
+    both = [(d.tp, d.pp) for d in found if d.devices == 16]
+    assert both[0] == (8, 2)
+    assert (16, 1) in both
+
+
+def test_deepseek_takes_two_nodes_of_eight() -> None:
+    formats = predict(DEEP, H100, "none", dtype="fp8", tp=8).question.work.deployment
+    for stack in (IDEAL, load_stack("vllm-0.10")):
+        layout = choose_layout("deepseek-v3", DEEP, H100, stack, replace(formats, tp=1), 4096, 1000)
+        assert (layout.tp, layout.pp) == (8, 2)
+
+
+# What devices of a group hold several times
+
+
+def test_every_device_has_the_router_and_the_projections_down_whole() -> None:
+    """61 layers project 7,168 numbers down to 1,536 and 576; 58 routers send to 256 experts."""
+    d = Deployment(8, dtype="fp8")
+    copied = 61 * 7168 * (1536 + 576) + 58 * 7168 * 256
+    assert count_copied_bytes(DEEP, d) == pytest.approx(7 / 8 * copied, rel=1e-12)
+
+
+@given(st.sampled_from(sorted(FAMILIES)))
+def test_one_device_holds_nothing_twice(name: str) -> None:
+    assert count_copied_bytes(FAMILIES[name], Deployment(dtype="bf16")) == 0
+
+
+def test_key_heads_that_are_fewer_than_the_devices_are_copied() -> None:
+    """Eight heads on 16 devices: each device has one, twice its share of half a head."""
+    assert count_copied_bytes(LLAMA, Deployment(8, dtype="bf16")) == 0
+    half = 32 * 4096 * 128 * 2 * 2 / 2
+    assert count_copied_bytes(LLAMA, Deployment(16, dtype="bf16")) == pytest.approx(half, rel=1e-12)
 
 
 # Links

@@ -46,8 +46,8 @@ def measure_footprint(
 ) -> Footprint:
     """Weights, KV cache at the end of the request, activations, and what the engine takes beside them.
 
-    Weights over all devices count every replica of the model. With a pipeline the fullest device is of a stage with the
-    most layers and the larger of the two tables.
+    Weights over all devices count every replica of the model, and once what several devices of one hold. With a
+    pipeline the fullest device is of a stage with the most layers and the larger of the two tables.
     """
     batch = ceil(batch_size / d.dp)
     cache = batch * count_kv_bytes(a, d, prompt_tokens + output_tokens - 1)
@@ -88,7 +88,18 @@ def count_weight_bytes(a: Architecture, d: Deployment, stack: Stack) -> Number:
     held = sum(tables.values()) if d.pp == 1 else maximum(*tables.values())
     spread = count_spread_parameters(a) * d.weight_bytes_of("experts")
     layers = count_layer_bytes(a, d) - spread + spread / d.expert_replicas
-    return held / (d.tp if stack.shards_head else 1) + layers * find_stage_share(a, d) / d.tp
+    each = layers / d.tp + count_copied_bytes(a, d)
+    return held / (d.tp if stack.shards_head else 1) + each * find_stage_share(a, d)
+
+
+def count_copied_bytes(a: Architecture, d: Deployment) -> Number:
+    """Bytes that a device holds past its even share of the layers, as it has some matrices whole."""
+    attention, router = d.weight_bytes_of("attention"), d.weight_bytes_of("rest")
+    return sum(
+        layer.copies * layer.mixer.count_copied(layer, d) * attention
+        + layer.copies * layer.feed_forward.count_copied(layer, d) * router
+        for layer in list_layers(a)
+    )
 
 
 def count_layer_bytes(a: Architecture, d: Deployment) -> Number:

@@ -34,6 +34,10 @@ class Mixer:
         """Trainable numbers, projections included."""
         raise NotImplementedError
 
+    def count_copied(self, layer: Layer, d: Deployment) -> Number:
+        """Trainable numbers that a device holds past its even share, since devices of its group hold the same ones."""
+        return 0
+
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""
         raise NotImplementedError
@@ -79,6 +83,10 @@ class FeedForward:
 
     def count_spread(self, layer: Layer) -> Number:
         """Trainable numbers that replicas share where experts are spread over them."""
+        return 0
+
+    def count_copied(self, layer: Layer, d: Deployment) -> Number:
+        """Trainable numbers that a device holds past its even share, since devices of its group hold the same ones."""
         return 0
 
     def list_gemms(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:

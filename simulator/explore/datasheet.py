@@ -13,6 +13,7 @@ SCALES_PEAKS = (UNITS, CLOCK)  # more of these do more at once, or sooner
 DIMENSIONS = {
     "bandwidth": "B/s",
     "capacity": "B",
+    "withheld": "B",
     "l2_capacity": "B",
     "clock": "Hz",
     "clock_limit": "Hz",

@@ -73,7 +73,7 @@ def list_layouts(
     tp: int | None = None,
     pp: int | None = None,
 ) -> list[Deployment]:
-    """The layouts that an engine can run, from the fewest devices to the most.
+    """The layouts that an engine can run, from the fewest devices to the most; past one node, of whole nodes.
 
     Of equally many devices those come first that share layers within a node, and of these the widest tensor
     parallelism.
@@ -86,7 +86,8 @@ def list_layouts(
         for width in widths
         if divides(replace(formats, tp=width, pp=1), architecture, hardware, stack)
         for depth in depths
-        if divides(d := replace(formats, tp=width, pp=depth), architecture, hardware, stack)
+        if (width * depth <= node or width * depth % node == 0)
+        and divides(d := replace(formats, tp=width, pp=depth), architecture, hardware, stack)
     ]
     return sorted(allowed, key=lambda d: (d.devices, d.tp > node, -d.tp))
 

@@ -6,7 +6,8 @@ Every trial is a call of ``predict``, and an answer comes with the trial beside 
   bisection. Times need not grow with a count, because larger tiles may be faster: up to ``MOST_SCANNED`` counts above
   the largest that is known to hold are all tried. Only past that are times taken to grow between two points of a grid
   that is finer than 2%, and the counts after the answer are all tried again.
-- **Devices and layouts**: the fewest. All layouts that divide the model are tried.
+- **Devices and layouts**: the fewest. All layouts that an engine runs are tried from the fewest devices up, past one
+  node those of whole nodes.
 - **Units**: the fewest; all numbers from one up are tried.
 - **Other numbers of the data sheet**: the smallest, by bisection of the logarithm between the first point of a grid
   (ten an octave) that holds and the one below it. Times fall as bandwidths grow, so that is the answer; with clock and

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from simulator.errors import InputError
 from simulator.inputs.architecture import Source
+from simulator.numbers import maximum
 from simulator.specfile import spec_dataclass
 from simulator.units import Bytes, BytesPerSecond, FlopsPerSecond, Hertz, Watts
 
@@ -35,13 +36,20 @@ class Compute:
 class Memory:
     """Main memory and the last cache before it.
 
-    ``capacity`` is what the driver reports, or the data sheet's figure where no source has the driver's.
+    ``capacity`` is what the driver reports, or the data sheet's figure where no source has the driver's. Programs find
+    less: ``withheld`` is the difference, 0 where no source has it.
     """
 
     capacity: Bytes
     bandwidth: BytesPerSecond
     l2_capacity: Bytes
     technology: str | None = None
+    withheld: Bytes = 0.0
+
+    @property
+    def given(self) -> Any:
+        """Bytes that programs find; at least one, so that shares of it stay above 0."""
+        return maximum(self.capacity - self.withheld, 1.0)
 
 
 @spec_dataclass
@@ -170,4 +178,6 @@ class Hardware:
     def most_in_node(self) -> int | None:
         """Most devices that links within a node join: 1 where there is no such link, None where no limit is stated."""
         reaches = [link.max_devices for link in (self.links or Links()).within_node]
-        return None if None in reaches else max((1, *(most for most in reaches if most is not None)))
+        if any(most is None for most in reaches):
+            return None
+        return max((1, *(most for most in reaches if most is not None)))

@@ -29,11 +29,10 @@ class MemoryLedger:
     advance, and activations are those of the request. ``logit_copies``: tensors of the size of the logits, in fp32,
     that sampling makes beside them.
 
-    Measured: ``driver_bytes``, which the driver counts in the memory and gives nobody; ``runtime_bytes`` of libraries
-    outside the tensors' allocator, and ``parallel_bytes`` more where devices share layers; ``workspace_bytes`` of
-    libraries' work space in a pass; ``graph_layer_bytes`` of the captured graphs of all
-    sizes, by layer, and ``graph_base_bytes`` of them beside. ``graphs_in_share``: whether the graphs
-    are taken from the share of the memory that the engine lets itself use, or from what it leaves.
+    Measured: ``runtime_bytes`` of libraries outside the tensors' allocator, and ``parallel_bytes`` more where devices
+    share layers; ``workspace_bytes`` of libraries' work space in a pass; ``graph_layer_bytes`` of the captured graphs
+    of all sizes, by layer, and ``graph_base_bytes`` of them beside. ``graphs_in_share``: whether the graphs are taken
+    from the share of the memory that the engine lets itself use, or from what it leaves.
     """
 
     block_tokens: int = 1
@@ -42,7 +41,6 @@ class MemoryLedger:
     small_below: Bytes = 0.0
     small_names: list[str] | None = None
     logit_copies: int = 0
-    driver_bytes: Bytes = 0.0
     runtime_bytes: Bytes = 0.0
     parallel_bytes: Bytes = 0.0
     workspace_bytes: Bytes = 0.0
@@ -56,15 +54,8 @@ class MemoryLedger:
             count = getattr(self, name)
             if isinstance(count, int) and count < 1:
                 raise ValueError(f"{name} is {count}; it must be at least 1")
-        measured = (
-            "driver_bytes",
-            "runtime_bytes",
-            "parallel_bytes",
-            "workspace_bytes",
-            "graph_layer_bytes",
-            "graph_base_bytes",
-        )
-        for name in ("small_below", "logit_copies", *measured):
+        taken = ("runtime_bytes", "parallel_bytes", "workspace_bytes", "graph_layer_bytes", "graph_base_bytes")
+        for name in ("small_below", "logit_copies", *taken):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
 

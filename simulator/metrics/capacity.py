@@ -13,7 +13,6 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.memory_ledger import suit_stack
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
-from simulator.numbers import maximum
 
 MOST = 2**40  # requests or tokens past which nobody asks
 
@@ -35,7 +34,7 @@ class Capacity(NamedTuple):
 
 def find_usable_bytes(hardware: Hardware, stack: Stack) -> Any:
     """Bytes of one device that a stack lets itself use: its share of what the driver gives to programs."""
-    return maximum(hardware.memory.capacity - stack.ledger.driver_bytes, 1.0) * stack.memory_share
+    return hardware.memory.given * stack.memory_share
 
 
 def measure_on(hardware: Hardware, a: Architecture, d: Deployment, stack: Stack, workload: Workload) -> Footprint:

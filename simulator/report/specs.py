@@ -129,6 +129,7 @@ def hardware_facts(device: Hardware) -> dict[str, Any]:
     for dtype, peak in device.compute.matrix_peak.items():
         facts[f"ridge_point_{dtype}_flop_per_byte"] = peak / device.memory.bandwidth
     facts |= {"memory": device.memory.technology, "memory_bytes": device.memory.capacity}
+    facts |= {"memory_given_bytes": device.memory.given if device.memory.withheld else None}
     facts |= {"bandwidth_bytes_per_s": device.memory.bandwidth, "l2_bytes": device.memory.l2_capacity}
     for reach in ("node", "network", "host"):
         link = None if device.links is None else getattr(device.links, reach)

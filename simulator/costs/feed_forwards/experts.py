@@ -50,6 +50,10 @@ class Experts(FeedForward):
         """Trainable numbers of all routed experts."""
         return layer.a.experts * count_expert(layer.a)
 
+    def count_copied(self, layer: Layer, d: Deployment) -> Number:
+        """Of the router, which every device has whole."""
+        return layer.a.hidden_size * layer.a.experts * (1 - 1 / d.tp)
+
     def list_gemms(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """The router, the experts that this device holds with the tokens sent to them, and the shared experts.
 

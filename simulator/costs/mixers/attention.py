@@ -39,6 +39,12 @@ class Attention(Mixer):
         width = a.query_width + count_gate(layer) + project_kept(layer, a.kv_width, a.value_width)
         return find_input(layer) * width + width * a.attention_bias + count_qk_norms(a) + count_output(a)
 
+    def count_copied(self, layer: Layer, d: Deployment) -> Number:
+        """Of the projections to keys and values, where there are more devices than heads of these."""
+        a = layer.a
+        heads = local_kv_heads(a, d) - a.kv_heads / d.tp
+        return find_input(layer) * project_kept(layer, heads * a.head_size, heads * a.value_size)
+
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""
         a, rows, sizes = layer.a, batch.rows, element_sizes(d, "attention")

@@ -57,6 +57,10 @@ class SideBySide(Mixer):
         """Trainable numbers of both."""
         return sum(mixer.count_parameters(layer) for mixer in self.mixers)
 
+    def count_copied(self, layer: Layer, d: Deployment) -> Number:
+        """Of both."""
+        return sum(mixer.count_copied(layer, d) for mixer in self.mixers)
+
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices of both."""
         return [op for mixer in self.mixers for op in mixer.list_projections(layer, d, batch)]

@@ -30,6 +30,11 @@ class IndexedLatentAttention(LatentAttention):
         """Trainable numbers, those of the index included: its queries, its key with its norm, weights of its heads."""
         return super().count_parameters(layer) + sum(n * k for _, n, k in list_matrices(layer)) + count_norms(layer)
 
+    def count_copied(self, layer: Layer, d: Deployment) -> Number:
+        """The index is on every device whole, too."""
+        index = sum(n * k for _, n, k in list_matrices(layer))
+        return super().count_copied(layer, d) + index * (1 - 1 / d.tp)
+
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""
         index = [linear(name, batch.rows, n, k, **element_sizes(d, "attention")) for name, n, k in list_matrices(layer)]
@@ -65,6 +70,11 @@ class IndexedAttention(Attention):
         size = layer.sizes["index_head_dim"]
         index = (layer.sizes["index_n_heads"] + 1) * size * layer.a.hidden_size
         return super().count_parameters(layer) + index + 2 * size
+
+    def count_copied(self, layer: Layer, d: Deployment) -> Number:
+        """The index is on every device whole, too."""
+        index = (layer.sizes["index_n_heads"] + 1) * layer.sizes["index_head_dim"] * layer.a.hidden_size
+        return super().count_copied(layer, d) + index * (1 - 1 / d.tp)
 
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""

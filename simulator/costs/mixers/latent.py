@@ -39,6 +39,12 @@ class LatentAttention(Mixer):
         query = h * query + query * a.attention_bias + query + query * a.query_width
         return query + down + up + rank + out
 
+    def count_copied(self, layer: Layer, d: Deployment) -> Number:
+        """Of the projections down to the compressed vectors, which every device has whole."""
+        a = layer.a
+        query = 0 if a.q_lora_rank is None else a.q_lora_rank
+        return a.hidden_size * (query + a.latent_width) * (1 - 1 / d.tp)
+
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Weight matrices before latent attention: down to the compressed vectors on every device, and up by head.
 
