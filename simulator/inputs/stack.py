@@ -232,6 +232,10 @@ class Stack:
             raise ValueError("attention: unfused and the section unfused_attention go together")
         if self.vocab_multiple < 1:
             raise ValueError(f"vocab_multiple is {self.vocab_multiple}; it must be at least 1")
+        if self.prefill_chunk is not None and self.prefill_chunk < 1:
+            raise ValueError(f"prefill_chunk is {self.prefill_chunk}; it must be at least 1")
+        if not 0 < self.memory_share <= 1:
+            raise ValueError(f"memory_share is {self.memory_share}; it must be above 0 and at most 1")
 
     def __hash__(self) -> int:
         """Of the id alone, since lists have none."""
