@@ -10,6 +10,7 @@ from simulator.inputs.hardware import Hardware
 
 UNITS, CLOCK, TDP = "compute.units", "compute.clock", "power.tdp"
 SCALES_PEAKS = (UNITS, CLOCK)  # more of these do more at once, or sooner
+JOINED = ("max_devices", "nics", "shared_by")  # counts that decide what a link is, not how fast
 DIMENSIONS = {
     "bandwidth": "B/s",
     "capacity": "B",
@@ -23,8 +24,8 @@ DIMENSIONS = {
 
 
 def list_numbers(hardware: Hardware) -> dict[str, float]:
-    """Every number of a data sheet by its key, in SI units."""
-    return dict(walk(hardware, ""))
+    """Every number of a data sheet by its key, in SI units, but for how many devices and cards a link joins."""
+    return {key: number for key, number in walk(hardware, "") if key.rpartition(".")[2] not in JOINED}
 
 
 def walk(part: Any, key: str) -> Iterator[tuple[str, float]]:
