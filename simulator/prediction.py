@@ -63,8 +63,7 @@ class Question:
         """``calibrated``, ``transfer`` (a profile of another device or stack) or ``bound`` (no profile)."""
         if self.profile is None:
             return "bound"
-        measured = (self.profile.hardware, self.profile.stack)
-        return "calibrated" if measured == (self.hardware.id, self.work.stack.id) else "transfer"
+        return "calibrated" if self.profile.is_of(self.hardware.id, self.work.stack.id) else "transfer"
 
     @property
     def carried(self) -> list[str]:
@@ -96,7 +95,8 @@ class Question:
     @property
     def knowledge(self) -> Knowledge | None:
         """What is known of all factors here; None for a bound."""
-        return None if self.profile is None else complete(self.profile, self.machine.device.traits, self.work.stack)
+        profile, traits = self.profile, self.machine.device.traits
+        return None if profile is None else complete(profile, traits, self.work.stack, self.basis == "calibrated")
 
     def times(self, factors: Factors | None) -> RequestTime:
         """Time the request with other factors than the profile's."""
@@ -317,7 +317,10 @@ def describe_machine(hardware: Hardware, stack: Stack, deployment: Deployment, p
         InputError: the data sheet lacks a peak for the data type, or a link that the layout needs.
     """
     device = describe_device(hardware, deployment, stack)
-    return Machine(device, None if profile is None else complete(profile, device.traits, stack).factors)
+    if profile is None:
+        return Machine(device, None)
+    at_home = profile.is_of(hardware.id, stack.id)
+    return Machine(device, complete(profile, device.traits, stack, at_home).factors)
 
 
 def answer(question: Question) -> Prediction:

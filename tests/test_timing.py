@@ -366,7 +366,7 @@ def time_decode(heads: int, kv_heads: int, context: int, f: Factors) -> float:
 @given(st.integers(2, 16), st.integers(1024, 32768))
 def test_up_to_sixteen_query_heads_share_keys_at_no_cost_but_their_own_bytes(group: int, context: int) -> None:
     """The smallest matrix instruction has sixteen rows."""
-    f = complete(load_profile(PROFILE), Traits("gpu"), load_stack(MEGATRON)).factors
+    f = complete(load_profile(PROFILE), Traits("gpu"), load_stack(MEGATRON), at_home=True).factors
     assert time_decode(8 * group, 8, context, f) == pytest.approx(time_decode(8 * 16, 8, context, f), rel=1e-9)
 
 
@@ -394,7 +394,7 @@ def test_the_flops_of_a_model_do_not_depend_on_the_stack_that_runs_it() -> None:
 def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_faster_still() -> None:
     """Threads that load four bytes at a time have too few bytes under way to fill the memory's latency."""
     stack = load_stack("llama.cpp-b2795")
-    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), Traits("gpu"), stack).factors
+    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), Traits("gpu"), stack, at_home=True).factors
     kernel = Operator("residual", "elementwise", activation_bytes=1e9, launches=0)
 
     def time(hardware: Hardware, narrow: bool = True) -> float:
@@ -410,7 +410,7 @@ def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_fas
 
 def test_one_row_meets_weights_as_slowly_as_narrow_loads_bring_them_and_two_rows_do_not() -> None:
     stack = load_stack("llama.cpp-b2795")
-    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), Traits("gpu"), stack).factors
+    factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), Traits("gpu"), stack, at_home=True).factors
     narrow, wide = (describe_device(A100, Deployment(), replace(stack, narrow_loads=one)) for one in (True, False))
 
     def time(device: Device, rows: float) -> float:

@@ -215,7 +215,7 @@ def build_operator_case(
         machine = machine._replace(device=machine.device._replace(links=links))
     operators = build_operators(kind, sizes, deployment, software)
     moves = [] if profile is None else list_place_moves(profile.hardware, profile.stack, device, software)
-    knowledge = None if profile is None else complete(profile, machine.device.traits, software)
+    knowledge = None if profile is None else complete(profile, machine.device.traits, software, not moves)
     return OperatorCase(indices, kind, operators, machine, knowledge, moves)
 
 

@@ -126,6 +126,10 @@ class Profile:
         """Of the names, since mappings have none."""
         return hash((self.id, self.hardware, self.stack))
 
+    def is_of(self, hardware: str, stack: str) -> bool:
+        """Whether it was measured on this device with this stack."""
+        return (self.hardware, self.stack) == (hardware, stack)
+
     @property
     def correlation_matrix(self) -> NDArray[np.float64]:
         """Correlations of its factors, in the order of their names."""
@@ -158,16 +162,21 @@ class Knowledge:
 
 
 @lru_cache(maxsize=256)
-def complete(profile: Profile, traits: Traits, stack: Stack) -> Knowledge:
+def complete(profile: Profile, traits: Traits, stack: Stack, at_home: bool) -> Knowledge:
     """All factors on a device and stack: the profile's, and the prior's where it says nothing.
 
-    What a host does is the engine's own: of another engine its prior holds, whatever was measured.
+    Away from the profile's own device and stack a factor moves with its prior: what a measurement has shown is how far
+    it was from what was known there. What a host does is the engine's own: of another engine the prior holds.
     """
     priors = choose_priors(traits, stack)
     fitted = profile.factors
     if name_engine(profile.stack) != name_engine(stack.id):
         fitted = {name: factor for name, factor in fitted.items() if name not in HOST_FACTORS}
-    values = {name: fitted[name].value if name in fitted else prior.value for name, prior in priors.items()}
+    values = {name: prior.value for name, prior in priors.items()}
+    meanings = list_factors()
+    for name, factor in fitted.items():
+        moved = 1.0 if at_home else priors[name].value / factor.prior
+        values[name] = min(max(factor.value * moved, meanings[name].low), meanings[name].high)
     errors = {name: fitted[name].standard_error if name in fitted else prior.spread for name, prior in priors.items()}
     return Knowledge(profile, Factors(**values), priors, errors, frozenset(fitted))
 
