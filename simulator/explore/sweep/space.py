@@ -26,7 +26,6 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.ranges import MOST, parse_counts
 from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import read_scalar
-from simulator.inputs.workload import Workload
 from simulator.timing.profile import Profile
 from simulator.units import Dimension, parse_quantity
 
@@ -34,7 +33,7 @@ PLACES = ("model", "hardware", "stack", "calibration")
 LAYOUT = ASKED
 NAMES = (*PLACES, *LAYOUT)
 SIZES = tuple(field.name for field in fields(Deployment) if isinstance(field.default, int))
-COUNTS = tuple(field.name for field in fields(Workload))
+COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 FIELD_RANGE = re.compile(r"(?P<first>.+?)\.\.(?P<last>[^*]+?)(?P<sign>[*+])(?P<step>[^*+]+)")
 DASH_RANGE = re.compile(r"\d+-\d+[+*]\d+")
 MOST_WHOLE = 2**53  # up to here a float holds every whole number
