@@ -12,8 +12,9 @@ from simulator.timing.kinds.memory import load_narrowly, move_bytes, time_activa
 from simulator.timing.kinds.tiles import TILE_FACTORS, time_menu, time_tiled
 from simulator.timing.rows import answer_rows
 
-# Products misaligned to this many bytes cannot use wide loads, and run on one general kernel of this tile.
-ALIGNMENT_BYTES = 16
+# Asynchronous copies into shared memory are of 4, 8 or 16 bytes (NVIDIA, PTX ISA, cp.async): products whose rows start
+# at odd numbers of two bytes load through registers, and run on one general kernel of this tile.
+ALIGNMENT_BYTES = 4
 MISALIGNED_TILES = ((128, 128),)
 # On a CPU, numbers of two bytes become four to be worked on, and few rows in fp32 do without packing: up to the first
 # number they run as matrix-vector products.
@@ -23,8 +24,8 @@ VECTOR_ROWS, UNPACKED_ROWS = 3, 15
 MISALIGNED_SLOWDOWN = Factor(
     "misaligned_slowdown",
     *("1", 1.0, 20.0),
-    "slowdown of a matrix product whose rows do not start at multiples of 16 bytes",
-    Prior(3.0, 0.2, "two-byte instead of sixteen-byte loads; about 3 in half precision"),
+    "slowdown of a matrix product whose rows do not start at multiples of four bytes",
+    Prior(3.0, 0.2, "two-byte loads through registers; about 3 in half precision"),
 )
 PACKING_PASSES = Factor(
     "packing_passes",
@@ -57,8 +58,8 @@ def time_one_linear(operator: Operator, device: Device, f: Factors) -> Number:
 
 
 def time_product(operator: Operator, device: Device, f: Factors) -> Number:
-    """The product alone, with wide loads or, where these do not fit its dimensions, without."""
-    step = ALIGNMENT_BYTES // device.element_bytes
+    """The product alone, with asynchronous loads or, where these do not fit its dimensions, without."""
+    step = max(ALIGNMENT_BYTES // device.element_bytes, 1)
     aligned = both(is_multiple(operator.n, step), is_multiple(operator.k, step))
     product = choose(
         either(aligned, operator.m <= device.skinny_rows),
