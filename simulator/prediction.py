@@ -228,7 +228,7 @@ def predict(
         model: name or alias, YAML, Hugging Face ``config.json`` or its folder, or an object.
         hardware: name or alias, YAML, or an object.
         calibration: profile name, YAML or object; ``"none"`` for the bound, with every efficiency 1 and no overhead;
-            None for the shipped profile with the least transfer error, and the bound where none can be carried.
+            None for the shipped profile with the least transfer error.
         stack: name, YAML or object; an engine without a version (``"vllm"``) is the version that can be carried best.
             None: the profile's stack where one is named, the ideal one for a bound, else what the device is served
             with.

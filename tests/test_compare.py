@@ -113,11 +113,6 @@ class TestRows:
         assert len([line for line in notes.splitlines() if " builds " not in line]) == 12
         assert "and 2 more" in notes
 
-    def test_the_bound_that_nobody_asked_for_is_said(self) -> None:
-        asked = ("compare", "-m", "gptj-6b", "-H", "epyc-9654")  # a processor, of which no profile ships
-        assert "the answer is the bound" in invoke(*asked)[1]
-        assert invoke(*asked, "-c", "none")[1] == ""
-
     def test_changes_hold_for_every_row(self) -> None:
         rows = invoke_json(*SMALL, "--set", "num_hidden_layers=14", "--set-hw", "memory.bandwidth=4 TB/s", "-b", "1,2")
         for row in rows["rows"]:

@@ -230,8 +230,7 @@ def test_every_form_names_what_it_rests_on(tmp_path: Path) -> None:
 
 
 def test_a_device_without_a_design_power_has_times_and_costs_and_no_energy(tmp_path: Path) -> None:
-    recorded = Path(__file__).resolve().parents[1] / "calibration" / "recorded"
-    device = ("-H", str(recorded / "xeon-2-threads.hardware.yaml"), "-c", str(recorded / "xeon-2-threads.yaml"))
+    device = ("-H", "intel-xeon-processor-2-threads")
     asked = ("-m", "pythia-160m", *device, "--dtype", "fp32", "-p", "5", "-n", "5", "--price", "1 USD/h")
     (row,) = json.loads(run(*asked, "-o", "json").stdout)["models"]
     assert row["total_cost_usd"] == pytest.approx(row["total_s"] / 3600)

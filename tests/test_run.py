@@ -20,12 +20,13 @@ from calibration.measure.benchmarks.bench import Case, Sample, Timing
 from calibration.measure.session import run_benchmarks
 from cli import app
 from simulator.errors import InputError
-from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.library import HARDWARE_FOLDER, load_hardware, load_stack
 from simulator.inputs.measurements import HELD_OUT, read_table
 from simulator.timing.profile import load_profile
 
-RECORDED = Path(__file__).resolve().parents[1] / "calibration" / "recorded" / "xeon-2-threads.yaml"
-MACHINE = RECORDED.with_suffix(".hardware.yaml")
+MACHINE = "intel-xeon-processor-2-threads"
+RECORDED = f"{MACHINE}--pytorch-eager"
+TABLE = Path(__file__).resolve().parents[1] / "calibration" / "tables" / "xeon-2-threads.csv"
 STACK = "pytorch-eager"
 FACTORS = typical("pytorch-eager", "cpu")
 
@@ -130,9 +131,10 @@ def test_a_table_of_another_device_is_not_gone_on_with(stage: Stage, tmp_path: P
 
 def test_a_data_sheet_that_was_named_stays_as_it_is(stage: Stage, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text(MACHINE.read_text())
+    shipped = HARDWARE_FOLDER / f"{MACHINE}.yaml"
+    mine.write_text(shipped.read_text())
     start(tmp_path / "cpu.yaml", hardware=str(mine))
-    assert mine.read_text() == MACHINE.read_text()
+    assert mine.read_text() == shipped.read_text()
     assert not (tmp_path / "cpu.hardware.yaml").exists()
 
 
@@ -209,7 +211,7 @@ def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_recorded_run_predicts_decoders_that_it_did_not_fit(tmp_path: Path) -> None:
     """Two threads of a Xeon: the medians that were promised for such a machine are 12%."""
-    arguments = ["calibrate", "fit", str(RECORDED.with_suffix(".csv")), "-H", str(MACHINE), "-s", STACK]
+    arguments = ["calibrate", "fit", str(TABLE), "-H", MACHINE, "-s", STACK]
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "again.yaml"), "-o", "json"])
     assert done.exception is None
     again, recorded = load_profile(tmp_path / "again.yaml"), load_profile(RECORDED)
@@ -222,4 +224,4 @@ def test_the_recorded_run_predicts_decoders_that_it_did_not_fit(tmp_path: Path) 
 
 
 def test_the_recorded_machine_has_no_quantity_without_a_source() -> None:
-    assert CliRunner().invoke(app, ["hardware", "check", str(MACHINE)]).exception is None
+    assert CliRunner().invoke(app, ["hardware", "check", MACHINE]).exception is None

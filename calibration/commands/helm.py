@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from calibration.commands.options import TABLE_FILE
-from simulator.commands.delivery import deliver, warn, warn_of_bound
+from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import WRITTEN, count_option, name_option, out_option, output_option
 from simulator.commands.setting import AskedSetting, place_options
 from simulator.errors import CheckFailed, InputError
@@ -43,10 +43,9 @@ def export(
     if not models:
         raise InputError("helm export needs a model: -m NAME, as often as you like")
     sizes = (prompt_tokens or PROFILED_PROMPTS, output_tokens or PROFILED_OUTPUTS)
-    text, note, basis = report_export(models, place.resolve(), *sizes)
+    text, note = report_export(models, place.resolve(), *sizes)
     deliver(text, out)
     warn(note)
-    warn_of_bound(basis, place.calibration, place.hardware)
 
 
 @helm.command("import")
@@ -74,9 +73,8 @@ def import_runtimes(
     """
     from calibration.traces.trace_report import report_import
 
-    text, files, basis = report_import(runtimes, model, place.resolve(), all_sizes, table, output)
+    text, files = report_import(runtimes, model, place.resolve(), all_sizes, table, output)
     deliver(text, out, files)
-    warn_of_bound(basis, place.calibration, place.hardware)
 
 
 @helm.command()

@@ -146,8 +146,8 @@ def to_helm(found: Sequence[Denoised]) -> dict[str, RuntimeFit]:
 
 def report_export(
     models: Sequence[str], setting: Setting, prompt_tokens: Sequence[int], output_tokens: Sequence[int]
-) -> tuple[str, str, str]:
-    """The text of ``inference_idealized_runtimes.json`` for predicted runtimes, what it rests on, and its basis.
+) -> tuple[str, str]:
+    """The text of ``inference_idealized_runtimes.json`` for predicted runtimes, and what it rests on.
 
     Raises:
         InputError, ImpossibleError: from the prediction.
@@ -155,13 +155,13 @@ def report_export(
     fits, predictions = export_runtimes(models, setting, prompt_tokens, output_tokens)
     devices = ", ".join(f"{one.question.model.id} on {one.devices}" for one in predictions)
     where, basis = describe_setting(predictions[0]).splitlines()
-    return format_helm(fits), f"{devices} {where.removeprefix('on ')}; {basis}", predictions[0].basis
+    return format_helm(fits), f"{devices} {where.removeprefix('on ')}; {basis}"
 
 
 def report_import(
     path: Path, models: Sequence[str], setting: Setting, all_sizes: bool, table: Path | None, form: OutputForm
-) -> tuple[str, Files, str]:
-    """HELM's runtimes beside predictions; with ``table``, also as a tidy table for ``roofcast validate``; the basis.
+) -> tuple[str, Files]:
+    """HELM's runtimes beside predictions; with ``table``, also as a tidy table for ``roofcast validate``.
 
     Raises:
         InputError, ImpossibleError: from reading or prediction.
@@ -178,7 +178,7 @@ def report_import(
         parts = ", ".join(f"{100 * error:.1f}% ({name})" for name, error in errors.items())
         note = f"mean absolute error, each model once, all prompt sizes: {parts}"
         text = frame(f"HELM's against predicted {describe_setting(predictions[0])}", shown, [note], form)
-    return text, files, str(basis["basis"])
+    return text, files
 
 
 def report_paper_fit(

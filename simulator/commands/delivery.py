@@ -11,7 +11,7 @@ import click
 from simulator.specfile import check_target, write_whole
 
 if TYPE_CHECKING:
-    from simulator.commands.asked import Asked, Choices
+    from simulator.commands.asked import Choices
     from simulator.explore.compare import Comparison
     from simulator.inputs.architecture import ModelSpec
     from simulator.inputs.stack import Stack
@@ -40,14 +40,13 @@ def warn(text: str) -> None:
     click.echo(f"roofcast: note: {text}", err=True)
 
 
-def warn_of_question(question: Question, asked: Asked) -> None:
-    """Say what a person should know of an answer: of its model, its stack, and that it is a bound nobody asked for."""
+def warn_of_question(question: Question) -> None:
+    """Say what a person should know of an answer: of its model and of its stack."""
     for note in (question.model.note, question.work.stack.note):
         if note is not None:
             warn(note)
     if not question.changes:
         warn_of_build(question.model, question.work.stack)
-    warn_of_bound(question.basis, asked.calibration, asked.hardware)
 
 
 def warn_of_build(model: ModelSpec, stack: Stack) -> None:
@@ -59,22 +58,13 @@ def warn_of_build(model: ModelSpec, stack: Stack) -> None:
         warn(built)
 
 
-def warn_of_bound(basis: str, calibration: str | None, hardware: str) -> None:
-    """Say that an answer is the bound where nobody asked for it."""
-    if basis == "bound" and calibration is None:
-        warn(f"no profile ships that could be carried to {hardware}: the answer is the bound")
-
-
 def warn_of_combinations(comparison: Comparison, asked: Choices) -> None:
-    """Say what is left out, what stacks build otherwise, and which devices answer with the bound unasked."""
+    """Say what is left out, and what stacks build otherwise."""
     warn_of_impossible(comparison)
     questions = [prediction.question for prediction in comparison.predictions]
     builds = {(one.model.id, one.work.stack.id): one for one in questions if not asked.changes}
     for one in builds.values():
         warn_of_build(one.model, one.work.stack)
-    calibration = asked.calibrations[0]
-    for hardware in dict.fromkeys(one.hardware.id for one in questions if one.basis == "bound"):
-        warn_of_bound("bound", calibration, hardware)
 
 
 def warn_of_impossible(comparison: Comparison) -> None:

@@ -41,6 +41,6 @@ def explain(asked: Asked, by: str, assume_fits: bool, output: OutputForm, out: P
     if not assume_fits:
         check_fit(explanation.prediction)
     deliver(report_explanation(explanation, by, output), out)
-    warn_of_question(question, asked)
+    warn_of_question(question)
     if not explanation.prediction.fits:
         warn("the model does not fit in memory so; the times are as if it did")

@@ -31,6 +31,6 @@ def footprint(asked: Asked, output: OutputForm, out: Path | None) -> None:
     question = asked.resolve()
     text, fits = report_footprint(question, output)
     deliver(text, out)
-    warn_of_question(question, asked)
+    warn_of_question(question)
     if not fits:
         raise ImpossibleError(f"{question.model_label} does not fit on {question.hardware.id} so")

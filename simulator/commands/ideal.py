@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from simulator.commands.delivery import deliver, warn_of_bound
+from simulator.commands.delivery import deliver
 from simulator.commands.options import FILE, count_option, name_option, out_option, output_option
 from simulator.commands.setting import AskedSetting, setting_options
 from simulator.errors import InputError
@@ -47,6 +47,4 @@ def ideal(
         raise InputError("ideal needs a model: -m NAME, as often as you like")
     asked = combine_queries(prompt_tokens, output_tokens) if queries is None else read_queries(queries)
     specs = {spec.id: spec for spec in map(resolve_model, models)}
-    text, basis = report_ideal(list(specs.values()), asked, setting.resolve(), output)
-    deliver(text, out)
-    warn_of_bound(basis, setting.calibration, setting.hardware)
+    deliver(report_ideal(list(specs.values()), asked, setting.resolve(), output), out)

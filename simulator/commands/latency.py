@@ -39,4 +39,4 @@ def latency(asked: Asked, measured: Path | None, assume_fits: bool, picture: Pat
         check_fit(prediction)
     found = drawn.find_latency(prediction, axis, [] if measured is None else find_points(measured, prediction, axis))
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_question(prediction.question, asked)
+    warn_of_question(prediction.question)

@@ -115,7 +115,7 @@ def roofline(asked: Asked, assume_fits: bool, picture: Path | None, terminal: bo
     question = ask_fitting(asked, assume_fits)
     found = drawn.find_roofline(answer(question))
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_question(question, asked)
+    warn_of_question(question)
 
 
 @plot.command()
@@ -138,7 +138,7 @@ def waterfall(asked: Asked, assume_fits: bool, metric: str, picture: Path | None
     question = ask_fitting(asked, assume_fits)
     found = drawn.find_waterfall(explain(question), metric)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_question(question, asked)
+    warn_of_question(question)
 
 
 @plot.command()
@@ -167,7 +167,7 @@ def tornado(
     question = ask_fitting(asked, assume_fits, rates)
     found = drawn.find_tornado(find_sensitivity(question, metric), top)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
-    warn_of_question(question, asked)
+    warn_of_question(question)
 
 
 @plot.command()

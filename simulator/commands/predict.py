@@ -48,4 +48,4 @@ def predict(
 
         found = match_measurement(measured, prediction)
     deliver(report_prediction(prediction, output, found), out)
-    warn_of_question(prediction.question, asked)
+    warn_of_question(prediction.question)

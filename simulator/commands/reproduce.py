@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from simulator.commands.delivery import deliver, warn, warn_of_bound
+from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import FILE, check_percent, count_option, name_option, out_option, output_option
 from simulator.commands.setting import AskedSetting, setting_options
 from simulator.errors import InputError
@@ -56,7 +56,6 @@ def reproduce(
     else:
         found = list_parameters(entries, shared, API_PROMPTS)
     deliver(report_reproduction(found, output), out)
-    warn_of_bound(found.prediction.basis, setting.calibration, setting.hardware)
     others = {row["model"] for row in found.rows if row.get("published_devices") not in (None, row["devices"])}
     if others:
         warn(f"the published times of {', '.join(sorted(others))} were measured on another number of devices")

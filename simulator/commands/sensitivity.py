@@ -48,7 +48,7 @@ def sensitivity(
     from simulator.report.sensitivity import report_sensitivity
 
     question = asked.resolve(rates)
-    warn_of_question(question, asked)
+    warn_of_question(question)
     if not assume_fits:
         check_fit(answer(question))
     found = find_sensitivity(question, by)

@@ -75,7 +75,7 @@ def simulate(
     simulation = run(question, wanted, options, limits, progress=show_progress if sys.stderr.isatty() else None)
     files = {} if requests_out is None else {requests_out: print_requests(simulation)}
     deliver(report_simulation(simulation, output), out, files)
-    warn_of_question(question, asked)
+    warn_of_question(question)
 
 
 def show_progress(done: int) -> None:

@@ -55,7 +55,7 @@ def solve(
         asked = asked.with_counts(**{unknown: [1]})
     limits = tuple(parse_limit(text) for text in slo)
     question = asked.resolve(rates)
-    warn_of_question(question, asked)
+    warn_of_question(question)
     problem = Problem(question, unknown, limits)
     solution = find_solution(problem)
     deliver(report_solution(problem, solution, output), out)

@@ -128,24 +128,12 @@ def report_rows(rows: list[dict[str, Any]], space: Space, left_out: dict[str, in
 
 
 def list_notes(plan: Plan) -> list[str]:
-    """What a person should know of the models, and of devices that answer with the bound where nobody asked for it."""
-    _, devices, _, calibrations = (axis.values for axis in plan.space.names[:4])
-    unmeasured = [
-        str(device)
-        for device, stacks in zip(devices, plan.software, strict=True)
-        if any(
-            software[place].profile is None for software in stacks for place, c in enumerate(calibrations) if c is None
-        )
-    ]
+    """What a person should know of the models."""
     stacks = {one.stack.id: one.stack for rows in plan.software for row in rows for one in row}
     notes = [model.note for model in plan.models if model.note is not None]
     if not plan.space.architecture_fields:
         built = (describe_build(model, stack) for model in plan.models for stack in stacks.values())
         notes += [note for note in built if note is not None]
-    if unmeasured:
-        notes.append(
-            f"no profile ships that could be carried to {', '.join(unmeasured)}: there the answer is the bound"
-        )
     return notes
 
 

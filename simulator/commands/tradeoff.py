@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from simulator.commands.delivery import deliver, warn, warn_of_bound
+from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import FILE, WRITTEN, out_option, output_option
 from simulator.commands.setting import AskedSetting, setting_options
 from simulator.errors import InputError
@@ -79,6 +79,5 @@ def tradeoff(
         warn(f"{scores.left_out} rows of {table} have no model or no {metric} and are left out")
     if missing:
         warn(f"{runtimes} has no runtime of {', '.join(missing)}: left out")
-    warn_of_bound(found.basis["basis"], setting.calibration, setting.hardware)
     if min_tau is not None:
         check_agreement(found.points, min_tau, min_models)

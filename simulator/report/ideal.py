@@ -30,24 +30,21 @@ def describe_setting(prediction: Prediction) -> str:
     return f"on {where}\nbasis: {describe_basis(prediction)}"
 
 
-def report_ideal(specs: Sequence[ModelSpec], queries: Queries, setting: Setting, form: OutputForm) -> tuple[str, str]:
-    """The comparison in one of the forms, and its basis; tables say what prices and intensities they rest on."""
+def report_ideal(specs: Sequence[ModelSpec], queries: Queries, setting: Setting, form: OutputForm) -> str:
+    """The comparison in one of the forms; tables say what prices and intensities they rest on."""
     if not specs:
         raise InputError("no model to compare; name one with -m")
     predictions = [predict_queries(spec, queries, setting) for spec in specs]
     rows = [summarise(prediction) for prediction in predictions]
-    basis = predictions[0].basis
     if form in ("json", "csv"):
-        return format_rows(
-            rows, form, {"schema": SCHEMA, "sources": list_sources(setting.rates), "models": rows}
-        ), basis
+        return format_rows(rows, form, {"schema": SCHEMA, "sources": list_sources(setting.rates), "models": rows})
     shown = [{name: describe_layout(row) if name == "layout" else row[name] for name in SHOWN} for row in rows]
     prompt, output = (float(np.mean(tokens)) for tokens in queries)
     title = (
         f"{rows[0]['queries']:,} queries, {prompt:,.0f} prompt + {output:,.0f} output tokens on average, "
         f"one at a time {describe_setting(predictions[0])}"
     )
-    return frame(title, shown, list_notes(setting), form), basis
+    return frame(title, shown, list_notes(setting), form)
 
 
 def frame(title: str, rows: Sequence[Row], notes: Sequence[str], form: OutputForm) -> str:

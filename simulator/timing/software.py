@@ -53,8 +53,7 @@ def choose_software(
         hardware: the device; of one with changed facts the one that it was.
         stack: None: the profile's, else what the device is served with. An engine without a version: the version that
             can be carried with the least error.
-        calibration: None: the shipped profile with the least transfer error, and the bound where none can be carried;
-            ``"none"``: the bound.
+        calibration: None: the shipped profile with the least transfer error; ``"none"``: none, for the bound.
 
     Raises:
         InputError: a name or file that is wrong.
@@ -62,9 +61,8 @@ def choose_software(
     if isinstance(calibration, str) and calibration.lower() == "none":
         return Software(None, load_stack(BOUND_STACK if stack is None else stack))
     if calibration is None:
-        stacks = list_usual_stacks(hardware) if stack is None else list_named(stack)
-        ranked = rank_candidates(hardware, stacks)
-        return Software(ranked[0].profile, ranked[0].stack) if ranked else Software(None, stacks[0])
+        best = rank_candidates(hardware, list_usual_stacks(hardware) if stack is None else list_named(stack))[0]
+        return Software(best.profile, best.stack)
     profile = load_profile(calibration)
     if stack is None:
         return Software(profile, load_stack(profile.stack))
