@@ -386,7 +386,11 @@ def test_limits_are_those_of_the_version_on_the_device() -> None:
         ({"concurrency": 1, "prompt_tokens": 200_000}, InputError, "reaches 200127 tokens, past the 131072"),
         ({"concurrency": 1, "kv_blocks": 10}, ImpossibleError, "an empty engine has 10"),
         ({"concurrency": 1, "weight_dtype": "fp32"}, None, ""),
-        ({"concurrency": 1, "stack": "tensorrt-llm-1.0", "prompt_tokens": 9000}, InputError, "passes prompts whole"),
+        (
+            {"concurrency": 1, "stack": "tensorrt-llm-1.0", "prompt_tokens": 9000, "max_num_batched_tokens": 8192},
+            InputError,
+            "passes prompts whole",
+        ),
         ({"concurrency": 1, "dp": 2}, InputError, "2 replicas need at least as many"),
         ({"concurrency": 1, "limits": {"cost_usd": 1.0}}, InputError, "unknown limit of a request"),
         ({"concurrency": 1, "seed": -1}, InputError, "seed is -1"),

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.fit.load_case import NO_PROFILE, LoadCase, guess_running
 from calibration.fit.operators import build_operators
 from simulator.costs.operators import Operator
 from simulator.errors import InputError
@@ -28,7 +29,6 @@ from simulator.timing.request import Times, combine_times, find_throughput
 from simulator.timing.transfer import Move, list_place_moves
 
 Array = NDArray[np.float64]
-NO_PROFILE = "a bound has no interval; give a profile"
 
 
 class Case(Protocol):
@@ -142,11 +142,16 @@ def build_cases(
         request = (row.model, row.identical_prompts)
         subject = (name_kind(row.operator), is_library_reduce(row.operator)) if row.operator else request
         layout = (row.hardware, row.tp, row.pp, row.activation_dtype, row.weight_dtype, row.kv_dtype)
-        groups.setdefault((*subject, *layout), []).append(index)
+        groups.setdefault((row.is_load, *subject, *layout), []).append(index)
     cases: list[Case] = []
     for places in groups.values():
         build = build_operator_case if rows[places[0]].operator else build_request_case
-        cases.append(build(rows, places, calibration, hardware, stack))
+        case = build(rows, places, calibration, hardware, stack)
+        if isinstance(case, RequestCase) and rows[places[0]].is_load:
+            members = [rows[place] for place in places]
+            cases.append(LoadCase(places, members, case.question, guess_running(members)))
+        else:
+            cases.append(case)
     return cases
 
 

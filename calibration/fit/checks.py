@@ -7,7 +7,7 @@ from pathlib import Path
 
 from calibration.fit.cross_validate import leave_one_model_out
 from calibration.fit.profile_file import add_check, check_unfitted, write_profile
-from calibration.fit.selection import Selection, Source, leave_out_load, read_setting, select_rows
+from calibration.fit.selection import Selection, Source, read_setting, select_rows
 from calibration.fit.show import draw_validation, report_profile
 from calibration.fit.validate import Validation, validate_profile
 from calibration.readers.rows import read_rows
@@ -65,7 +65,7 @@ def run_cross_validation(table: Path, source: Source, say: Callable[[str], None]
     chosen = source.chosen
     models = Selection(chosen.models, chosen.exclude_models, hardware=[device.id], stack=[software.id])
     fitted = Selection(prompt_tokens=chosen.prompt_tokens, output_tokens=chosen.output_tokens)
-    return leave_one_model_out(leave_out_load(select_rows(rows, models), say), fitted, device, software)
+    return leave_one_model_out(select_rows(rows, models), fitted, device, software)
 
 
 def run_validation(
@@ -89,7 +89,7 @@ def run_validation(
     software = None if told.stack is None else load_stack(told.stack)
     rows = read_rows(table, source.reader, told, say)
     devices, stacks = [[] if spec is None else [spec.id] for spec in (device, software)]
-    kept = leave_out_load(select_rows(rows, source.chosen._replace(hardware=devices, stack=stacks)), say)
+    kept = select_rows(rows, source.chosen._replace(hardware=devices, stack=stacks))
     validation = validate_profile(kept, profile, device, software, transfer)
     if record:
         path = find_file(calibration) or find_by_name("profile", calibration, PROFILE_FOLDER)

@@ -9,7 +9,7 @@ from calibration.fit.design import screen_rows, spare_requests, split_rows
 from calibration.fit.least_squares import fit_profile
 from calibration.fit.profile_file import add_check, add_operator_checks, make_profile, write_profile
 from calibration.fit.report import report_fit
-from calibration.fit.selection import Source, leave_out_load, read_setting, select_rows
+from calibration.fit.selection import Source, read_setting, select_rows
 from calibration.fit.validate import validate_profile
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.measurements import Measurement
@@ -38,7 +38,7 @@ def run_fit(
     """
     rows, device, software = read_setting(table, source, say)
     chosen = source.chosen._replace(hardware=[device.id], stack=[software.id])
-    rows = leave_out_load(select_rows(rows, chosen), say)
+    rows = select_rows(rows, chosen)
     return fit_rows(rows, table, device, software, out, requests, operators, seed, form, command)
 
 

@@ -95,19 +95,3 @@ def read_setting(path: Path, source: Source, say: Callable[[str], None]) -> tupl
         if named is None and len(found) > 1:
             raise InputError(f"{path}: rows of several {what}s ({', '.join(sorted(found))}); name one with {option}")
     return rows, load_hardware(told.hardware or devices.pop()), load_stack(told.stack or stacks.pop())
-
-
-def leave_out_load(rows: list[Measurement], say: Callable[[str], None]) -> list[Measurement]:
-    """Rows of single requests and of batches; those of requests that come and go wait for a law of load, with a note.
-
-    Raises:
-        InputError: there are no others.
-    """
-    kept = [row for row in rows if not row.is_load]
-    if not kept:
-        raise InputError(
-            f"all {len(rows)} rows are of requests under load (several in flight), which are read but not fitted yet"
-        )
-    if len(kept) < len(rows):
-        say(f"{len(rows) - len(kept)} of {len(rows)} rows are of requests under load, and are left out")
-    return kept

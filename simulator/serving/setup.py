@@ -33,6 +33,9 @@ class Options(NamedTuple):
     kv_blocks: int | None = None
 
 
+USUAL = Options()  # of the stack
+
+
 @frozen_dataclass(eq=False)
 class Setup:
     """Engines of one deployment and what is sent to them."""
@@ -107,15 +110,18 @@ def find_scheduler(stack: Stack) -> Scheduler:
     return stack.scheduler
 
 
-def find_limits(scheduler: Scheduler, question: Question, options: Options) -> Limits:
-    """Most tokens of a pass and most sequences.
+def find_limits(scheduler: Scheduler, question: Question, longest_prompt: int, options: Options = USUAL) -> Limits:
+    """Most tokens of a pass and most sequences. Where prompts pass whole, the budget is at least one past the longest.
 
     Raises:
         InputError: a pass that cannot hold one token of each sequence.
     """
     hardware = question.hardware
     usual = scheduler.find_limits(hardware.id, float(hardware.memory.capacity))
-    budget = options.max_num_batched_tokens or usual.max_num_batched_tokens
+    budget = usual.max_num_batched_tokens
+    if not scheduler.chunked_prefill and longest_prompt > budget // 2:
+        budget += longest_prompt  # as whoever serves such prompts sets it, else the engine refuses them
+    budget = options.max_num_batched_tokens or budget
     sequences = options.max_num_seqs or min(usual.max_num_seqs, budget)
     if sequences > budget:
         raise InputError(
@@ -135,8 +141,8 @@ def prepare(question: Question, load: Load, options: Options) -> Setup:
     for name, value in options._asdict().items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise InputError(f"{name} is {value}; it must be a whole number of at least 1")
-    limits = find_limits(scheduler, question, options)
     requests, arrival_s = draw_requests(load)
+    limits = find_limits(scheduler, question, int(requests.input_tokens.max()), options)
     check_lengths(question, requests, scheduler, limits)
     longest = int((requests.input_tokens + requests.output_tokens).max())
     room = measure_room(question.work, question.hardware, limits, longest)

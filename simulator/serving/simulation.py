@@ -22,7 +22,7 @@ from simulator.prediction import Question, resolve
 from simulator.serving.engine import Progress
 from simulator.serving.lengths import Lengths, parse_lengths
 from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome
-from simulator.serving.setup import Options, Setup, prepare
+from simulator.serving.setup import USUAL, Options, Setup, prepare
 from simulator.serving.spread import Spread, find_spread
 from simulator.serving.steady import Saturation, find_saturation
 from simulator.serving.workload import Load, check_load
@@ -31,7 +31,6 @@ from simulator.timing.profile import Profile
 RATES = ("output_tokens_per_s", "requests_per_s")
 LIMITED = ("ttft_s", "tpot_s", "e2e_s")  # of each request, for goodput
 ENDS = ("_low", "_high")
-USUAL = Options()  # of the stack
 
 
 @frozen_dataclass

@@ -1,32 +1,89 @@
-"""The steady state in closed form: how many requests a second an engine serves with so many sequences running.
+"""The steady state in closed form: what a load comes to without running it, for numbers and for arrays.
 
-In steady state each of ``C`` sequences makes a token a pass, and each request's prompt takes its own time once. A
-request of ``O`` outputs thus takes ``O step(C) / C + prefill`` of the engine, and ``TPOT = step(C) + (C - 1) prefill /
-O``: the other sequences' prompts fall into its passes.
+Each of ``C`` sequences makes a token a pass, and each request's prompt takes its own time once, in which the others
+wait or make fewer tokens. A request of ``O`` outputs so takes ``O step(C) / C + prefill`` of the engine, and
+
+    TPOT = step(C) + (C - 1) prefill / O.
+
+A request of a closed loop comes as the one before it ends, waits for the pass that runs then (and for one more where
+passes are chosen ahead) and is read. The first ``C`` come together and wait for each other's prompts.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.serving.pass_table import Prompt
+from simulator.costs.batch import Batch, Segment
+from simulator.costs.passes import build_pass
+from simulator.costs.request import Work
+from simulator.inputs.stack import Scheduler
+from simulator.numbers import Number, ceil, maximum, minimum
 from simulator.serving.setup import Setup
+from simulator.timing.passes import Machine, time_pass
 
 SAMPLE = 64  # prompts whose times are averaged
 BESIDE = ("vllm", "tensorrt-llm")  # policies that read prompts beside decoding sequences
 
 
 class Steady(NamedTuple):
-    """One replica with so many sequences: seconds of a decode pass and of a prompt, and the times that follow."""
+    """One replica with so many sequences: seconds of a decode pass and of a prompt, and what follows.
 
-    sequences: float
-    step_s: float
-    prefill_s: float
-    tpot_s: float
-    requests_per_s: float
+    ``alone_s``: a prompt among as many as fit into a pass, with nothing beside them.
+    """
+
+    step_s: Number
+    prefill_s: Number
+    alone_s: Number
+    tpot_s: Number
+    requests_per_s: Number
+
+    def find_ttft(self, scheduler: Scheduler, concurrency: Number, first_share: Number) -> Number:
+        """Mean time to first token of a closed loop, of which such a share are the first that come together."""
+        ahead = 1 + scheduler.asynchronous
+        waits = where_alone(concurrency, ahead * self.tpot_s)
+        beside = self.step_s if scheduler.policy in BESIDE else 0.0
+        steady = waits + where_alone(concurrency, beside) + self.prefill_s
+        together = self.alone_s * (concurrency + 1) / 2
+        return (1 - first_share) * steady + first_share * together
+
+
+def where_alone(concurrency: Number, seconds: Number) -> Number:
+    """What a request waits for others: nothing where it is the only one."""
+    return np.where(np.asarray(concurrency) > 1, seconds, 0.0)
+
+
+def time_steady(
+    work: Work,
+    machine: Machine,
+    scheduler: Scheduler,
+    budget: Number,
+    prompt_tokens: Number,
+    output_tokens: Number,
+    context_tokens: Number,
+    sequences: Number,
+) -> Steady:
+    """The steady state of one replica; the tokens are means, those of the context over the decode passes."""
+
+    def time(*segments: Segment) -> Any:
+        return time_pass(build_pass(*work[:3], Batch(segments)), machine).seconds
+
+    decoding = Segment(sequences, 1.0, context_tokens, decodes=True)
+    step_s = time(decoding)
+    beside = scheduler.policy in BESIDE
+    room = maximum(budget - (sequences if beside else 0), 1.0) if scheduler.chunked_prefill else prompt_tokens
+    chunks = ceil(prompt_tokens / room)
+    tokens = prompt_tokens / chunks
+    before = (prompt_tokens - tokens) / 2
+    together = maximum(minimum(budget // prompt_tokens, sequences), 1.0)
+    alone_s = chunks * time(Segment(together, tokens, before)) / together
+    prefill_s = alone_s
+    if beside:
+        prefill_s = chunks * (time(Segment(1.0, tokens, before), decoding) - step_s)
+    each_s = output_tokens * step_s / sequences + prefill_s
+    return Steady(step_s, prefill_s, alone_s, step_s + (sequences - 1) * prefill_s / output_tokens, 1 / each_s)
 
 
 class Saturation(NamedTuple):
@@ -44,28 +101,25 @@ def find_most(setup: Setup) -> int:
 
 
 def find_steady(setup: Setup, sequences: int) -> Steady:
-    """The steady state of one replica with so many sequences."""
-    inputs, outputs, table = setup.requests.input_tokens, setup.requests.output_tokens, setup.table
-    made = float(np.mean(outputs))
+    """The steady state of one replica with so many sequences, by the mean over a sample of the prompts."""
+    inputs, outputs = setup.requests.input_tokens, setup.requests.output_tokens
     # A decode pass is one of a long request with more likelihood than of a short one.
-    context = round(float(np.average(inputs + outputs / 2, weights=outputs)))
-    decoding = np.full(sequences, context, dtype=np.int64)
-    step_s = table.time(decoding)
-    beside = setup.scheduler.policy in BESIDE
-    room = setup.limits.max_num_batched_tokens - (sequences if beside else 0)
-    budget = room if setup.scheduler.chunked_prefill and room > 0 else int(inputs.max())
-    sample = inputs[:: max(len(inputs) // SAMPLE, 1)]
-    prefill_s = 0.0
-    for length in sample.tolist():
-        for done in range(0, length, budget):
-            prompt = Prompt(min(budget, length - done), done, done + budget >= length)
-            if beside and prompt.new_tokens + sequences <= table.max_rows:
-                prefill_s += table.time(decoding, (prompt,)) - step_s
-            else:
-                prefill_s += table.time(decoding[:0], (prompt,))
-    prefill_s /= len(sample)
-    each_s = made * step_s / sequences + prefill_s
-    return Steady(sequences, step_s, prefill_s, step_s + (sequences - 1) * prefill_s / made, 1 / each_s)
+    context = float(np.average(inputs + outputs / 2, weights=outputs))
+    sample = inputs[:: max(len(inputs) // SAMPLE, 1)].astype(np.float64)
+    question = setup.question
+    found = time_steady(
+        question.work,
+        question.machine,
+        setup.scheduler,
+        float(setup.limits.max_num_batched_tokens),
+        sample,
+        float(np.mean(outputs)),
+        context,
+        float(sequences),
+    )
+    means = [float(np.mean(value)) for value in found[:4]]
+    each_s = float(np.mean(1 / np.asarray(found.requests_per_s)))
+    return Steady(*means, 1 / each_s)
 
 
 def find_saturation(setup: Setup) -> Saturation:
@@ -74,7 +128,7 @@ def find_saturation(setup: Setup) -> Saturation:
     Of a closed loop: whether more are in flight than that. What comes all at once is not a rate.
     """
     replicas, most = setup.question.work.deployment.dp, find_most(setup)
-    served = replicas * find_steady(setup, most).requests_per_s
+    served = replicas * float(find_steady(setup, most).requests_per_s)
     load = setup.load
     if load.concurrency is not None:
         return Saturation(load.concurrency > replicas * most, served)
