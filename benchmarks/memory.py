@@ -32,7 +32,7 @@ from simulator.metrics.pool import measure_pool
 from simulator.report.output import format_table
 
 GIB = 2**30
-HARDWARE, STACK = "h100-sxm-80gb", "vllm-0.10"
+HARDWARE, STACK = "h100-sxm-80gb", "vllm-0.14"
 LIMIT = 0.03  # mean error of KV tokens
 SHIPPED_WITHIN = 0.05  # of a constant that ships
 DTYPES = {"torch.bfloat16": "bf16", "torch.float16": "fp16", "torch.float32": "fp32"}

@@ -266,7 +266,7 @@ def test_a_table_of_points_has_their_load_and_the_checkpoints_own_format() -> No
     rows = read_rows(SAMPLES / "points.csv", None, Told(), notes.append)
     first = rows[0]
     assert (first.concurrency, first.length_low, first.length_high, first.num_requests) == (64, 0.8, 1.0, 640)
-    assert (first.weight_dtype, first.stack, first.tp) == ("mxfp4", "vllm-0.10", 4)
+    assert (first.weight_dtype, first.stack, first.tp) == ("mxfp4", "vllm-0.14", 4)
     assert rows[2].length_low is None
     assert len(rows) == 4
     assert "1 run is left out: prefill and decode on different devices" in notes

@@ -6,7 +6,15 @@ from simulator import InputError
 from simulator.inputs.library import load_stack
 from simulator.inputs.stack_versions import find_covering, parse_stack
 
-SHIPPED = ["vllm-0.6", "vllm-0.10", "sglang-0.4", "tensorrt-llm-0.12", "tensorrt-llm-1.0", "tensorrt-llm-1.3"]
+SHIPPED = [
+    "vllm-0.6",
+    "vllm-0.10",
+    "vllm-0.14",
+    "sglang-0.4",
+    "tensorrt-llm-0.12",
+    "tensorrt-llm-1.0",
+    "tensorrt-llm-1.3",
+]
 LLAMA = ["llama.cpp-b2795", "llama.cpp-2025"]
 
 
@@ -38,9 +46,10 @@ def test_engines_and_versions_are_read_from_names(name: str, parsed: object) -> 
 @pytest.mark.parametrize(
     ("name", "covering"),
     [
-        ("vllm-0.18", "vllm-0.10"),  # 18 is above 10, though not as text
+        ("vllm-0.18", "vllm-0.14"),  # 18 is above 6, though not as text
         ("vllm-0.9", "vllm-0.6"),
         ("vllm-0.10.2", "vllm-0.10"),
+        ("vllm-0.13", "vllm-0.10"),
         ("vllm-0.4", "vllm-0.6"),  # below all: the lowest
         ("sglang-0.4.6", "sglang-0.4"),
         ("tensorrt-llm-0.5", "tensorrt-llm-0.12"),
@@ -57,9 +66,9 @@ def test_the_highest_version_not_above_covers_it(name: str, covering: str | None
 
 def test_a_stack_taken_for_another_version_says_so() -> None:
     stack = load_stack("vllm-0.18")
-    assert stack.id == "vllm-0.10"
-    assert stack.note == "no stack ships for vllm-0.18: vllm-0.10 stands for it"
-    assert load_stack("vllm-0.10").note is None
+    assert stack.id == "vllm-0.14"
+    assert stack.note == "no stack ships for vllm-0.18: vllm-0.14 stands for it"
+    assert load_stack("vllm-0.14").note is None
     assert load_stack("VLLM").note is None
 
 
