@@ -235,6 +235,14 @@ def predict_rows(cases: Sequence[Case], factors: Factors | None = None) -> Array
     return scatter(cases, (case.predict(factors) for case in cases))
 
 
+def settle_load(cases: Sequence[Case], factors: Factors) -> bool:
+    """Simulate the rows of load at some factors, for the closed form to be corrected by; whether there are such."""
+    loads = [case for case in cases if isinstance(case, LoadCase)]
+    for case in loads:
+        case.settle(factors)
+    return bool(loads)
+
+
 def predict_intervals(cases: Sequence[Case]) -> tuple[Array, Array]:
     """Ends of the 90% intervals in the order of the table, from each case's own profile."""
     ends = [case.find_ends() for case in cases]

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration.fit.cases import Array, Case, build_cases, predict_rows
-from calibration.fit.load_case import LoadCase
+from calibration.fit.cases import Array, Case, build_cases, predict_rows, settle_load
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.measurements import OWN_SOURCE, Measurement
@@ -132,14 +131,6 @@ def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fi
     predicted = predict_rows(cases, factors)
     freedom = find_freedom(cases, factors, covariance, sigma)
     return Fit(rows, priors, factors, covariance, predicted, find_discrepancy(rows, predicted, sigma, freedom))
-
-
-def settle_load(cases: list[Case], factors: Factors) -> bool:
-    """Simulate the rows of load at some factors, for the closed form to be corrected by; whether there are such."""
-    loads = [case for case in cases if isinstance(case, LoadCase)]
-    for case in loads:
-        case.settle(factors)
-    return bool(loads)
 
 
 def solve(cases: list[Case], rows: list[Measurement], priors: dict[str, Prior], sigma: Array) -> tuple[Factors, Array]:

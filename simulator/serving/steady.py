@@ -117,9 +117,9 @@ def find_steady(setup: Setup, sequences: int) -> Steady:
         context,
         float(sequences),
     )
-    means = [float(np.mean(value)) for value in found[:4]]
+    step_s, prefill_s, alone_s, tpot_s = (float(np.mean(value)) for value in found[:4])
     each_s = float(np.mean(1 / np.asarray(found.requests_per_s)))
-    return Steady(*means, 1 / each_s)
+    return Steady(step_s, prefill_s, alone_s, tpot_s, 1 / each_s)
 
 
 def find_saturation(setup: Setup) -> Saturation:
