@@ -64,7 +64,8 @@ def describe_conflicts(rows: list[Measurement]) -> list[str]:
     """A line where samples of the same thing differ too much to be noise; the robust fit uses them all the same."""
     samples: dict[tuple[object, ...], list[float]] = {}
     for row in rows:
-        counts = (row.batch_size, row.prompt_tokens, row.output_tokens, row.metric)
+        load = (row.concurrency, row.request_rate, row.length_low, row.length_high, row.statistic)
+        counts = (row.batch_size, row.prompt_tokens, row.output_tokens, row.metric, *load)
         layout = (row.hardware, row.stack, row.tp, row.pp, row.activation_dtype, row.weight_dtype, row.kv_dtype)
         samples.setdefault((row.operator or row.model, row.notes, *counts, *layout), []).append(row.value)
     apart = [(str(key[0]), max(values) / min(values)) for key, values in samples.items()]

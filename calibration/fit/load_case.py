@@ -64,7 +64,8 @@ class LoadCase:
         names = list(knowledge.factors.names)
         moved = self.predict(perturb_factors(knowledge.factors, names, 1))
         spread = widen_spread(knowledge.profile, self.question.moves)
-        scatter = np.array([float(spread.prefill if row.phase == "prefill" else spread.decode) for row in self.rows])
+        first = np.array([row.phase == "prefill" for row in self.rows])
+        scatter = np.where(first, spread.prefill, spread.decode)
         width = find_width(knowledge.log_covariance(names), moved, scatter)
         return values / width, values * width
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from calibration.readers.content import Content, read_header, take_count, take_number
 from calibration.readers.runs import Metric, Run, Told
 from simulator.csvfile import Row, split_csv
+from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.stack_versions import parse_stack
 
 TOOL = "serving table"
@@ -36,7 +37,21 @@ def read(content: Content, told: Told) -> Iterator[Run]:
     header, lines = split_csv(content.path, content.text)
     parse = parse_point if set(header) >= POINTS else parse_run
     for where, cells in lines:
-        yield parse(where, {name: cell.strip() for name, cell in cells.items()}, told)
+        row = {name: cell.strip() for name, cell in cells.items()}
+        reason = find_other(row, told)
+        yield Run(where, TOOL, left_out=reason) if reason else parse(where, row, told)
+
+
+def find_other(cells: Row, told: Told) -> str | None:
+    """Why a row of a table of several devices and engines is not asked for; an engine's versions are one."""
+    if told.hardware is not None and cells["hardware"] != load_hardware(told.hardware).id:
+        return f"another device than {told.hardware}"
+    asked = None if told.stack is None else parse_stack(load_stack(told.stack).id)
+    named = cells.get("framework") or f"{cells.get('stack')}-1"
+    found = parse_stack(named)
+    if asked is not None and found is not None and found[0] != asked[0]:
+        return f"another engine than {asked[0]}"
+    return None
 
 
 def parse_point(where: str, cells: Row, told: Told) -> Run:

@@ -41,6 +41,7 @@ def describe_asked(simulation: Simulation) -> dict[str, Any]:
         "hardware": question.hardware.id,
         "stack": question.work.stack.id,
         "profile": None if question.profile is None else question.profile.id,
+        "carried": "; ".join(question.carried),
         **describe_deployment(question.work.deployment),
         "prompt_tokens": float(np.mean(simulation.outcome.input_tokens)),
         "output_tokens": float(np.mean(simulation.outcome.output_tokens)),
