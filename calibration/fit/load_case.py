@@ -72,10 +72,14 @@ class LoadCase:
     def settle(self, factors: Factors | None) -> None:
         """Simulate every row at some factors, and keep how far the closed form is off there."""
         simulated = np.empty(len(self.rows))
+        found: dict[Load, tuple[float, dict[str, float]]] = {}  # rows of one run are of the same load
         for place, row in enumerate(self.rows):
-            found = run(self.ask(row, factors), make_load(row))
-            self.running[place] = max(found.outcome.mean_running, 1.0)
-            simulated[place] = found.values[name_statistic(row)]
+            load = make_load(row)
+            if load not in found:
+                simulation = run(self.ask(row, factors), load)
+                found[load] = max(simulation.outcome.mean_running, 1.0), simulation.values
+            self.running[place], values = found[load]
+            simulated[place] = values[name_statistic(row)]
         self.ratio = simulated / self.time_closed_form(factors)
 
     def ask(self, row: Measurement, factors: Factors | None) -> Question:
