@@ -3,7 +3,7 @@
     python -m benchmarks.kernels [FOLDER]
 
 reads the kernel tables under ``silicon`` in the folder (default: the one that ``ROOFCAST_DATA`` names) and fits factors
-to a few rows of each format of every device, kind by kind. ``held out``: other rows of the same device. ``carried``:
+to 40 rows of each kind and format of every device. ``held out``: other rows of the same device. ``carried``:
 with the factors of other devices alone, their geometric mean, of its own design (what compilers build for) where there
 is such a one; a device without a sister in the tables is the harder case. Errors are means of
 |predicted / measured - 1|, the bias is their median.
@@ -35,7 +35,10 @@ LATEST = "tensorrt-llm-1.3"
 TABLES = ("gemm", "context_attention", "generation_attention", "moe")
 KINDS = ("linear", "prefill_attention", "decode_attention", "experts")
 SCATTER = 0.15  # of the logarithm of a factor between devices, past the errors of the fits
-Groups = dict[tuple[str, ...], list[Measurement]]
+COLUMNS = ("kind", "format", "")
+Name = tuple[str, ...]
+Line = dict[str, object]
+Groups = dict[Name, list[Measurement]]
 
 
 def find_folder(arguments: list[str]) -> Path:
@@ -66,7 +69,7 @@ def sample_rows(folder: Path) -> Groups:
     return groups
 
 
-def name_group(row: Measurement) -> tuple[str, ...]:
+def name_group(row: Measurement) -> Name:
     """Kind, formats, and what the operator is beside."""
     kind, sizes = parse_operator(row.operator)
     cache = f"/{row.kv_dtype} cache" if kind == "attention" else ""
@@ -80,18 +83,22 @@ def name_group(row: Measurement) -> tuple[str, ...]:
     return row.phase, formats + cache, beside
 
 
-def fit_kind(groups: Groups, kind: str, device: str) -> Fit:
-    """Fit the first rows of each group of a kind."""
-    rows = [row for name, members in groups.items() if name[0] == kind for row in members[:FITTED]]
-    return fit_profile(rows, load_hardware(device), find_stack(device))
+def fit_group(groups: Groups, name: Name, device: str) -> Fit:
+    """Fit the first rows of a group."""
+    return fit_profile(groups[name][:FITTED], load_hardware(device), find_stack(device))
 
 
-def carry(device: str, fits: dict[str, Fit]) -> Factors:
-    """Factors for a device from the fits of others: of its own design where there is one, weighted by their errors."""
+def carry(device: str, fits: dict[str, Fit]) -> Factors | None:
+    """Factors for a device from the fits of others, weighted by their errors; None where there are none.
+
+    Those of its own design are used alone where there are such.
+    """
     design = load_hardware(device).compute.capability
     others = {name: fit for name, fit in fits.items() if name != device}
     sisters = {name: fit for name, fit in others.items() if load_hardware(name).compute.capability == design}
     used = list((sisters or others).values())
+    if not used:
+        return None
     names = used[0].factors.names
     weights = np.array([1 / (fit.standard_errors**2 + SCATTER**2) for fit in used])
     logs = np.array([np.log([getattr(fit.factors, name) for name in names]) for fit in used])
@@ -105,38 +112,43 @@ def judge(rows: list[Measurement], device: str, factors: Factors) -> Array:
     return np.asarray(predicted / np.array([row.value for row in rows]) - 1)
 
 
-def describe(groups: Groups, device: str, ways: dict[str, dict[str, Factors]]) -> list[dict[str, object]]:
-    """A line for each group: errors and bias by each of the ways to come by factors."""
-    lines = []
-    for name, members in groups.items():
-        rows = members[FITTED:]
-        if not rows:
-            continue
-        line: dict[str, object] = {"device": device, "kind": name[0], "format": name[1], "": name[2], "rows": len(rows)}
-        for what, by_kind in ways.items():
-            errors = judge(rows, device, by_kind[name[0]])
-            line |= {what: float(np.mean(np.abs(errors))), f"{what} bias": float(np.median(errors))}
-        lines.append(line)
-    return lines
+def describe(name: Name, rows: list[Measurement], device: str, fits: dict[str, Fit]) -> Line:
+    """Errors and bias of the rows of a group that were not fitted, by either way to come by factors."""
+    line: Line = {"device": device, "kind": name[0], "format": name[1], "": name[2], "rows": len(rows)}
+    for way, factors in (("held out", fits[device].factors), ("carried", carry(device, fits))):
+        errors = np.array([np.nan]) if factors is None else judge(rows, device, factors)
+        line |= {way: float(np.mean(np.abs(errors))), f"{way} bias": float(np.median(errors))}
+    return line
+
+
+def summarise(lines: list[Line]) -> list[Line]:
+    """Errors by kind and format over all devices, each row equal."""
+    names = sorted({tuple(str(line[column]) for column in COLUMNS) for line in lines})
+    found = []
+    for name in names:
+        members = [line for line in lines if tuple(str(line[column]) for column in COLUMNS) == name]
+        summary: Line = {**dict(zip(COLUMNS, name, strict=True)), "devices": len(members)}
+        for way in ("held out", "carried"):
+            known = [line for line in members if not np.isnan(float(str(line[way])))]
+            weights = [float(str(line["rows"])) for line in known]
+            errors = [float(str(line[way])) for line in known]
+            summary[way] = float(np.average(errors, weights=weights)) if known else float("nan")
+        found.append(summary)
+    return found
 
 
 def main(folder: Path) -> None:
-    """Print the table."""
+    """Print the tables."""
     folders = [one for one in sorted((folder / "silicon").iterdir()) if (one / "moe.csv.gz").is_file()]
     sampled = {one.name: sample_rows(one) for one in folders}
-    fits = {kind: {device: fit_kind(groups, kind, device) for device, groups in sampled.items()} for kind in KINDS}
     lines = []
-    for device, groups in sampled.items():
-        own = {kind: of_kind[device].factors for kind, of_kind in fits.items()}
-        others = {kind: carry(device, of_kind) for kind, of_kind in fits.items()}
-        lines += describe(groups, device, {"held out": own, "carried": others})
+    for name in sorted({name for groups in sampled.values() for name in groups}):
+        having = {device: groups for device, groups in sampled.items() if len(groups.get(name, ())) > FITTED}
+        fits = {device: fit_group(groups, name, device) for device, groups in having.items()}
+        lines += [describe(name, groups[name][FITTED:], device, fits) for device, groups in having.items()]
     print(format_table(lines))
-    for kind in KINDS:
-        for way in ("held out", "carried"):
-            of_kind = [line for line in lines if line["kind"] == kind]
-            weights = [float(str(line["rows"])) for line in of_kind]
-            mean = np.average([float(str(line[way])) for line in of_kind], weights=weights)
-            print(f"{kind}, {way}: {100 * mean:.1f}% of {sum(weights):.0f} rows")
+    print()
+    print(format_table(summarise(lines)))
 
 
 if __name__ == "__main__":
