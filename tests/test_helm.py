@@ -133,7 +133,9 @@ def test_the_idealized_times_of_the_scenarios_are_helms_estimates(data_folder: P
 
 def test_an_export_is_the_prediction_fitted_as_the_paper_fits() -> None:
     fit = export_runtimes(["gptj-6b"], A100, (1, 1024), (1, 2, 32, 64))[0]["huggingface/gptj_6b"]
-    answer = predict("gptj-6b", "a100-sxm-80gb", prompt_tokens=1024, output_tokens=np.array([1, 64]))
+    answer = predict(
+        "gptj-6b", "a100-sxm-80gb", stack="megatron-lm-2022", prompt_tokens=1024, output_tokens=np.array([1, 64])
+    )
     assert fit.prompt_s[1024] == pytest.approx(answer.e2e_s[0], rel=0.03)
     assert fit.per_output_token_s == pytest.approx(answer.tpot_s[1], rel=0.03)
     assert fit.overhead_s is None
@@ -142,7 +144,7 @@ def test_an_export_is_the_prediction_fitted_as_the_paper_fits() -> None:
 def test_a_model_is_exported_on_the_fewest_devices_that_fit_or_on_a_layout_that_is_named() -> None:
     _, predictions = export_runtimes(["openai-davinci", "mt-nlg-530b"], A100, (1,), (1, 64))
     devices = [predictions[0].devices, predictions[1].devices]
-    assert devices == [6, 14]  # GPT-3's 350 GB and MT-NLG's 1,060 GB of weights on 80 GB each
+    assert devices == [6, 24]  # GPT-3's 350 GB on 80 GB each; MT-NLG's 1,060 GB on whole nodes, in equal stages
     paper = replace(A100, layouts=find_layout(PAPER_LAYOUT))
     fits, predictions = export_runtimes(["openai-davinci", "mt-nlg-530b"], paper, (1,), (1, 64))
     assert [one.devices for one in predictions] == [8, 24]

@@ -22,17 +22,24 @@ if TYPE_CHECKING:
 @click.option(
     "--measured", type=click.Path(path_type=Path), help="Tidy table whose matching row is printed beside the answer."
 )
+@click.option("--operators", is_flag=True, help="Both phases operator by operator, below the answer.")
 @assume_option
 @output_option
 @out_option
 def predict(
-    asked: Asked, rates: AskedRates, measured: Path | None, assume_fits: bool, output: OutputForm, out: Path | None
+    asked: Asked,
+    rates: AskedRates,
+    measured: Path | None,
+    operators: bool,
+    assume_fits: bool,
+    output: OutputForm,
+    out: Path | None,
 ) -> None:
     """Predict time to first token, time per output token and the whole request, its cost and its energy.
 
     \b
     Examples:
-      roofcast predict -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+      roofcast predict -m llama-3.1-70b -H h100 --tp 4 -p 1024 -n 256 -b 8
       roofcast predict -m gptj-6b -H a100-sxm-80gb -p 128-1024*2 -n 1,64 -o csv
       roofcast predict -m gptj-6b -H a100-sxm-80gb -c none --set-hw memory.bandwidth="4.8 TB/s"
     """
@@ -47,5 +54,5 @@ def predict(
         from simulator.explore.matching import match_measurement
 
         found = match_measurement(measured, prediction)
-    deliver(report_prediction(prediction, output, found), out)
+    deliver(report_prediction(prediction, output, found, operators), out)
     warn_of_question(prediction.question)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,20 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.what_if import describe
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.metric import ENDS
-from simulator.metrics.registry import METRICS, TIMES, list_headed, list_ranked
+from simulator.metrics.rates import HOUR_S
+from simulator.metrics.registry import METRICS, list_headed
 from simulator.prediction import Prediction
-from simulator.report.output import OutputForm, format_cell, format_rows, format_table
-from simulator.report.rates import describe_rates, list_sources
+from simulator.report.output import OutputForm, find_width, format_cell, format_rows, format_table
+from simulator.report.rates import list_sources
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.base import is_compute_bound
 from simulator.timing.passes import PassTime
 from simulator.units import format_quantity, format_seconds
 
 SCHEMA = "roofcast/prediction/2"
+MONEY = ("cost_usd", "usd_per_million_output_tokens")
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
-IN_SENTENCES = {*TIMES, "output_tokens_per_s"}  # of one request
+LINE = 80  # columns past which no line of an answer goes
 
 
 def check_fit(prediction: Prediction) -> None:
@@ -65,11 +68,13 @@ def suggest_layout(prediction: Prediction) -> str:
     return f"--tp {layout.tp}" + (f" --pp {layout.pp}" if layout.pp != d.pp else "")
 
 
-def report_prediction(prediction: Prediction, form: OutputForm, measured: dict[str, Any] | None = None) -> str:
-    """The answer in one of the forms; a single request as a table comes with its breakdown."""
+def report_prediction(
+    prediction: Prediction, form: OutputForm, measured: dict[str, Any] | None = None, operators: bool = False
+) -> str:
+    """The answer in one of the forms; that of a single request for people with its operators if asked for."""
     rows = list_rows(prediction)
     if form == "table" and len(rows) == 1:
-        return format_prediction(prediction, measured)
+        return format_prediction(prediction, operators, measured)
     if measured is not None and len(rows) == 1:
         rows = [rows[0] | measured]
     if form in ("table", "md"):
@@ -157,66 +162,90 @@ def describe_formats(d: Deployment) -> str:
     return "".join([d.input_dtype, *(f", {what} {name}" for what, name, same in others if name != same)])
 
 
-def format_prediction(prediction: Prediction, measured: dict[str, Any] | None = None) -> str:
-    """One request for people: the answer, the measurement beside it where there is one, and both phases."""
-    question = prediction.question
-    work = question.work
-    workload, deployment = work.workload, work.deployment
-    basis = describe_basis(prediction)
-    label = f" ({describe(question.changes)})" if question.changes else ""
-    layout = f"{deployment.devices} x {question.hardware.name}"
-    lines = [
-        f"{question.model.name}{label} on {layout}, {work.stack.name}, {describe_formats(deployment)}, "
-        f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens, "
-        f"batch {workload.batch_size:.0f}",
-        f"basis: {basis}",
-        f"formats: {deployment.formats_from}",
-        "",
-        f"  time to first token     {write_interval(prediction, 'ttft_s')}   {prediction.prefill_bound}-bound",
-    ]
-    if workload.output_tokens > 1:
-        lines.append(
-            f"  time per output token   {write_interval(prediction, 'tpot_s')}   {prediction.decode_bound}-bound"
-        )
-    lines.append(f"  whole request           {write_interval(prediction, 'e2e_s')}")
+def format_prediction(prediction: Prediction, operators: bool, measured: dict[str, Any] | None = None) -> str:
+    """One request for people: the answer, its measurement where there is one, and both phases if asked for."""
+    lines = [*describe_question(prediction), "", *list_times(prediction)]
     if measured is not None:
         lines.append(
-            f"  measured                {format_seconds(measured['measured_e2e_s']):>8}   "
-            f"prediction {100 * measured['error']:+.1f}%   [{measured['measured_source']}]"
+            wrap(
+                f"  measured                {format_seconds(measured['measured_e2e_s']):>8}   "
+                f"prediction {100 * measured['error']:+.1f}%   [{measured['measured_source']}]",
+                26,
+            )
         )
-    mbu = "" if workload.output_tokens == 1 else f", decode uses {100 * prediction.mbu:.0f}% of the bandwidth"
-    lines += [
-        f"  throughput              {prediction.output_tokens_per_s:.4g} output tokens/s",
-        f"  utilisation             prefill uses {100 * prediction.mfu:.0f}% of the peak{mbu}",
-        f"  memory                  weights {format_quantity(prediction.weights_bytes, 'B')}, KV cache "
-        f"{format_quantity(prediction.kv_cache_bytes, 'B')} over all devices; "
-        f"{'fits' if prediction.fits else 'does not fit'}",
-        *list_further(prediction),
-        "",
-        format_table(list_breakdown(prediction.request.prefill, prediction), "Prefill"),
+    lines += [wrap(line, 26) for line in list_amounts(prediction)]
+    return "\n".join([*lines, *(list_operators(prediction) if operators else [])])
+
+
+def describe_question(prediction: Prediction) -> list[str]:
+    """What was asked, and what the answer rests on."""
+    question = prediction.question
+    workload, deployment = question.work.workload, question.work.deployment
+    label = f" ({describe(question.changes)})" if question.changes else ""
+    where = f"{deployment.devices} x {question.hardware.name}, {question.work.stack.name}"
+    formats = f"{describe_formats(deployment)} ({deployment.formats_from})"
+    tokens = f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens"
+    return [
+        wrap(f"{question.model.name}{label} on {where}", 2),
+        wrap(f"{tokens}, batch {workload.batch_size:.0f}, {formats}", 2),
+        wrap(f"basis: {describe_basis(prediction)}", 7),
     ]
-    if workload.output_tokens > 1:
+
+
+def list_times(prediction: Prediction) -> list[str]:
+    """The times with their intervals and what they wait for."""
+    lines = [f"  time to first token     {write_interval(prediction, 'ttft_s')}   {prediction.prefill_bound}-bound"]
+    if prediction.question.work.workload.output_tokens > 1:
+        bound = f"{prediction.decode_bound}-bound"
+        lines.append(f"  time per output token   {write_interval(prediction, 'tpot_s')}   {bound}")
+    return [*lines, f"  whole request           {write_interval(prediction, 'e2e_s')}"]
+
+
+def list_amounts(prediction: Prediction) -> list[str]:
+    """Throughput, utilisation, memory, money and energy, or why they are not known."""
+    question, lacks = prediction.question, prediction.lacks
+    price, grid, site = question.rates
+    decode = "mbu" not in lacks and question.work.workload.output_tokens > 1
+    mbu = f"; decode {100 * prediction.mbu:.0f}% of the bandwidth" if decode else ""
+    usable = format_quantity(find_usable_bytes(question.hardware, question.work.stack) * prediction.devices, "B")
+    weights, cache = (format_quantity(size, "B") for size in (prediction.weights_bytes, prediction.kv_cache_bytes))
+    cost = lacks.get("cost_usd")
+    if cost is None and price is not None:
+        one, million = (format_cell("_usd", prediction.find(name)) for name in MONEY)
+        cost = f"{one}; {million} for 1M output tokens ({price.price * HOUR_S:.4g} USD/h a device: {price.id})"
+    energy = lacks.get("energy_j")
+    if energy is None:
+        joules, carbon = format_cell("_j", prediction.energy_j), format_cell("_kg", prediction.carbon_kg)
+        energy = f"{joules}, {carbon} CO2e (the boards x PUE {site.pue:g}; grid: {grid.id})"
+    return [
+        f"  throughput              {prediction.output_tokens_per_s:.4g} output tokens/s",
+        f"  utilisation             prefill {100 * prediction.mfu:.0f}% of the peak{mbu}",
+        f"  memory                  {weights} weights + {cache} KV cache of {usable} usable; "
+        f"{'fits' if prediction.fits else 'does not fit'}",
+        f"  cost                    {cost}",
+        f"  energy                  {energy}",
+    ]
+
+
+def list_operators(prediction: Prediction) -> list[str]:
+    """Both phases operator by operator, and how host and device share a pass."""
+    question = prediction.question
+    lines = ["", format_table(list_breakdown(prediction.request.prefill, prediction), "Prefill")]
+    if question.work.workload.output_tokens > 1:
         title = "Decode, one output token in the middle of the generation"
         lines += ["", format_table(list_breakdown(prediction.request.decode, prediction), title)]
-    if work.stack.execution == "eager" and question.profile is not None:
+    if question.work.stack.execution == "eager" and question.profile is not None:
         beside = "The host issues kernels while the device runs them; the slower of the two decides a pass."
         in_turn = "The processor issues kernels and runs them in turn; both times add up."
         lines += ["", in_turn if question.machine.device.kind == "cpu" else beside]
-    return "\n".join(lines)
+    return lines
 
 
-def list_further(prediction: Prediction) -> list[str]:
-    """Metrics of one request that no other line holds, or why they are not known, and what they rest on."""
-    lacks = prediction.lacks
-    lines = []
-    for metric in list_ranked():
-        if metric.name not in IN_SENTENCES:
-            known = metric.name not in lacks
-            lines.append(
-                f"  {metric.label:24}"
-                + (write_interval(prediction, metric.name) if known else f"not known: {lacks[metric.name]}")
-            )
-    return [*lines, *describe_rates(prediction.question)]
+def wrap(line: str, indent: int) -> str:
+    """A line folded at the width of the terminal, what follows indented."""
+    return "\n".join(
+        textwrap.wrap(line, min(find_width(), LINE), subsequent_indent=" " * indent, break_long_words=False)
+    )
 
 
 def describe_basis(prediction: Prediction) -> str:
