@@ -113,7 +113,7 @@ def test_models_that_were_not_measured_are_predicted_within_a_few_percent() -> N
 def test_intervals_hold_measurements_of_models_that_were_not_fitted() -> None:
     covered = []
     for seed in SEEDS:
-        profile = make_profile(recover(seed), "planted", "a100-sxm-80gb", STACK.id, TABLE, "")
+        profile = make_profile(recover(seed), "planted", "a100-sxm-80gb", STACK.id, [TABLE], "")
         measured = measure(HELD_OUT, plant(seed), noise=0.01, seed=50 + seed)
         covered.append(validate_profile(measured, profile).summarise()["coverage_90"])
     assert np.mean(covered) > 0.85
@@ -188,7 +188,7 @@ def test_the_shipped_profile_says_which_table_it_comes_from() -> None:
 
 def test_a_profile_is_read_back_as_it_was_made(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    profile = make_profile(refit(), "mine", "a100-sxm-80gb", STACK.id, TABLE, "roofcast calibrate fit ...")
+    profile = make_profile(refit(), "mine", "a100-sxm-80gb", STACK.id, [TABLE], "roofcast calibrate fit ...")
     write_profile(path, profile)
     assert load_profile(path) == profile
     for name, factor in profile.factors.items():

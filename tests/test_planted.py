@@ -93,7 +93,7 @@ def recover(seed: int) -> Fit:
 
 def find_coverage(seed: int, fit: Fit) -> float:
     """Share of the other shapes whose measurement lies inside its 90% interval."""
-    profile = make_profile(fit, "planted", DEVICE.id, STACK.id, Path(__file__), "")
+    profile = make_profile(fit, "planted", DEVICE.id, STACK.id, [Path(__file__)], "")
     return float(validate_profile(measure(OTHER_SHAPES, seed), profile).summarise()["coverage_90"])
 
 

@@ -418,3 +418,15 @@ def test_one_row_meets_weights_as_slowly_as_narrow_loads_bring_them_and_two_rows
 
     assert time(narrow, 1.0) > 1.1 * time(wide, 1.0)
     assert time(narrow, 2.0) == time(wide, 2.0)
+
+
+def test_a_carried_factor_keeps_its_distance_from_what_is_known_of_a_design() -> None:
+    """Of GDDR 0.93 of the bandwidth is known and of HBM 0.83: a card that reached 3% more than its kind is 3% above."""
+    profile, stack = load_profile("rtx-4090--llama.cpp-b2795"), load_stack("llama.cpp-b2795")
+    fitted = profile.factors["matrix_bandwidth_efficiency"]
+    hbm = describe_device(A100, Deployment(), stack).traits
+    there = complete(profile, hbm, stack, at_home=False)
+    known = there.priors["matrix_bandwidth_efficiency"].value
+    assert known < fitted.prior
+    assert there.factors.matrix_bandwidth_efficiency / known == pytest.approx(fitted.value / fitted.prior)
+    assert complete(profile, hbm, stack, at_home=True).factors.matrix_bandwidth_efficiency == fitted.value

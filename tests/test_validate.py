@@ -225,7 +225,7 @@ def test_the_error_on_rows_not_fitted_is_recorded_and_quoted(tmp_path: Path) -> 
     assert "is not known" in describe_basis(predict("gptj-6b", "a100-sxm-80gb", path))
     write_table(table, [ROW])
     validation = validate([ROW])
-    write_profile(path, add_check(load_profile(path), table, validation))
+    write_profile(path, add_check(load_profile(path), [table], validation))
     recorded = load_profile(path)
     assert recorded.check is not None
     assert (recorded.check.rows, recorded.check.models) == (1, [ROW.model])
@@ -251,7 +251,7 @@ def test_an_error_that_is_not_the_profiles_is_not_recorded(
 
     def record() -> None:
         check_unfitted(profile, validation)
-        add_check(profile, table, validation)
+        add_check(profile, [table], validation)
 
     with pytest.raises(InputError, match=problem):
         record()

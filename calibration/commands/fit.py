@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from calibration.commands.options import TABLE, describe_command, source_options
+from calibration.commands.options import TABLE, TABLE_FILE, describe_command, source_options
 from simulator.commands.delivery import warn
 from simulator.commands.options import output_option, writing_option
 from simulator.report.output import OutputForm
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     "--operators", type=click.IntRange(2), default=200, show_default=True, help="Most rows of a kind of operator."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of operators.")
+@click.option("--also", type=TABLE_FILE, multiple=True, help="More tables, of which the rows count too.")
 @source_options
 @output_option
 def fit(
@@ -34,6 +35,7 @@ def fit(
     requests: int | None,
     operators: int,
     seed: int,
+    also: tuple[Path, ...],
     output: OutputForm,
     source: Source,
 ) -> None:
@@ -51,7 +53,7 @@ def fit(
     click.echo(
         run_fit(
             table,
-            source,
+            source._replace(also=also),
             out,
             requests,
             operators,

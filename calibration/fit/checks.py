@@ -94,7 +94,7 @@ def run_validation(
     if record:
         path = find_file(calibration) or find_by_name("profile", calibration, PROFILE_FOLDER)
         check_unfitted(profile, validation)
-        write_profile(path, add_check(profile, table, validation))
+        write_profile(path, add_check(profile, [table], validation))
     return validation
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from calibration.fit.design import screen_rows, spare_requests, split_rows
@@ -39,12 +39,12 @@ def run_fit(
     rows, device, software = read_setting(table, source, say)
     chosen = source.chosen._replace(hardware=[device.id], stack=[software.id])
     rows = select_rows(rows, chosen)
-    return fit_rows(rows, table, device, software, out, requests, operators, seed, form, command)
+    return fit_rows(rows, [table, *source.also], device, software, out, requests, operators, seed, form, command)
 
 
 def fit_rows(
     rows: list[Measurement],
-    table: Path,
+    tables: Sequence[Path],
     device: Hardware,
     software: Stack,
     out: Path,
@@ -54,7 +54,7 @@ def fit_rows(
     form: OutputForm,
     command: str,
 ) -> str:
-    """Fit the rows of a table, check on those that were not fitted, write the profile, and return the report.
+    """Fit the rows of tables, check on those that were not fitted, write the profile, and return the report.
 
     Raises:
         InputError: from any of these steps; the profile is written only when all went well.
@@ -65,12 +65,12 @@ def fit_rows(
         fitted, spared = spare_requests(fitted, requests, device, software)
         others = others + spared
     fit = fit_profile(fitted, device, software)
-    profile = make_profile(fit, out.stem, device.id, software.id, table, command)
+    profile = make_profile(fit, out.stem, device.id, software.id, tables, command)
     checks = [[row for row in others if bool(row.operator) == of_operators] for of_operators in (True, False)]
     by_operator, by_request = [validate_profile(part, profile, device, software) if part else None for part in checks]
     if by_operator is not None:
         profile = add_operator_checks(profile, by_operator)
     if by_request is not None:
-        profile = add_check(profile, table, by_request)
+        profile = add_check(profile, tables, by_request)
     write_profile(out, profile)
     return report_fit(fit, [check for check in (by_operator, by_request) if check is not None], screened.notes, form)

@@ -26,16 +26,18 @@ from simulator.timing.transfer import list_kinds, name_width
 DIGITS = 4  # significant digits of stored factors
 
 
-def make_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str, table: Path, command: str) -> Profile:
-    """Wrap a fit with where it comes from: the table's name and hash, the models, the date and the command.
+def make_profile(
+    fit: Fit, profile_id: str, hardware_id: str, stack_id: str, tables: Sequence[Path], command: str
+) -> Profile:
+    """Wrap a fit with where it comes from: names and hash of the tables, the models, the date and the command.
 
-    ``table`` is a file or a folder of files.
+    A table is a file or a folder of files.
     """
     provenance = Provenance(
         date=today(),
         rows=len(fit.rows),
-        table=table.name,
-        table_sha256=hash_table(table),
+        table=name_tables(tables),
+        table_sha256=hash_tables(tables),
         models=sorted({row.model for row in fit.rows if row.model}),
         roofcast_version=version("roofcast"),
         mape=round_digits(float(np.mean(np.abs(fit.relative_errors)))),
@@ -84,10 +86,15 @@ def make_bare_profile(fit: Fit, profile_id: str, hardware_id: str, stack_id: str
     return Profile(SCHEMA, profile_id, hardware_id, stack_id, factors, correlation, fit.discrepancy, covers=covers)
 
 
-def hash_table(table: Path) -> str:
-    """SHA-256 of a file, or of the files of a folder in the order of their names."""
-    paths = sorted(path for path in table.iterdir() if path.is_file()) if table.is_dir() else [table]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+def name_tables(tables: Sequence[Path]) -> str:
+    """What an answer calls the tables."""
+    return ", ".join(table.name for table in tables)
+
+
+def hash_tables(tables: Sequence[Path]) -> str:
+    """SHA-256 of files one after the other, those of a folder in the order of their names."""
+    folders = [sorted(path for path in one.iterdir() if path.is_file()) if one.is_dir() else [one] for one in tables]
+    return hashlib.sha256(b"".join(path.read_bytes() for paths in folders for path in paths)).hexdigest()
 
 
 def make_factors(fit: Fit) -> dict[str, FittedFactor]:
@@ -126,7 +133,7 @@ def check_unfitted(profile: Profile, validation: Validation) -> None:
         raise InputError(f"--record: {', '.join(sorted(fitted))} was fitted; leave it out with --exclude-models")
 
 
-def add_check(profile: Profile, table: Path, validation: Validation) -> Profile:
+def add_check(profile: Profile, tables: Sequence[Path], validation: Validation) -> Profile:
     """Return the profile with the errors on requests that it was not fitted to, so that predictions can quote them.
 
     Raises:
@@ -137,7 +144,7 @@ def add_check(profile: Profile, table: Path, validation: Validation) -> Profile:
         raise InputError(f"--record: the rows must all be of {profile.hardware}, the device of the profile")
     summary = validation.summarise()
     errors = {name: round_digits(summary[name]) for name in ("mape", "median_ape", "p90_ape", "bias", "coverage_90")}
-    return replace(profile, check=Check(today(), table.name, summary["rows"], models, **errors))
+    return replace(profile, check=Check(today(), name_tables(tables), summary["rows"], models, **errors))
 
 
 def add_operator_checks(profile: Profile, validation: Validation) -> Profile:

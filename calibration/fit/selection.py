@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,11 +30,12 @@ class Selection(NamedTuple):
 
 
 class Source(NamedTuple):
-    """How to read a file of measurements, what it leaves out, and which of its rows to use."""
+    """How to read a file of measurements, what it leaves out, which of its rows to use, and files of more of them."""
 
     reader: str | None = None
     told: Told = Told()
     chosen: Selection = Selection()
+    also: Sequence[Path] = ()
 
 
 def select_rows(rows: list[Measurement], selection: Selection) -> list[Measurement]:
@@ -89,7 +90,7 @@ def read_setting(path: Path, source: Source, say: Callable[[str], None]) -> tupl
         InputError: from reading, or rows of several devices or stacks.
     """
     told = source.told
-    rows = read_rows(path, source.reader, told, say)
+    rows = [row for one in (path, *source.also) for row in read_rows(one, source.reader, told, say)]
     devices, stacks = ({getattr(row, name) for row in rows} for name in ("hardware", "stack"))
     for what, option, named, found in (("device", "-H", told.hardware, devices), ("stack", "-s", told.stack, stacks)):
         if named is None and len(found) > 1:

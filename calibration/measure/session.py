@@ -63,7 +63,7 @@ def run_benchmarks(
     fitted = [row for row in rows if not row.notes.startswith(HELD_OUT)]
     if not any(row.model for row in fitted) or not any(row.phase == "linear" for row in fitted):
         raise InputError(f"{table}: no product or no decoder to fit yet; --resume goes on, with a longer --time-budget")
-    report = fit_rows(rows, table, described, software, out, None, MOST_OPERATORS, seed, form, command)
+    report = fit_rows(rows, [table], described, software, out, None, MOST_OPERATORS, seed, form, command)
     named = session.paths.hardware if session.described_here else hardware or described.id
     dtype = next(row.activation_dtype for row in fitted if row.model)
     say(f"use it: roofcast predict -m pythia-160m -H {named} -c {out} -s {stack} --dtype {dtype}")

@@ -106,7 +106,7 @@ def time_all_reduce(op: Operator, device: Device, f: Factors) -> Number:
 def time_message(op: Operator, device: Device, f: Factors) -> Number:
     """The faster of the two protocols of a collective library."""
     devices, link, nodes = device.links.find_group(op.kind)
-    hops = f.link_latency_cycles + (devices / nodes - 2) * f.link_hop_cycles
+    hops = f.link_latency_cycles + max(devices / nodes - 2, 0) * f.link_hop_cycles
     latency = hops / device.clock_hz + count_crossings(op.kind, nodes) * f.network_hop_s
     low_latency = op.message_bytes / (f.low_latency_link_efficiency * link)
     own_memory = f.ring_memory_passes * op.message_bytes / device.bandwidth_bytes_per_s
