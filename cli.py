@@ -25,7 +25,11 @@ VERBS = (
     | {verb: f"calibration.commands.{verb.replace('-', '_')}" for verb in MEASURING}
     | dict.fromkeys(("models", "hardware"), "simulator.commands.catalogue")
 )
-PICTURES = {"latency": "simulator.commands.latency", "residuals": "calibration.commands.residuals"}  # of plot
+PICTURES = {  # of plot
+    "latency": "simulator.commands.latency",
+    "load": "simulator.commands.plot_load",
+    "residuals": "calibration.commands.residuals",
+}
 
 
 def load(name: str, module: str) -> click.Command:

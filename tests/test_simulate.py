@@ -170,3 +170,14 @@ def test_log_normal_lengths_have_the_nominal_mean() -> None:
     inputs = run.requests["input_tokens"]
     assert inputs.mean() == pytest.approx(200, rel=0.05)
     assert np.log(inputs).std() == pytest.approx(0.6, rel=0.1)
+
+
+def test_a_run_and_a_ladder_are_drawn(tmp_path: Path) -> None:
+    draw = ["plot", "load", *PLACE[1:], *SHORT]
+    over_time = CliRunner().invoke(app, [*draw, "--request-rate", "20", "--terminal"]).stdout
+    assert "R running, W waiting" in over_time
+    assert max(map(len, over_time.splitlines())) <= 80
+    path = tmp_path / "ladder.svg"
+    assert CliRunner().invoke(app, [*draw, "--concurrency", "1,4,16", "-O", str(path)]).exit_code == 0
+    assert "requests in flight" in path.read_text()
+    assert 'id="ttft_s"' in path.read_text()
