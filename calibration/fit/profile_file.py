@@ -74,7 +74,7 @@ def cover_rows(measured: Sequence[Measurement]) -> Coverage | None:
         sorted({kind for model in models for kind in list_kinds(model.architecture)}),
         sorted({name_width(row.weight_dtype) for row in rows}),
         max(row.tp for row in rows),
-        max(row.batch_size for row in rows),
+        max(max(row.batch_size, row.concurrency or 1) for row in rows),
         max(row.prompt_tokens + row.output_tokens for row in rows),
     )
 
