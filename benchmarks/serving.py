@@ -1,6 +1,6 @@
 """How far the simulation is off: one measured run replayed, and sweeps over concurrencies of two data sets.
 
-    python -m benchmarks.serving [FOLDER] [--rows N]
+    python -m benchmarks.serving [FOLDER] [--rows N] [--only TEXT]
 
 reads ``serving`` in the folder (default: the one that ``ROOFCAST_DATA`` names).
 
@@ -9,7 +9,7 @@ Sweeps: of each device, engine and model of ``inferencex.csv`` and ``nvidia_swee
 20) that were not fitted, with the carried profile; after a fit to eight values of them that tell the most; and after a
 fit to eight values of each other model of the engine on the device. Errors are of means, TPOT and TTFT apart. FP8
 checkpoints of NVIDIA store the cache in FP8 too (their ``hf_quant_config.json``), which the table does not say. Fails
-where the errors after a fit to the same model are past the limits.
+where the errors after a fit to the same model are past the limits. ``--only`` takes settings that hold a text.
 """
 
 from __future__ import annotations
@@ -156,11 +156,12 @@ def judge_setting(setting: Setting, points: dict[Setting, Rows], most: int) -> l
     return found
 
 
-def main(folder: Path, most: int) -> int:
+def main(folder: Path, most: int, only: str) -> int:
     """Print the tables; 1 where a limit is passed."""
     print(replay(folder), end="\n\n")
     points = read_points(folder)
-    found = [row for setting in sorted(points) for row in judge_setting(setting, points, most)]
+    chosen = [setting for setting in sorted(points) if only in " ".join(setting)]
+    found = [row for setting in chosen for row in judge_setting(setting, points, most)]
     failed = False
     for name in ("nothing", "the model", "other models"):
         rows = [{key: value for key, value in row.items() if key != "fitted"} for row in found if row["fitted"] == name]
@@ -176,7 +177,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("ROOFCAST_DATA"))
     parser.add_argument("--rows", type=int, default=JUDGED)
+    parser.add_argument("--only", default="")
     asked = parser.parse_args()
     if asked.folder is None:
         sys.exit("name the folder of the measurements, or set ROOFCAST_DATA")
-    sys.exit(main(Path(asked.folder) / "serving", asked.rows))
+    sys.exit(main(Path(asked.folder) / "serving", asked.rows, asked.only))

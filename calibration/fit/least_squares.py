@@ -222,7 +222,10 @@ def find_discrepancy(rows: list[Measurement], predicted: Array, sigma: Array, fr
         return find_scatter(errors[chosen], sigma[chosen], freedom[chosen], float(np.min(sigma)))
 
     operators = {kind: scatter_of(kind) for kind in sorted({row.phase for row in rows if row.operator})}
-    return Discrepancy(scatter_of("prefill"), scatter_of("decode", "request"), operators or None)
+    prefill, decode = scatter_of("prefill"), scatter_of("decode", "request")
+    if any(row.is_load for row in rows) and int(np.sum(phases == "prefill")) < FEWEST_ROWS:
+        prefill = max(prefill, LOAD_TTFT_SCATTER)  # few rows of a first token say little of what the client adds
+    return Discrepancy(prefill, decode, operators or None)
 
 
 def find_scatter(errors: Array, assumed: Array, freedom: Array, least: float) -> float:
