@@ -22,6 +22,7 @@ from calibration.fit.least_squares import Fit, fit_profile
 from calibration.readers import op_table
 from calibration.readers.content import Content
 from calibration.readers.runs import Told
+from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.operator_text import parse_operator
@@ -83,9 +84,12 @@ def name_group(row: Measurement) -> Name:
     return row.phase, formats + cache, beside
 
 
-def fit_group(groups: Groups, name: Name, device: str) -> Fit:
-    """Fit the first rows of a group."""
-    return fit_profile(groups[name][:FITTED], load_hardware(device), find_stack(device))
+def fit_group(groups: Groups, name: Name, device: str) -> Fit | None:
+    """Fit the first rows of a group; None where the fit does not converge."""
+    try:
+        return fit_profile(groups[name][:FITTED], load_hardware(device), find_stack(device))
+    except InputError:
+        return None
 
 
 def carry(device: str, fits: dict[str, Fit]) -> Factors | None:
@@ -144,8 +148,9 @@ def main(folder: Path) -> None:
     lines = []
     for name in sorted({name for groups in sampled.values() for name in groups}):
         having = {device: groups for device, groups in sampled.items() if len(groups.get(name, ())) > FITTED}
-        fits = {device: fit_group(groups, name, device) for device, groups in having.items()}
-        lines += [describe(name, groups[name][FITTED:], device, fits) for device, groups in having.items()]
+        tried = {device: fit_group(groups, name, device) for device, groups in having.items()}
+        fits = {device: fit for device, fit in tried.items() if fit is not None}
+        lines += [describe(name, having[device][name][FITTED:], device, fits) for device in fits]
     print(format_table(lines))
     print()
     print(format_table(summarise(lines)))
