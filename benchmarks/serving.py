@@ -5,11 +5,11 @@
 reads ``serving`` in the folder (default: the one that ``ROOFCAST_DATA`` names).
 
 Replay: the 300 requests of ``requests_rtx-pro-6000_...`` as they came, by data sheet and carried profile.
-Sweeps: of each device, engine and model of ``inferencex.csv`` and ``nvidia_sweeps.csv`` at most ``N`` points (default
-20) that were not fitted, with the carried profile; after a fit to eight values of them that tell the most; and after a
-fit to eight values of each other model of the engine on the device. Errors are of means, TPOT and TTFT apart. FP8
-checkpoints of NVIDIA store the cache in FP8 too (their ``hf_quant_config.json``), which the table does not say. Fails
-where the errors after a fit to the same model are past the limits. ``--only`` takes settings that hold a text.
+Sweeps: of each device, engine and model of ``inferencex.csv`` and ``nvidia_sweeps.csv`` at most ``N`` values (default
+20) that were not fitted here, with what ships; after a fit to eight values that tell the most; and after a fit to eight
+of each other model of the engine on the device. Errors are of means, TPOT and TTFT apart. FP8 checkpoints of NVIDIA
+store the cache in FP8 too (``hf_quant_config.json``), which the table does not say. Fails where the errors after a
+fit to the same model are past the limits. ``--only`` takes settings that hold a text.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def judge_setting(setting: Setting, points: dict[Setting, Rows], most: int) -> l
     alike = [rows for one, rows in points.items() if one[:2] == setting[:2] and one[2] != setting[2]]
     others = [row for rows in alike for row in spare_requests(rows, FITTED, device, stack)[0]]
     found: list[dict[str, object]] = []
-    for name, rows in (("nothing", None), ("the model", fitted), ("other models", others)):
+    for name, rows in (("what ships", None), ("the model", fitted), ("other models", others)):
         if rows == []:
             continue
         try:
@@ -163,7 +163,7 @@ def main(folder: Path, most: int, only: str) -> int:
     chosen = [setting for setting in sorted(points) if only in " ".join(setting)]
     found = [row for setting in chosen for row in judge_setting(setting, points, most)]
     failed = False
-    for name in ("nothing", "the model", "other models"):
+    for name in ("what ships", "the model", "other models"):
         rows = [{key: value for key, value in row.items() if key != "fitted"} for row in found if row["fitted"] == name]
         if not rows:
             continue

@@ -181,3 +181,23 @@ def test_a_run_and_a_ladder_are_drawn(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, [*draw, "--concurrency", "1,4,16", "-O", str(path)]).exit_code == 0
     assert "requests in flight" in path.read_text()
     assert 'id="ttft_s"' in path.read_text()
+
+
+@pytest.mark.parametrize(("unknown", "limit"), [("concurrency", 0.3), ("request_rate", 0.1)])
+def test_the_largest_load_holds_its_limits_and_the_next_does_not(unknown: str, limit: float) -> None:
+    place = [*PLACE[1:], "-p", "256", "-n", "16", "--num-requests", "150"]
+    answer = CliRunner().invoke(app, ["solve", *place, "--for", unknown, "--slo", f"ttft_s_p90:{limit}", "-o", "json"])
+    found = json.loads(answer.stdout)
+    assert found["ttft_s_p90"] <= limit
+    option = f"--{unknown.replace('_', '-')}"
+    for load, holds in ((found["value"], True), (found["beyond"], False)):
+        shown = json.loads(call(*place[8:], option, str(load), "-o", "json").stdout)
+        assert (shown["ttft_s_p90"] <= limit) is holds
+
+
+def test_a_limit_that_no_load_holds_is_impossible() -> None:
+    place = [*PLACE[1:], *SHORT, "--for", "concurrency"]
+    error = CliRunner().invoke(app, ["solve", *place, "--slo", "tpot_s_mean:1ms"]).exception
+    assert isinstance(error, ImpossibleError)
+    error = CliRunner().invoke(app, ["solve", *place, "--slo", "tpot_s:1"]).exception
+    assert isinstance(error, InputError)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -20,11 +20,20 @@ LIMITED = ("ttft_s", "tpot_s", "e2e_s")
 
 def parse_request_limits(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
     """Limits that each request is held against, as ``ttft_s:1`` or ``tpot_s:40ms``."""
+    return read_limits(values, LIMITED)
+
+
+def read_limits(values: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    """Limits on times of these names, in seconds or with a unit.
+
+    Raises:
+        InputError: another name, or no time above zero.
+    """
     limits = {}
     for value in values:
         name, colon, text = (part.strip() for part in value.partition(":"))
-        if not colon or name not in LIMITED:
-            raise InputError(suggest(f"--slo: '{value}' is not NAME:SECONDS", name, LIMITED))
+        if not colon or name not in names:
+            raise InputError(suggest(f"--slo: '{value}' is not NAME:SECONDS", name, names))
         try:
             limits[name] = float(text)
         except ValueError:

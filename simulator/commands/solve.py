@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from simulator.commands.asked import Asked
+from simulator.commands.asked import Asked, AskedLoad
 from simulator.commands.delivery import deliver, warn, warn_of_question
-from simulator.commands.options import out_option, output_option, rates_options, request_options, slo_option
+from simulator.commands.options import (
+    load_options,
+    out_option,
+    output_option,
+    rates_options,
+    request_options,
+    slo_option,
+)
 from simulator.errors import ImpossibleError
 from simulator.report.output import OutputForm
 
@@ -26,14 +33,22 @@ if TYPE_CHECKING:
     metavar="WHAT",
     help="batch_size, prompt_tokens, output_tokens (the largest); devices (tp x pp), tp, pp, dp (the fewest); "
     "memory.bandwidth, memory.capacity, compute.matrix_peak.fp16, links.node.bandwidth, or compute.units and "
-    "compute.clock with the peaks in proportion (the smallest). What its own option says is not used.",
+    "compute.clock with the peaks in proportion (the smallest); concurrency or request_rate under load (the largest; "
+    "limits are statistics: ttft_s_p99:1). What its own option says is not used.",
 )
+@load_options
 @slo_option
 @rates_options
 @output_option
 @out_option
 def solve(
-    asked: Asked, unknown: str, slo: tuple[str, ...], rates: AskedRates, output: OutputForm, out: Path | None
+    asked: Asked,
+    unknown: str,
+    load: AskedLoad,
+    slo: tuple[str, ...],
+    rates: AskedRates,
+    output: OutputForm,
+    out: Path | None,
 ) -> None:
     """Find the extreme value of one unknown that meets every limit (--slo) and fits in memory.
 
@@ -45,7 +60,11 @@ def solve(
       roofcast solve -m llama-3-8b -H a100-sxm-80gb -s vllm-0.6 --for batch_size --slo tpot_s:0.03 --slo ttft_s:2
       roofcast solve -m llama-3-70b -H h100-sxm-80gb -c none --for devices --slo tpot_s:20ms
       roofcast solve -m llama-3-8b -H h100-sxm-80gb -c none --for memory.bandwidth --slo tpot_s:5ms
+      roofcast solve -m llama-3.1-8b -H a100-sxm-80gb -s vllm --for concurrency --slo ttft_s_p99:2 -p 1024 -n 256
     """
+    if unknown in ("concurrency", "request_rate"):
+        solve_under_load(asked, unknown, load, slo, output, out)
+        return
     from simulator.explore.limits import parse_limit
     from simulator.explore.solve import Problem
     from simulator.explore.solve import solve as find_solution
@@ -63,3 +82,19 @@ def solve(
         warn(note)
     if not solution.possible:
         raise ImpossibleError(explain_impossible(solution))
+
+
+def solve_under_load(
+    asked: Asked, unknown: str, load: AskedLoad, slo: tuple[str, ...], output: OutputForm, out: Path | None
+) -> None:
+    """Find the largest load that holds limits on the statistics of latencies."""
+    from simulator.commands.simulate import read_limits
+    from simulator.explore.load_solve import LIMITED, solve_load
+    from simulator.report.load_solution import report_load
+
+    given = {**load.given, "concurrency": None, "request_rate": None, "trace": None}
+    wanted, options = AskedLoad({**given, unknown: "1"}).resolve(asked.counts)
+    question = asked.resolve()
+    warn_of_question(question)
+    solution = solve_load(question, wanted, unknown, read_limits(slo, LIMITED), options)
+    deliver(report_load(solution, output), out)
