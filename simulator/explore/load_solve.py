@@ -6,6 +6,7 @@ concurrency to the whole number, a rate to one percent. The seed is the same for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -95,5 +96,5 @@ def is_next(unknown: str, low: float, high: float) -> bool:
 
 def halve(unknown: str, low: float, high: float) -> float:
     """A load between two: by ratio, since latencies are steep at the end."""
-    middle = (low * high) ** 0.5
+    middle = math.sqrt(low * high)
     return min(max(round(middle), low + 1), high - 1) if unknown == "concurrency" else middle
