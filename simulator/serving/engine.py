@@ -77,20 +77,19 @@ class Engine:
         else:
             passes, seconds = self.choose_run(timed, may_change)
         self.now_s = start_s + seconds
-        last_s = seconds
-        if passes > 1 and self.asynchronous:
-            last_s -= self.clock.time_run(timed, passes - 1)
-        self.known_s, self.idle = (self.now_s - last_s if self.asynchronous else self.now_s), False
+        self.known_s, self.idle = self.now_s, False
+        if self.asynchronous:  # the next pass is chosen when the last of these begins
+            self.known_s = start_s if passes == 1 else start_s + self.clock.time_run(timed, passes - 1)
         record.passes += passes
         record.busy_s += seconds
         ended: list[int] = []
         if step.decodes:
             first_s = seconds if passes == 1 or record.own_s is None else self.clock.time_run(timed, 1)
             record.note_tokens(len(state.ids), passes, start_s, seconds, first_s)
-            self.grow(passes)
+            state.note_passes(passes)
             self.policy.note_passes(passes)
             if state.steps == state.next_end:
-                ended = self.end_decoding()
+                ended = state.take_ended(self.policy.runs_padding)
         else:
             record.note_stalled(len(state.ids))
         self.end_prompts(step, start_s, ended)
@@ -111,24 +110,6 @@ class Engine:
                 return found, seconds
             passes = found + 1
         return passes, self.clock.time_run(timed, passes)
-
-    def grow(self, passes: int) -> None:
-        """Take the blocks of decode passes, of the first of which ``plan`` did."""
-        state = self.state
-        grown = state.count_growth(passes)
-        if passes > 1:
-            state.pool.take(grown - state.count_growth(1))
-        state.note_passes(passes, grown)
-
-    def end_decoding(self) -> list[int]:
-        """Take out the requests that made their last token."""
-        state = self.state
-        going = state.end > state.steps
-        ended: list[int] = state.ids[~going].tolist()
-        if self.policy.runs_padding:
-            state.padding = np.concatenate([state.padding, state.lead[~going]])
-        state.select(going)
-        return ended
 
     def end_prompts(self, step: Step, start_s: float, ended: list[int]) -> None:
         """Prompts that were read to their end make a token, and decode from now on."""

@@ -117,10 +117,22 @@ class State:
             return 0
         return int(np.add.reduce(self.blocks_of[self.lead + (self.steps + passes)])) - self.grown
 
-    def note_passes(self, passes: int, blocks: int) -> None:
-        """So many decode passes were run, for which the sequences took so many blocks."""
+    def note_passes(self, passes: int) -> None:
+        """So many decode passes were run; the blocks of the first were taken when it was planned."""
+        grown = self.count_growth(passes)
+        if passes > 1:
+            self.pool.take(grown - self.count_growth(1))
         self.steps += passes
-        self.grown += blocks
+        self.grown += grown
+
+    def take_ended(self, as_padding: bool) -> list[int]:
+        """Take out the requests that made their last token; as padding they run on."""
+        going = self.end > self.steps
+        ended: list[int] = self.ids[~going].tolist()
+        if as_padding:
+            self.padding = np.concatenate([self.padding, self.lead[~going]])
+        self.select(going)
+        return ended
 
     def enter(self, request: int, most_tokens: int, whole: bool) -> Chunk | None:
         """Admit a waiting request with at most so many tokens of its prompt; None where the blocks are not there.
