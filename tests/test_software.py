@@ -1,0 +1,128 @@
+"""Which stack and which profile answer where none is named, and what is said to differ."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from simulator.errors import RebuiltModelWarning
+from simulator.inputs.library import HARDWARE_FOLDER, list_ids, load_hardware, load_stack
+from simulator.inputs.stack_versions import name_engine
+from simulator.prediction import predict
+from simulator.timing.profile import list_settings, load_profile
+from simulator.timing.software import choose_software
+from simulator.timing.transfer import ERRORS, Phases, add_errors, list_moves, list_place_moves
+
+DEVICES = list_ids(HARDWARE_FOLDER)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_every_device_has_an_estimate_by_a_stack_that_builds_what_it_is_asked_for(name: str) -> None:
+    profile, stack = choose_software(load_hardware(name), None, None)
+    assert profile is not None
+    assert not stack.rebuilds
+
+
+@pytest.mark.parametrize(("home", "stack"), list_settings())
+def test_what_was_measured_answers_for_itself(home: str, stack: str) -> None:
+    profile, chosen = choose_software(load_hardware(home), stack, None)
+    assert profile is not None
+    assert (profile.hardware, profile.stack, chosen.id) == (home, stack, stack)
+
+
+@pytest.mark.parametrize(
+    ("device", "engine"),
+    [
+        ("h100-sxm-80gb", "vllm"),
+        ("mi355x-288gb", "vllm"),
+        ("rtx-pro-6000-server-96gb", "vllm"),
+        ("rtx-5090", "llama.cpp"),
+        ("rx-7900-xtx-24gb", "llama.cpp"),
+        ("apple-m4-max", "llama.cpp"),
+        ("gaudi3-128gb", "optimum-habana"),
+        ("epyc-9654", "pytorch-eager"),
+    ],
+)
+def test_a_device_is_served_with_what_people_serve_it_with(device: str, engine: str) -> None:
+    assert name_engine(choose_software(load_hardware(device), None, None).stack.id) == engine
+
+
+def test_an_engine_without_a_version_is_the_version_that_is_carried_best() -> None:
+    for device in ("a100-sxm-40gb", "mi300x-192gb", "h200-sxm-141gb"):
+        measured = [stack for home, stack in list_settings() if home == device and name_engine(stack) == "vllm"]
+        assert choose_software(load_hardware(device), "vllm", None).stack.id in measured
+        assert choose_software(load_hardware(device), "vLLM", "none").stack.id == "vllm-0.14"  # the newest, of a bound
+
+
+def test_a_version_that_does_not_ship_is_answered_by_the_one_that_covers_it() -> None:
+    stack = choose_software(load_hardware("h100"), "vllm-0.18", None).stack
+    assert stack.id == "vllm-0.14"
+    assert stack.note == "no stack ships for vllm-0.18: vllm-0.14 stands for it"
+
+
+def test_a_nearer_device_is_carried_before_a_farther_one() -> None:
+    profile = choose_software(load_hardware("a100-pcie-80gb"), "vllm-0.6", None).profile
+    assert profile is not None
+    assert profile.hardware.startswith("a100")
+    profile = choose_software(load_hardware("mi325x"), "vllm-0.6", None).profile
+    assert profile is not None
+    assert profile.hardware == "mi300x-192gb"
+
+
+def test_differences_name_the_farthest_of_the_device_and_of_the_stack() -> None:
+    h100, vllm = load_hardware("h100"), load_stack("vllm-0.6")
+    kinds = [
+        (("h100-sxm-80gb", "vllm-0.6"), []),
+        (("h200-sxm-141gb", "vllm-0.6"), ["device"]),
+        (("a100-sxm-80gb", "vllm-0.10"), ["generation", "version"]),
+        (("mi300x-192gb", "sglang-0.4"), ["maker", "engine"]),
+        (("gaudi2-96gb", "vllm-0.6"), ["class"]),
+        (("my-own-chip", "vllm-0.6"), ["maker"]),
+    ]
+    for (home, stack), expected in kinds:
+        assert [move.what for move in list_place_moves(home, stack, h100, vllm)] == expected
+
+
+def test_errors_grow_with_the_distance_and_add_as_squares() -> None:
+    for near, far in (("device", "generation"), ("generation", "maker"), ("maker", "class"), ("class", "processor")):
+        assert ERRORS[near].prefill < ERRORS[far].prefill
+        assert ERRORS[near].decode < ERRORS[far].decode
+    moves = list_place_moves("a100-sxm-80gb", "sglang-0.4", load_hardware("h100"), load_stack("vllm-0.6"))
+    expected = Phases(*(np.hypot(*pair) for pair in zip(ERRORS["generation"], ERRORS["engine"], strict=True)))
+    assert add_errors(moves) == pytest.approx(expected)
+
+
+def test_what_the_rows_did_not_have_is_said_and_widens_the_interval() -> None:
+    """A profile of dense models in 16 bits, tp to 4, batches to 64 and 2,049 tokens, asked for something else."""
+    profile = load_profile("a100-sxm-40gb--vllm-0.6")
+    assert profile.covers is not None
+    seen = replace(profile.covers, models=["llama-3-8b"], kinds=["attention", "ffn"], formats=["16-bit"], tp=1)
+    profile = replace(profile, covers=replace(seen, batch_size=4, tokens=1000))
+
+    def ask(model: str = "llama-3-8b", **other: object) -> list[str]:
+        question = predict(model, "a100-sxm-40gb", profile, stack="vllm-0.6", dtype="bf16", **other).question  # type: ignore[arg-type]
+        return [move.what for move in list_moves(profile, question.hardware, question.model.id, question.work)]
+
+    assert ask() == []
+    assert ask("llama-2-7b") == ["model"]
+    assert ask("mixtral-8x7b-v0.1") == ["model", "kind"]
+    assert ask(weight_dtype="int4-g128") == ["format"]
+    assert ask(tp=2) == ["layout"]
+    assert ask(batch_size=17) == ask(prompt_tokens=4000) == ["size"]
+    near, far = (predict("llama-3-8b", "a100-sxm-40gb", profile, batch_size=size, dtype="bf16") for size in (16, 17))
+    assert far.tpot_s_high / far.tpot_s > near.tpot_s_high / near.tpot_s
+    both = predict("llama-3-8b", "a100-sxm-40gb", profile, batch_size=[16, 17], dtype="bf16")
+    assert both.tpot_s_high == pytest.approx([near.tpot_s_high, far.tpot_s_high])
+
+
+def test_a_stack_that_builds_another_model_says_so_in_python() -> None:
+    with pytest.warns(RebuiltModelWarning, match=r"megatron-lm-2022 builds llama-3-8b as a model of 5.64 billion"):
+        built = predict("llama-3-8b", "a100-sxm-80gb", stack="megatron-lm-2022")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        named = predict("llama-3-8b", "a100-sxm-80gb")
+    assert built.question.built_parameters == pytest.approx(5.64e9, rel=0.01)
+    assert named.question.built_parameters == 8_030_261_248
