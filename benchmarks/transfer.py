@@ -45,7 +45,7 @@ class Unmoved(Question):
 
 
 class Row(NamedTuple):
-    """One row by one profile: its pair of settings and phase, the error of the logarithm, known variance, differences."""
+    """A row by a profile: settings and phase, error of the logarithm, its known variance, what differs."""
 
     group: tuple[str, ...]
     phase: str
