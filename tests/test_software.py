@@ -14,7 +14,7 @@ from simulator.inputs.stack_versions import name_engine
 from simulator.prediction import predict
 from simulator.timing.profile import list_settings, load_profile
 from simulator.timing.software import choose_software
-from simulator.timing.transfer import ERRORS, Phases, add_errors, list_moves, list_place_moves
+from simulator.timing.transfer import ERRORS, Phases, add_errors, list_formats, list_moves, list_place_moves
 
 DEVICES = list_ids(HARDWARE_FOLDER)
 
@@ -116,6 +116,12 @@ def test_what_the_rows_did_not_have_is_said_and_widens_the_interval() -> None:
     assert far.tpot_s_high / far.tpot_s > near.tpot_s_high / near.tpot_s
     both = predict("llama-3-8b", "a100-sxm-40gb", profile, batch_size=[16, 17], dtype="bf16")
     assert both.tpot_s_high == pytest.approx([near.tpot_s_high, far.tpot_s_high])
+
+
+def test_formats_are_told_apart_by_what_is_not_of_16_bits() -> None:
+    labels = {"bf16": {"16-bit"}, "fp16": {"16-bit"}, "experts mxfp4, rest bf16": {"mxfp4"}, "q4_k_m": {"q4_k_m"}}
+    labels |= {"layers fp8-block, rest bf16": {"fp8-block"}, "": {"16-bit"}}
+    assert {label: list_formats(label) for label in labels} == labels
 
 
 def test_a_stack_that_builds_another_model_says_so_in_python() -> None:

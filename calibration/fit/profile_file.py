@@ -21,7 +21,7 @@ from simulator.inputs.measurements import Measurement
 from simulator.specfile import write_whole
 from simulator.timing.priors import list_factors
 from simulator.timing.profile import SCHEMA, Check, Coverage, FittedFactor, OperatorCheck, Profile, Provenance
-from simulator.timing.transfer import list_kinds, name_width
+from simulator.timing.transfer import list_kinds, list_formats
 
 DIGITS = 4  # significant digits of stored factors
 
@@ -72,7 +72,7 @@ def cover_rows(measured: Sequence[Measurement]) -> Coverage | None:
     return Coverage(
         sorted({model.id for model in models}),
         sorted({kind for model in models for kind in list_kinds(model.architecture)}),
-        sorted({name_width(row.weight_dtype) for row in rows}),
+        sorted({name for row in rows for name in list_formats(row.weight_dtype)}),
         max(row.tp for row in rows),
         max(max(row.batch_size, row.concurrency or 1) for row in rows),
         max(row.prompt_tokens + row.output_tokens for row in rows),

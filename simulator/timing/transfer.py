@@ -113,9 +113,9 @@ def list_work_moves(profile: Profile, model: str, work: Work) -> list[Move]:
     kinds = sorted(list_kinds(work.architecture) - set(covers.kinds))
     if kinds:
         moves.append(make_move("kind", f"{' and '.join(kinds)} not fitted"))
-    weights = name_width(work.deployment.weights_label)
-    if weights not in covers.formats:
-        moves.append(make_move("format", f"{weights} weights not fitted"))
+    formats = sorted(list_formats(work.deployment.weights_label) - set(covers.formats))
+    if formats:
+        moves.append(make_move("format", f"{' and '.join(formats)} weights not fitted"))
     if work.deployment.tp > covers.tp:
         moves.append(make_move("layout", f"tp {work.deployment.tp} past {covers.tp}"))
     return [*moves, *list_size_moves(covers, work)]
@@ -137,9 +137,12 @@ def list_size_moves(covers: Coverage, work: Work) -> list[Move]:
     return moves
 
 
-def name_width(label: str) -> str:
-    """A format of weights as profiles tell them apart: all of 16 bits are alike."""
-    return "16-bit" if label in ("fp16", "bf16") else label
+def list_formats(label: str) -> set[str]:
+    """Formats of weights as profiles tell them apart: those in other than 16 bits, of a label such as
+    ``experts mxfp4, rest bf16``; all of 16 bits are alike.
+    """
+    formats = {part.split()[-1] for part in label.split(", ") if part}
+    return formats - {"fp16", "bf16"} or {"16-bit"}
 
 
 def list_kinds(architecture: Architecture) -> frozenset[str]:
