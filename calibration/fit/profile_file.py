@@ -21,7 +21,7 @@ from simulator.inputs.measurements import Measurement
 from simulator.specfile import write_whole
 from simulator.timing.priors import list_factors
 from simulator.timing.profile import SCHEMA, Check, Coverage, FittedFactor, OperatorCheck, Profile, Provenance
-from simulator.timing.transfer import list_kinds, list_formats
+from simulator.timing.transfer import list_formats, list_kinds
 
 DIGITS = 4  # significant digits of stored factors
 
