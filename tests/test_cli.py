@@ -153,7 +153,8 @@ class TestPredictionDocument:
             SMALL: "calibrated",
             (*SMALL, "--set-hw", "memory.bandwidth=4.8 TB/s"): "transfer",
             (*h100, "-c", PROFILE): "transfer",
-            h100: "transfer",
+            h100: "calibrated",
+            ("predict", "-m", "gptj-6b", "-H", "b300-288gb"): "transfer",
             (*h100, "-c", "none"): "bound",
         }
         for arguments, expected in basis.items():
