@@ -39,6 +39,7 @@ def make_device(**other: Any) -> Device:
         "element_bytes": 2,
         "weight_share": 1.0,
         "dequantizes_above": float("inf"),
+        "stripes_narrow": False,
         "narrow_loads": False,
         "splits_k": False,
         "splits_context": False,

@@ -324,6 +324,15 @@ def test_unpacking_weights_in_memory_costs_prompts_more_than_wide_weights_and_fe
     assert unpacked.ttft_s > wide.ttft_s if p > above else unpacked.ttft_s == straight.ttft_s
 
 
+def test_four_bits_slow_a_small_model_down_on_vllm_and_speed_a_large_one_up() -> None:
+    """Units of its stripes wait for each other, and a small product has few bytes to make up for that."""
+    question: dict[str, Any] = {"hardware": A100, "calibration": "a100-sxm-80gb--vllm-0.6", "output_tokens": 100}
+    for model, faster in (("qwen2.5-0.5b", False), ("qwen2.5-7b", True), ("qwen2.5-32b", True)):
+        wide, narrow = (predict(model, weight_dtype=w, **question).tpot_s for w in (None, "int4-g128"))
+        assert (narrow < wide) == faster
+        assert narrow > wide / 4
+
+
 def test_a_stack_stores_a_named_format_with_its_own_scales() -> None:
     gpt_fast = load_stack("gpt-fast")
     plain = replace(gpt_fast, stores_as=None)

@@ -97,6 +97,33 @@ def test_many_rows_dequantize_their_weights_in_memory_first() -> None:
     assert time_linear(op, not_above, make_factors(**known)) == us(1 + FULL_WAVE_US)
 
 
+def test_narrow_weights_as_stripes_take_equal_turns_and_hand_sums_on() -> None:
+    """A turn of 16 x 128 over 128 of k is 0.524288 us on one unit, one of 64 x 256 eight times that."""
+    device = make_device(weight_share=0.25, stripes_narrow=True)
+    few, many, relay = 0.524288, 8 * 0.524288, {"relay_latency_s": 1e-06}
+    # Ten tiles, ten turns deep each, on ten units: a stretch may begin inside of a tile.
+    assert time_product(16, 1280, 1280, device, **relay) == us(10 * few + 1)
+    # One tile: ten units take a turn each, and nine wait for the one before.
+    assert time_product(16, 128, 1280, device, **relay) == us(few + 9)
+    # Five tiles of more rows: two units a tile, three where the stretches do not begin with it.
+    assert time_product(64, 1280, 1280, device, **relay) == us(5 * many + 2)
+    assert time_product(65, 1280, 1280, device, **relay) == us(10 * many + 1)
+    # Wide weights are the library's.
+    assert time_product(16, 128, 1280, device._replace(weight_share=1.0), **relay) < (few + 9) / 1e6
+
+
+def test_stripes_dequantize_and_read_no_more_than_a_tile_does() -> None:
+    """128 columns of 128 of k are 256 times 64 weights: 2.048 cycles each take as long as the turn."""
+    device = make_device(weight_share=0.25, stripes_narrow=True)
+    turn = 0.524288
+    assert time_product(16, 1280, 1280, device, dequantize_cycles=turn * 1e3 / 256) == us(10 * turn * 2**0.25)
+    # 1280 x 1280 numbers of half a byte at half of 1 TB/s: 1.6384 us of bytes, and 20,480 numbers of two written.
+    op = Operator("p", "linear", weight_bytes=1280 * 1280 / 2, m=16, n=1280, k=1280)
+    working = 10 * turn + 2 * 0.04096
+    found = time_linear(op, device, make_factors(matrix_bandwidth_efficiency=0.5))
+    assert found == us((working**4 + 1.6384**4) ** 0.25)
+
+
 def test_a_board_without_the_power_for_its_peak_clocks_down_by_the_cube_root() -> None:
     """0.8 pJ at 2 GHz are 0.2 pJ at the device's 1 GHz: 10 TFLOP/s draw 2 W. A quarter of a watt halves the clock."""
     op = Operator("p", "linear", m=256, n=1280, k=3200)

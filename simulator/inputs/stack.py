@@ -199,6 +199,8 @@ class Stack:
     narrow_loads: bool = False  # threads of its own kernels load four bytes at a time
     accumulates_fp16: bool = False  # products of fp16 are added up in fp16, which some devices do faster
     dequantizes_above: int | None = None  # products of more tokens first dequantize narrow weights in memory
+    # Devices, by what compilers build for, on which products with weights narrower than their inputs run as stripes.
+    stripes_narrow_on: list[str] | None = None
     skinny_rows: int = 32  # products of so few rows only stream their operands, however these are aligned
     allocates_cache: bool = False  # each layer allocates its cache anew for every request
     encodes_text: bool = False  # prompts come as text, and the time to turn it into tokens counts

@@ -55,7 +55,8 @@ class Device(NamedTuple):
     ``traits``: its class (``simulator.timing.devices``), and what else decides its priors. ``power_w``: of the board,
     without end where no sheet says it. ``cache_bytes``: of the last cache. ``wide_peak_flops_per_s``: of products
     without weights, which no narrow format holds for. ``weight_share``: of the operator that it serves.
-    ``dequantizes_above``: products of more tokens dequantize weights in memory first. ``narrow_loads``: threads of the
+    ``dequantizes_above``: products of more tokens dequantize weights in memory first. ``stripes_narrow``: products with
+    narrow weights run as stripes over all units. ``narrow_loads``: threads of the
     stack's own kernels load four bytes at a time. ``splits_k`` and ``splits_context``: the matrix library may split a
     product along k, and decode attention the tokens of a sequence. ``packs_heads``: its blocks always serve all query
     heads of a key head. ``skinny_rows``: products of so few rows only stream
@@ -73,6 +74,7 @@ class Device(NamedTuple):
     element_bytes: Number
     weight_share: Number
     dequantizes_above: float
+    stripes_narrow: bool
     narrow_loads: bool
     splits_k: bool
     splits_context: bool
@@ -119,6 +121,7 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         deployment.activation_bytes,
         1.0,
         float("inf") if stack.dequantizes_above is None else float(stack.dequantizes_above),
+        hardware.compute.capability in (stack.stripes_narrow_on or ()),
         stack.narrow_loads and hardware.kind != "cpu",
         stack.splits_products(deployment.layer_format),
         stack.splits_context,

@@ -9,6 +9,7 @@ from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import shared
 from simulator.timing.kinds.base import Kind
 from simulator.timing.kinds.memory import load_narrowly, move_bytes, time_activations, time_latency
+from simulator.timing.kinds.stripes import RELAY_LATENCY, time_stripes
 from simulator.timing.kinds.tiles import TILE_FACTORS, time_menu, time_tiled
 from simulator.timing.rows import answer_rows
 
@@ -59,6 +60,8 @@ def time_one_linear(operator: Operator, device: Device, f: Factors) -> Number:
 
 def time_product(operator: Operator, device: Device, f: Factors) -> Number:
     """The product alone, with asynchronous loads or, where these do not fit its dimensions, without."""
+    if device.stripes_narrow and device.weight_share < 1:
+        return f.product_latency_s + time_stripes(operator, device, f)
     step = max(ALIGNMENT_BYTES // device.element_bytes, 1)
     aligned = both(is_multiple(operator.n, step), is_multiple(operator.k, step))
     product = choose(
@@ -100,6 +103,7 @@ LINEAR = Kind(
     time_on_cpu,
     (
         *TILE_FACTORS,
+        RELAY_LATENCY,
         MISALIGNED_SLOWDOWN,
         shared.KERNEL_LATENCY,
         shared.PRODUCT_LATENCY,
