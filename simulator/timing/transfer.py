@@ -42,24 +42,24 @@ class Move(NamedTuple):
     error: Phases
 
 
-# Standard error that each difference adds to the logarithm of a time, by phase. Of the first and last row a judgement:
-# of processors no two have been measured, and of kernel tables none with requests of the same device. The others are
-# the likeliest by all pairs of settings that were measured, rounded up (python -m benchmarks.transfer): the priors have
-# seen those devices. Another engine is given as much as another generation, however little it shows.
+# Standard error that each difference adds to the logarithm of a time, by phase. Of the first a judgement: no two
+# processors have been measured. The others are the likeliest by all pairs of settings that were, rounded up (python -m
+# benchmarks.transfer), since the priors have seen those devices. Another engine is given as much as another generation,
+# however little it shows.
 ERRORS = {
     "processor": Phases(0.35, 0.30),
     "device": Phases(0.03, 0.03),
     "generation": Phases(0.13, 0.06),
     "maker": Phases(0.14, 0.08),
     "class": Phases(0.17, 0.13),
-    "version": Phases(0.10, 0.10),
-    "engine": Phases(0.11, 0.10),
+    "version": Phases(0.11, 0.11),
+    "engine": Phases(0.12, 0.11),
     "model": Phases(0.03, 0.03),
     "kind": Phases(0.08, 0.06),
     "format": Phases(0.06, 0.05),
-    "layout": Phases(0.05, 0.06),
-    "size": Phases(0.05, 0.05),
-    "requests": Phases(0.03, 0.05),
+    "layout": Phases(0.05, 0.07),
+    "size": Phases(0.05, 0.06),
+    "requests": Phases(0.05, 0.06),
 }
 
 
