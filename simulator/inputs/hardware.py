@@ -84,6 +84,12 @@ class Link:
         """Bandwidth in one direction, bytes per second."""
         return self.bandwidth if self.direction == "each way" else self.bandwidth / 2
 
+    def find_bandwidth(self, devices: int) -> float:
+        """What one of a group has in one direction to the others, bytes per second: of a mesh the lanes to them alone."""
+        if self.form != "mesh" or self.max_devices is None or devices > self.max_devices:
+            return self.bandwidth_each_way
+        return self.bandwidth_each_way * (devices - 1) / (self.max_devices - 1)
+
     @property
     def nic_bandwidth_each_way(self) -> float | None:
         """Bandwidth of one network card in one direction, bytes per second; None where the cards are not stated."""

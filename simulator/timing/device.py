@@ -207,4 +207,4 @@ def find_bandwidth(hardware: Hardware, devices: int) -> float:
     Raises:
         InputError: the data sheet lacks the link.
     """
-    return hardware.find_link(devices).bandwidth_each_way if devices > 1 else float("inf")
+    return hardware.find_link(devices).find_bandwidth(devices) if devices > 1 else float("inf")
