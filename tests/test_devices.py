@@ -275,7 +275,7 @@ def test_the_network_cards_of_a_node_add_up(id_: str, nic_bytes_per_s: float, no
 
 
 def test_in_a_mesh_a_group_has_the_lanes_to_its_members_and_on_a_switch_all() -> None:
-    """Of 448 GB/s each way an MI300X has a seventh, 64 GB/s, to each of the seven others; an H100 all of its 450 to any."""
+    """Of 448 GB/s each way an MI300X has a seventh to each of the seven others; an H100 all of its 450 to any."""
     mesh, switch = (load_hardware(name).find_link(8) for name in ("mi300x-192gb", "h100-sxm-80gb"))
     assert [mesh.find_bandwidth(devices) for devices in (2, 4, 8)] == pytest.approx([64e9, 192e9, 448e9])
     assert {switch.find_bandwidth(devices) for devices in (2, 4, 8)} == {450e9}

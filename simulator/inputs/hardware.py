@@ -85,7 +85,7 @@ class Link:
         return self.bandwidth if self.direction == "each way" else self.bandwidth / 2
 
     def find_bandwidth(self, devices: int) -> float:
-        """What one of a group has in one direction to the others, bytes per second: of a mesh the lanes to them alone."""
+        """What one of a group has in one direction to the others, bytes per second: in a mesh the lanes to them."""
         if self.form != "mesh" or self.max_devices is None or devices > self.max_devices:
             return self.bandwidth_each_way
         return self.bandwidth_each_way * (devices - 1) / (self.max_devices - 1)
