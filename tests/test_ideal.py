@@ -223,7 +223,7 @@ def test_every_form_names_what_it_rests_on(tmp_path: Path) -> None:
     common = ("-m", "gptj-6b", "-p", "5", "-n", "5", "-H", "h100-sxm-80gb", "--grid", "france")
     for form in ("table", "md", "csv", "json"):
         done = run(*common, "-o", form)
-        assert "transfer" in done.stdout
+        assert "calibrated" in done.stdout
         assert "H100" in done.stdout or "h100-sxm-80gb" in done.stdout
         assert "56" in done.stdout  # grams of France
         assert "12.29" in done.stdout  # dollars an hour
