@@ -57,7 +57,7 @@ CASES: dict[str, dict[str, Any]] = {
     | {"prompt_tokens": 1, "output_tokens": 1},
     "experts": {"model": "mixtral-8x7b-v0.1", "hardware": "a100-sxm-80gb", "stack": "vllm-0.6"}
     | {"tp": 4, "dp": 2, "ep": 8, "batch_size": 16},
-    "latent": {"model": "deepseek-v2-lite", "hardware": "h100-sxm-80gb", "stack": "sglang-0.4", "calibration": VLLM},
+    "latent": {"model": "deepseek-v2-lite", "hardware": "h100-sxm-80gb", "stack": "sglang-0.4"},
     "pipeline": {"model": "bloom", "hardware": "a100-sxm-80gb", "tp": 8, "pp": 2, "micro_batches": 4, "batch_size": 7},
     "one output token": {"model": "bloom-7b1", "hardware": "a100-sxm-80gb", "output_tokens": 1},
     "cpu": {"model": "gpt2", "hardware": "xeon-platinum-8380", "calibration": VLLM, "dtype": "fp32"},
