@@ -120,7 +120,7 @@ def test_what_the_rows_did_not_have_is_said_and_widens_the_interval() -> None:
 
 def test_formats_are_told_apart_by_what_is_not_of_16_bits() -> None:
     labels = {"bf16": {"16-bit"}, "fp16": {"16-bit"}, "experts mxfp4, rest bf16": {"mxfp4"}, "q4_k_m": {"q4_k_m"}}
-    labels |= {"layers fp8-block, rest bf16": {"fp8-block"}, "": {"16-bit"}}
+    labels |= {"layers fp8-block, rest bf16": {"fp8-block"}, "int4-g128": {"int4"}, "": {"16-bit"}}
     assert {label: list_formats(label) for label in labels} == labels
 
 

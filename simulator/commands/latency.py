@@ -23,8 +23,8 @@ def latency(asked: Asked, measured: Path | None, assume_fits: bool, picture: Pat
     \b
     Examples:
       roofcast plot latency -m gptj-6b -H a100-sxm-80gb -n 16 -b 1-32*2 --terminal
-      roofcast plot latency -m ai21-j1-large -H a100-sxm-80gb --dtype fp16 -p 512 -n 2-64*2 -O latency.svg \\
-        --measured calibration/tables/narayanan-2023-a100-30-rows.csv
+      roofcast plot latency -m ai21-j1-large -H a100-sxm-80gb -s megatron-lm-2022 --dtype fp16 -p 512 \\
+        -n 2-64*2 -O latency.svg --measured calibration/tables/narayanan-2023-a100-30-rows.csv
     """
     check_place(picture, terminal)
     from simulator.explore.latency_points import find_points

@@ -74,7 +74,7 @@ def simulate(
     Examples:
       roofcast simulate -m llama-3.1-8b -H a100-sxm-80gb -s vllm --concurrency 32 -p 1024 -n 256
       roofcast simulate -m llama-3.1-8b -H a100-sxm-80gb -s vllm --request-rate 5 --lengths lognormal:0.8
-      roofcast simulate -m llama-3.1-8b -H a100-sxm-80gb -s sglang --trace requests.csv --slo ttft_s:1 -o json
+      roofcast simulate -m llama-3.1-8b -H a100-sxm-80gb -s sglang --concurrency 8 --slo ttft_s:1 -o json
     """
     from simulator.report.simulation import print_requests, report_simulation
     from simulator.serving.simulation import run

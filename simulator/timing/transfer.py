@@ -6,6 +6,7 @@ stack) and what its rows were of (``Coverage``); whatever lies outside widens th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from simulator.numbers import Number, square_root, where
 from simulator.timing.device import classify
 from simulator.timing.profile import Coverage, Profile
 
+GROUP_SIZE = re.compile(r"-g\d+$")
 FEW_MODELS = 3  # fitted, whose residuals do not yet show how far the law is off for others
 FAR = 4.0  # times the most that was measured, past which a batch or a context counts as another size
 
@@ -139,9 +141,9 @@ def list_size_moves(covers: Coverage, work: Work) -> list[Move]:
 
 def list_formats(label: str) -> set[str]:
     """Formats of weights as profiles tell them apart: those in other than 16 bits, of a label such as
-    ``experts mxfp4, rest bf16``; all of 16 bits are alike.
+    ``experts mxfp4, rest bf16``; all of 16 bits are alike, and so are groups of any size that share a scale.
     """
-    formats = {part.split()[-1] for part in label.split(", ") if part}
+    formats = {GROUP_SIZE.sub("", part.split()[-1]) for part in label.split(", ") if part}
     return formats - {"fp16", "bf16"} or {"16-bit"}
 
 
