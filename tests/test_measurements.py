@@ -24,7 +24,7 @@ COLUMNS = (
 )
 ADDED_COLUMNS = (
     "operator,clock_hz,power_w,energy_j,temperature_c,throttled,"
-    "concurrency,request_rate,num_requests,length_low,length_high,statistic"
+    "concurrency,request_rate,num_requests,length_low,length_high,statistic,identical_prompts"
 )
 LINE = "s,gptj-6b,a100,mega,1,1,fp16,fp16,fp16,1,512,32,e2e_s,0.693,,"
 CELLS = dict(zip(COLUMNS.split(","), LINE.split(","), strict=True))
@@ -86,7 +86,7 @@ def test_a_table_has_one_column_a_field_in_the_documented_order(tmp_path: Path) 
     measured = replace(ROW, model="", operator="linear m=1 n=8 k=8", metric="operator_s", clock_hz=1e9, power_w=70.0)
     full = replace(measured, energy_j=3.0, temperature_c=40.0, throttled="hardware slowdown")
     load = replace(ROW, concurrency=16, request_rate=2.5, num_requests=64, length_low=0.8, length_high=1.0)
-    rows = [ROW, full, replace(load, statistic="p99"), replace(ROW, request_rate=math.inf)]
+    rows = [ROW, full, replace(load, statistic="p99"), replace(ROW, request_rate=math.inf, identical_prompts=True)]
     write_table(tmp_path / "table.csv", rows)
     assert (tmp_path / "table.csv").read_text().splitlines()[0] == f"{COLUMNS},{ADDED_COLUMNS}"
     assert read_table(tmp_path / "table.csv") == rows

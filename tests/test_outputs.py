@@ -90,7 +90,8 @@ def test_layouts_and_requests_are_asked_for_by_the_names_of_their_fields() -> No
     from simulator.inputs.workload import Workload
 
     assert [row.name for row in LAYOUT] == list(FORMS)
-    assert [row.name for row in REQUEST] == [field.name for field in fields(Workload)]
+    flags = ["identical_prompts"]
+    assert [*(row.name for row in REQUEST), *flags] == [field.name for field in fields(Workload)]
     for row in LAYOUT:
         assert row.default == getattr(Deployment(), row.name)
 

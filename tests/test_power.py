@@ -39,7 +39,8 @@ def test_the_energy_of_a_request_lies_between_idle_and_the_limit_of_all_devices(
 
 
 def test_a_prefill_takes_more_power_than_decode_that_waits_for_the_host() -> None:
-    answer = simulator.predict("openai-davinci", "a100-sxm-80gb", tp=8, prompt_tokens=1024, output_tokens=32)
+    setting = ("openai-davinci", "a100-sxm-80gb", "a100-sxm-80gb--megatron-lm-2022")
+    answer = simulator.predict(*setting, tp=8, prompt_tokens=1024, output_tokens=32)
     device = answer.question.machine.device
     prefill, decode = (find_pass_power(passed, device, 400.0) for passed in answer.request[2:4])
     assert answer.decode_bound == "host"

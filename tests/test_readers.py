@@ -20,6 +20,7 @@ from calibration.readers.rows import read_rows, recognise
 from calibration.readers.runs import Told
 from simulator.errors import InputError
 from simulator.inputs.measurements import Measurement, read_table, write_table
+from simulator.timing.profile import load_profile
 
 SAMPLES = Path(__file__).parent / "samples"
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "files"
@@ -660,28 +661,14 @@ def test_two_lines_calibrate_an_engine(tmp_path: Path) -> None:
     assert code == 0, said
 
 
-def test_rows_under_load_wait_with_a_count(tmp_path: Path) -> None:
+def test_rows_under_load_are_read_with_their_load_and_fitted(tmp_path: Path) -> None:
     place = ("-H", "h100-sxm-80gb", "-s", "vllm-0.10")
     code, table, said = run("calibrate", "read", str(SAMPLES / "guidellm.json"), *place)
     assert code == 0, said
     assert "concurrency,request_rate,num_requests,statistic" in table
     code, _, said = run("calibrate", "fit", str(SAMPLES / "guidellm.json"), *place, "--out", str(tmp_path / "p.yaml"))
     assert code == 0, said
-    assert "8 of 10 rows are of requests under load, and are left out" in said
-    code, _, said = run(
-        *(
-            "calibrate",
-            "fit",
-            str(SAMPLES / "vllm-serve.txt"),
-            *place,
-            "-m",
-            "llama-3.1-8b",
-            "--out",
-            str(tmp_path / "q"),
-        )
-    )
-    assert (code, (tmp_path / "q").exists()) == (2, False)
-    assert "rows are of requests under load (several in flight), which are read but not fitted yet" in said
+    assert load_profile(tmp_path / "p.yaml").provenance is not None
 
 
 def test_a_length_that_is_told_fills_in_and_else_selects() -> None:

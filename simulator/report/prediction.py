@@ -14,7 +14,7 @@ from simulator.inputs.what_if import describe
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.metric import ENDS
 from simulator.metrics.rates import HOUR_S
-from simulator.metrics.registry import METRICS, list_headed
+from simulator.metrics.registry import METRICS, TIMES, list_headed, list_ranked
 from simulator.prediction import Prediction
 from simulator.report.output import OutputForm, find_width, format_cell, format_rows, format_table
 from simulator.report.rates import list_sources
@@ -25,6 +25,7 @@ from simulator.units import format_quantity, format_seconds
 
 SCHEMA = "roofcast/prediction/2"
 MONEY = ("cost_usd", "usd_per_million_output_tokens")
+IN_SENTENCES = {*TIMES, "output_tokens_per_s", *MONEY, "energy_j", "carbon_kg"}  # of one request
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 LINE = 80  # columns past which no line of an answer goes
 
@@ -224,6 +225,17 @@ def list_amounts(prediction: Prediction) -> list[str]:
         f"{'fits' if prediction.fits else 'does not fit'}",
         f"  cost                    {cost}",
         f"  energy                  {energy}",
+        *list_further(prediction),
+    ]
+
+
+def list_further(prediction: Prediction) -> list[str]:
+    """Metrics of one request that no other line holds, or why they are not known."""
+    lacks = prediction.lacks
+    return [
+        f"  {metric.label:24}{lacks.get(metric.name) or write_interval(prediction, metric.name)}"
+        for metric in list_ranked()
+        if metric.name not in IN_SENTENCES
     ]
 
 
