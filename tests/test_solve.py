@@ -352,7 +352,6 @@ def test_a_sweep_keeps_what_meets_the_limits_that_solve_takes() -> None:
         ("memory.bandwith", ["tpot_s:1"], {}, "did you mean 'memory.bandwidth'"),
         ("layers", [], {}, "unknown --for 'layers'"),
         ("links.node.bandwidth", ["tpot_s:1"], {}, "no time of this request depends on"),
-        ("power.tdp", ["tpot_s:1"], {}, "no time of this request depends on"),
         ("memory.bandwidth", [], {}, "needs a limit"),
         ("batch_size", ["tpot_s:1"], {"output_tokens": 1}, "one output token"),
         ("batch_size", ["tpot_s_high:1"], {"calibration": "none"}, "a bound has no interval"),
