@@ -159,7 +159,7 @@ def test_the_dual_laws_give_the_times_that_predict_gives(question: Question) -> 
 def test_all_rates_and_times_together_scale_a_time_as_its_dimension_demands(question: Question) -> None:
     found = find_sensitivity(question)
     rates = [one for one in found.influences if one.unit.endswith("/s") or one.unit in ("Hz", "W")]
-    (energy,) = [one for one in found.influences if one.name == "flop_energy_j"] or [None]
+    energy = next((one for one in found.influences if one.name == "flop_energy_j"), None)
     seconds = [one for one in found.influences if one.unit == "s"]
     for metric, dimension in DIMENSIONS.items():
         if found.metrics[metric] is not None:
