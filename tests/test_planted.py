@@ -110,9 +110,9 @@ def test_well_measured_factors_are_recovered_within_two_standard_errors() -> Non
     assert np.mean(together < 3) > 0.98
     often = {name: np.mean(np.array(ones) < 2) for name, ones in distances.items() if len(ones) > len(SEEDS) / 2}
     assert len(often) > 12
-    # It counts in one branch of a minimum alone, and a standard error knows nothing of the other.
-    behind_a_minimum = often.pop("direct_phase_cycles")
-    assert behind_a_minimum > 0.8
+    # They count in one branch of a minimum each, and a standard error knows nothing of the other.
+    behind_a_minimum = [often.pop("direct_phase_cycles"), often.pop("direct_link_efficiency")]
+    assert min(behind_a_minimum) > 0.8
     # Three factors of attention are off more often than their errors say, which is a fault of the fit: its laws have
     # more corners than a covariance knows. What they predict holds (the next test).
     cornered = [often.pop(f"attention_{name}") for name in ("block_cycles", "efficiency")]
