@@ -28,13 +28,17 @@ import numpy as np
 from calibration.fit.cases import build_cases, predict_rows, settle_load
 from calibration.fit.design import spare_requests
 from calibration.fit.least_squares import fit_profile
+from calibration.fit.load_case import make_load, name_statistic
 from calibration.readers.rows import read_rows
 from calibration.readers.runs import Told
 from simulator.errors import RoofcastError
+from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.measurements import Measurement
+from simulator.inputs.workload import Workload
+from simulator.prediction import resolve
 from simulator.report.output import format_table
-from simulator.serving.simulation import simulate
+from simulator.serving.simulation import run, simulate
 from simulator.timing.factors import Factors
 
 RUN = "requests_rtx-pro-6000_llama-3.1-8b_vllm-0.19.csv"
@@ -115,22 +119,11 @@ def judge(rows: Rows, factors: Factors | None) -> dict[str, float]:
 
 def simulate_row(row: Measurement) -> float:
     """What a user gets who names model, device, engine and load."""
-    run = simulate(
-        row.model,
-        row.hardware,
-        stack=row.stack,
-        tp=row.tp,
-        pp=row.pp,
-        weight_dtype=row.weight_dtype,
-        dtype=row.activation_dtype,
-        kv_dtype=row.kv_dtype,
-        prompt_tokens=row.prompt_tokens,
-        output_tokens=row.output_tokens,
-        lengths=None if row.length_low is None else (row.length_low, row.length_high or 1.0),
-        concurrency=row.concurrency,
-        num_requests=row.num_requests,
-    )
-    return run.values[f"{row.metric}_mean"]
+    formats = (row.activation_dtype, row.weight_dtype, row.kv_dtype)
+    deployment = Deployment(row.tp, row.pp, 1, 1, 1, *formats)
+    workload = Workload(row.prompt_tokens, row.output_tokens)
+    question = resolve(row.model, row.hardware, None, row.stack, deployment, workload)
+    return run(question, make_load(row)).values[name_statistic(row)]
 
 
 def judge_setting(setting: Setting, points: dict[Setting, Rows], most: int) -> list[dict[str, object]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from simulator.errors import InputError
 
 Row = dict[str, str]
+MOST_COUNT = 2**31  # past any number of tokens
 
 
 def read_text(path: Path) -> str:
@@ -56,3 +58,30 @@ def split_csv(path: Path, text: str) -> tuple[list[str], Iterator[tuple[str, Row
             yield where, dict(zip(header, cells, strict=True))
 
     return header, iterate()
+
+
+def parse_real(where: str, name: str, text: str) -> float:
+    """A finite number.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        raise InputError(f"{where}: {name} is '{text}'; it must be a plain number") from None
+    if not math.isfinite(number):
+        raise InputError(f"{where}: {name} is '{text}'; it must be finite")
+    return number
+
+
+def parse_whole(where: str, name: str, text: str) -> int:
+    """A whole number of at least 1, such as of tokens.
+
+    Raises:
+        InputError: it is none.
+    """
+    number = parse_real(where, name, text)
+    if not 1 <= number <= MOST_COUNT or number != int(number):
+        raise InputError(f"{where}: {name} is '{text}'; it must be a whole number of at least 1")
+    return int(number)

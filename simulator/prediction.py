@@ -257,9 +257,7 @@ def predict(
     workload = Workload(prompt_tokens, output_tokens, batch_size, identical_prompts=identical_prompts)
     asked = AskedRates(price, grid, pue)
     question = resolve(model, hardware, calibration, stack, deployment, workload, changes or {}, asked)
-    built = None if changes else describe_build(question.model, question.work.stack)
-    if built is not None:
-        warnings.warn(built, RebuiltModelWarning, stacklevel=2)
+    warn_of_build(question)
     return answer(question)
 
 
@@ -302,6 +300,13 @@ def describe_build(model: ModelSpec, stack: Stack) -> str | None:
         return None
     sizes = f"{built / 1e9:.3g} billion parameters, not {named / 1e9:.3g}"
     return f"stack {stack.id} builds {model.id} as a model of {sizes}"
+
+
+def warn_of_build(question: Question) -> None:
+    """Warn whoever called the caller where the stack builds another model than the one that was named."""
+    built = None if question.changes else describe_build(question.model, question.work.stack)
+    if built is not None:
+        warnings.warn(built, RebuiltModelWarning, stacklevel=3)
 
 
 def store_weights(deployment: Deployment, stack: Stack) -> Deployment:

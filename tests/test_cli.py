@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import paper
 import pytest
 from click.testing import CliRunner
 
@@ -162,22 +163,7 @@ class TestPredictionDocument:
 
 
 def test_a_measurement_is_shown_beside_its_prediction() -> None:
-    question = (
-        "predict",
-        "-m",
-        "openai-davinci",
-        "-H",
-        "a100-sxm-80gb",
-        "-s",
-        "megatron-lm-2022",
-        "--tp",
-        "8",
-        "-p",
-        "512",
-        "-n",
-        "32",
-    )
-    text = invoke(*question, "--dtype", "fp16", "--measured", CHECKS)
+    text = invoke("predict", *paper.DAVINCI, "--dtype", "fp16", "--measured", CHECKS)
     assert re.search(r"measured +2\.7 s +prediction [-+]\d\.\d%   \[Narayanan et al\. 2023", text)
 
 

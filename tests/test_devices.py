@@ -270,7 +270,8 @@ def test_the_network_cards_of_a_node_add_up(id_: str, nic_bytes_per_s: float, no
     network = links.network
     assert network is not None
     assert network.nics is not None
-    assert network.nic_bandwidth_each_way == pytest.approx(nic_bytes_per_s)
+    assert network.shared_by is not None
+    assert network.bandwidth_each_way * network.shared_by / network.nics == pytest.approx(nic_bytes_per_s)
     assert network.nics * nic_bytes_per_s == pytest.approx(node_bytes_per_s)
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import paper
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -22,21 +23,7 @@ from simulator.prediction import Prediction, predict
 from simulator.timing.passes import sum_times
 
 ROOT = Path(__file__).resolve().parents[1]
-DAVINCI = (
-    "explain",
-    "-m",
-    "openai-davinci",
-    "-H",
-    "a100-sxm-80gb",
-    "-s",
-    "megatron-lm-2022",
-    "--tp",
-    "8",
-    "-p",
-    "512",
-    "-n",
-    "32",
-)
+DAVINCI = ("explain", *paper.DAVINCI)
 VLLM = "a100-sxm-80gb--vllm-0.6"
 # Host-bound and not; unfused, fused, windowed and latent attention; prompts in chunks; a first token by a decode pass;
 # pipelines, copies and experts; a transfer; a CPU; one output token.

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import paper
 import pytest
 import sympy
 from click.testing import CliRunner
@@ -272,21 +273,7 @@ def test_a_dual_compares_by_value_and_refuses_what_would_lose_its_derivatives() 
             lossy()
 
 
-ASKED = (
-    "sensitivity",
-    "-m",
-    "openai-davinci",
-    "-H",
-    "a100-sxm-80gb",
-    "-s",
-    "megatron-lm-2022",
-    "--tp",
-    "8",
-    "-p",
-    "512",
-    "-n",
-    "32",
-)
+ASKED = ("sensitivity", *paper.DAVINCI)
 
 
 def run(*arguments: str) -> str:

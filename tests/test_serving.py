@@ -375,8 +375,8 @@ def test_limits_are_those_of_the_version_on_the_device() -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({}, InputError, "one of concurrency, request_rate and trace; nothing was given"),
-        ({"concurrency": 1, "request_rate": 2.0}, InputError, "concurrency and request_rate was given"),
+        ({}, InputError, "one of concurrency, request_rate and trace; given: nothing"),
+        ({"concurrency": 1, "request_rate": 2.0}, InputError, "given: concurrency and request_rate"),
         ({"concurrency": 0}, InputError, "concurrency is 0"),
         ({"request_rate": -1.0}, InputError, "request_rate is -1.0"),
         ({"request_rate": math.nan}, InputError, "request_rate is nan"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from simulator.errors import RebuiltModelWarning
-from simulator.inputs.library import HARDWARE_FOLDER, list_ids, load_hardware, load_stack
+from simulator.errors import InputError, RebuiltModelWarning
+from simulator.inputs.library import HARDWARE_FOLDER, PROFILE_FOLDER, list_ids, load_hardware, load_stack
 from simulator.inputs.stack_versions import name_engine
 from simulator.prediction import predict
+from simulator.serving.simulation import simulate
 from simulator.timing.profile import list_settings, load_profile
 from simulator.timing.software import choose_software
 from simulator.timing.transfer import ERRORS, Phases, add_errors, list_formats, list_moves, list_place_moves
@@ -124,11 +127,21 @@ def test_formats_are_told_apart_by_what_is_not_of_16_bits() -> None:
     assert {label: list_formats(label) for label in labels} == labels
 
 
+@pytest.mark.parametrize("name", ["tp", "batch_size", "tokens"])
+def test_rows_of_nothing_are_refused(name: str, tmp_path: Path) -> None:
+    shipped = (PROFILE_FOLDER / "a100-sxm-40gb--vllm-0.6.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(re.sub(rf"^  {name}: \d+$", f"  {name}: 0", shipped, flags=re.MULTILINE))
+    with pytest.raises(InputError, match=rf"covers: {name} is 0; it must be at least 1"):
+        load_profile(tmp_path / "mine.yaml")
+
+
 def test_a_stack_that_builds_another_model_says_so_in_python() -> None:
     with pytest.warns(RebuiltModelWarning, match=r"megatron-lm-2022 builds llama-3-8b as a model of 5.64 billion"):
         built = predict("llama-3-8b", "a100-sxm-80gb", stack="megatron-lm-2022")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         named = predict("llama-3-8b", "a100-sxm-80gb")
+    with pytest.warns(RebuiltModelWarning, match="megatron-lm-2022 builds llama-3-8b"), pytest.raises(InputError):
+        simulate("llama-3-8b", "a100-sxm-80gb", stack="megatron-lm-2022", concurrency=1)  # which has no scheduler
     assert built.question.built_parameters == pytest.approx(5.64e9, rel=0.01)
     assert named.question.built_parameters == 8_030_261_248

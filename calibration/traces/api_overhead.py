@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simulator.csvfile import parse_real
 from simulator.errors import InputError
-from simulator.inputs.queries import parse_real, read_csv
+from simulator.inputs.queries import read_csv
 from simulator.studies.helm_runtimes import RuntimeFit, estimate_as_helm
 from simulator.studies.names import find_helm_model, find_profiled
 

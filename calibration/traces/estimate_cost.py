@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simulator.csvfile import parse_real
 from simulator.errors import InputError
 from simulator.inputs.measurements import Measurement
-from simulator.inputs.queries import parse_real, read_csv
+from simulator.inputs.queries import read_csv
 from simulator.inputs.scores import find_output_column
 from simulator.metrics.rates import Money
 from simulator.studies.helm_runtimes import API_OUTPUTS, API_PROMPTS, RuntimeFit, estimate_as_helm

@@ -18,7 +18,6 @@ from simulator.serving.setup import USUAL, Options
 from simulator.serving.simulation import Simulation, run
 from simulator.serving.workload import Load
 
-UNKNOWNS = ("concurrency", "request_rate")
 LIMITED = tuple(f"{name}_{statistic}" for name in LATENCIES for statistic in STATISTICS)
 MOST_IN_FLIGHT = 2**14
 FINE = 1.01  # ratio of the rates on both sides of an answer

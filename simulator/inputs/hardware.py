@@ -90,13 +90,6 @@ class Link:
             return self.bandwidth_each_way
         return self.bandwidth_each_way * (devices - 1) / (self.max_devices - 1)
 
-    @property
-    def nic_bandwidth_each_way(self) -> float | None:
-        """Bandwidth of one network card in one direction, bytes per second; None where the cards are not stated."""
-        if self.nics is None or self.shared_by is None:
-            return None
-        return self.bandwidth_each_way * self.shared_by / self.nics
-
     def reaches(self, devices: int) -> bool:
         """Whether so many devices can share it."""
         return devices <= (self.max_devices or devices)

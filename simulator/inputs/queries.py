@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.csvfile import read_text, split_csv
+from simulator.csvfile import parse_whole, read_text, split_csv
 from simulator.errors import InputError, nearest
 
 
@@ -27,10 +26,8 @@ def read_queries(path: Path) -> Queries:
     Raises:
         InputError: no such file, a column missing, no row, or a count that is not a whole number of at least 1.
     """
-    counts = [
-        (parse_whole(where, "prompt_tokens", row), parse_whole(where, "output_tokens", row))
-        for where, row in read_csv(path, ("prompt_tokens", "output_tokens"))
-    ]
+    columns = ("prompt_tokens", "output_tokens")
+    counts = [[parse_whole(where, name, row[name]) for name in columns] for where, row in read_csv(path, columns)]
     if not counts:
         raise InputError(f"{path}: no rows below the header")
     prompt, output = np.array(counts, dtype=np.float64).T
@@ -67,30 +64,3 @@ def check_columns(path: Path, header: list[str], needed: tuple[str, ...]) -> Non
             near = nearest(name, header)
             hint = "" if near is None else f"; did you mean its column {near!r}?"
             raise InputError(f"{path}:1: missing column {name}{hint} (it has: {', '.join(header) or 'nothing'})")
-
-
-def parse_real(where: str, name: str, text: str) -> float:
-    """A finite number.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        raise InputError(f"{where}: {name} is '{text}'; it must be a plain number") from None
-    if not math.isfinite(number):
-        raise InputError(f"{where}: {name} is '{text}'; it must be finite")
-    return number
-
-
-def parse_whole(where: str, name: str, row: dict[str, str]) -> float:
-    """A whole number of at least 1.
-
-    Raises:
-        InputError: it is none.
-    """
-    number = parse_real(where, name, row[name])
-    if number < 1 or number != int(number):
-        raise InputError(f"{where}: {name} is '{row[name]}'; it must be a whole number of at least 1")
-    return number

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from simulator.csvfile import parse_real
 from simulator.errors import InputError
-from simulator.inputs.queries import parse_real, read_csv
+from simulator.inputs.queries import read_csv
 
 MODEL_PART = re.compile(r"[:,]?\bmodel=[^,]*")
 OUTPUT_COLUMNS = ("output_tokens", "num_output_tokens")

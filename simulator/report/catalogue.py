@@ -15,7 +15,6 @@ from simulator.inputs.library import (
     list_ids,
     load_hardware,
     load_model,
-    load_stack,
 )
 from simulator.inputs.search import MEMORY_UNITS, PARAMETER_UNITS, Entry, answers_to
 from simulator.report.output import OutputForm, format_json, format_rows, format_table
@@ -32,8 +31,7 @@ from simulator.report.specs import (
     model_row,
     write_fact,
 )
-from simulator.timing.profile import list_settings
-from simulator.timing.software import choose_software, rank_candidates
+from simulator.timing.software import rank_profiles
 
 
 class Catalogue(NamedTuple):
@@ -93,21 +91,14 @@ def report_card(kind: str, name: str, form: OutputForm) -> str:
 
 
 def list_profiles(hardware: Hardware) -> list[dict[str, Any]]:
-    """Shipped profiles that a device can be answered by, each with its own stack, and the error that carrying adds.
-
-    First the one that is taken where neither stack nor profile is named, then those with the least error.
-    """
-    default = choose_software(hardware, None, None)
-    stacks = [load_stack(stack) for stack in dict.fromkeys(stack for _, stack in list_settings())]
-    ranked = [one for one in rank_candidates(hardware, stacks) if one.stack.id == one.profile.stack]
-    ranked.sort(key=lambda one: one.profile != default.profile)
+    """Shipped profiles that a device can be answered by, and the error that carrying each with its own stack adds."""
     return [
         {
             "profile": one.profile.id,
             "differs": "; ".join(move.words for move in one.moves) or "nothing",
             "added_error": one.error,
         }
-        for one in ranked
+        for one in rank_profiles(hardware)
     ]
 
 

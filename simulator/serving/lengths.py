@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from simulator.csvfile import read_text, split_csv
+from simulator.csvfile import parse_whole, read_text, split_csv
 from simulator.errors import InputError
 from simulator.serving.state import Counts, Requests
 
@@ -102,23 +102,8 @@ def read_lengths(path: Path) -> tuple[Counts, Counts]:
     names = next((pair for pair in COLUMNS if set(pair) <= set(header)), None)
     if names is None:
         raise InputError(f"{path}:1: lengths need the columns {' and '.join(COLUMNS[0])}; it has {', '.join(header)}")
-    rows = [[read_count(where, name, cells[name]) for name in names] for where, cells in lines]
+    rows = [[parse_whole(where, name, cells[name]) for name in names] for where, cells in lines]
     if not rows:
         raise InputError(f"{path}: no rows below the header")
     table = np.array(rows, dtype=np.int64)
     return table[:, 0], table[:, 1]
-
-
-def read_count(where: str, name: str, text: str) -> int:
-    """A whole number of tokens, at least 1.
-
-    Raises:
-        InputError: with its line.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        raise InputError(f"{where}: {name} is '{text}'; it must be a whole number") from None
-    if not 1 <= number <= 2**31 or number != int(number):
-        raise InputError(f"{where}: {name} is {text}; it must be a whole number of at least 1")
-    return int(number)

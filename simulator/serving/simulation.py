@@ -18,7 +18,7 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
-from simulator.prediction import Question, resolve
+from simulator.prediction import Question, resolve, warn_of_build
 from simulator.serving.engine import Progress
 from simulator.serving.lengths import Lengths, parse_lengths
 from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome
@@ -283,6 +283,7 @@ def simulate(
     )
     deployment = Deployment(tp, pp, dp, ep, 1, dtype, weight_dtype, kv_dtype)
     question = ask(model, hardware, calibration, stack, deployment, load, changes)
+    warn_of_build(question)
     return run(question, load, Options(max_num_batched_tokens, max_num_seqs, kv_blocks), limits)
 
 

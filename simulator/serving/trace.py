@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.csvfile import read_text, split_csv
+from simulator.csvfile import parse_whole, read_text, split_csv
 from simulator.errors import InputError
-from simulator.serving.lengths import read_count
 from simulator.serving.state import Requests, Seconds
 
 NEEDED = ("arrival_s", "input_tokens", "output_tokens")
@@ -50,7 +49,7 @@ def read_trace(path: Path) -> Trace:
     known: dict[str, int] = {}
     for where, cells in lines:
         times.append(read_time(where, cells["arrival_s"], times[-1] if times else 0.0))
-        inputs, outputs = (read_count(where, name, cells[name]) for name in NEEDED[1:])
+        inputs, outputs = (parse_whole(where, name, cells[name]) for name in NEEDED[1:])
         counts.append((inputs, outputs))
         if hashes:
             names = cells[hashes].split()

@@ -67,7 +67,7 @@ def check_load(load: Load) -> None:
     given = [name for name in ("concurrency", "request_rate", "trace") if getattr(load, name) is not None]
     if len(given) != 1:
         named = " and ".join(given) or "nothing"
-        raise InputError(f"a load is one of concurrency, request_rate and trace; {named} was given")
+        raise InputError(f"a load is one of concurrency, request_rate and trace; given: {named}")
     check_count("concurrency", load.concurrency)
     check_count("num_requests", load.num_requests)
     check_count("prompt_tokens", load.prompt_tokens)

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.costs.parameters import count_parameters
+from simulator.csvfile import parse_real
 from simulator.errors import InputError, suggest
 from simulator.inputs.architecture import ModelSpec
-from simulator.inputs.queries import Queries, parse_real
+from simulator.inputs.queries import Queries
 from simulator.inputs.scores import Score
 from simulator.metrics.pareto import orient
 from simulator.prediction import Prediction

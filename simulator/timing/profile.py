@@ -79,6 +79,12 @@ class Coverage:
     batch_size: int
     tokens: int
 
+    def __post_init__(self) -> None:
+        """Refuse the most of a size that is nothing."""
+        for name in ("tp", "batch_size", "tokens"):
+            if isinstance(getattr(self, name), int) and getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
 
 @spec_dataclass
 class Check:

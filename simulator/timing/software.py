@@ -108,6 +108,17 @@ def rank_candidates(hardware: Hardware, stacks: Sequence[Stack]) -> list[Candida
     )
 
 
+def rank_profiles(hardware: Hardware) -> list[Candidate]:
+    """Every shipped profile that can be carried to a device with its own stack.
+
+    First the one that is taken where neither stack nor profile is named, then those with the least error.
+    """
+    default = choose_software(hardware, None, None).profile
+    stacks = [load_stack(stack) for stack in dict.fromkeys(stack for _, stack in list_settings())]
+    own = [one for one in rank_candidates(hardware, stacks) if one.stack.id == one.profile.stack]
+    return sorted(own, key=lambda one: one.profile != default)
+
+
 def weigh(profile: Profile, hardware: Hardware, stack: Stack) -> Candidate:
     """A profile as it would be carried."""
     return Candidate(profile, stack, list_place_moves(profile.hardware, profile.stack, hardware, stack))
