@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from cli import app
 from simulator import ImpossibleError, InputError, RoofcastError
+from simulator.report.plots.load import Series, find_run
 from simulator.serving.simulation import simulate
 from simulator.serving.trace import read_trace
 
@@ -177,10 +178,27 @@ def test_a_run_and_a_ladder_are_drawn(tmp_path: Path) -> None:
     over_time = CliRunner().invoke(app, [*draw, "--request-rate", "20", "--terminal"]).stdout
     assert "R running, W waiting" in over_time
     assert max(map(len, over_time.splitlines())) <= 80
+    assert CliRunner().invoke(app, [*draw, "--concurrency", "4", "-O", str(tmp_path / "run.svg")]).exit_code == 0
+    assert all(f'id="{name}"' in (tmp_path / "run.svg").read_text() for name in ("running", "waiting"))
     path = tmp_path / "ladder.svg"
     assert CliRunner().invoke(app, [*draw, "--concurrency", "1,4,16", "-O", str(path)]).exit_code == 0
     assert "requests in flight" in path.read_text()
     assert 'id="ttft_s"' in path.read_text()
+
+
+def test_an_axis_holds_the_ends_of_intervals() -> None:
+    line = Series("ttft_s", np.array([1.0, 2.0]), np.array([0.5, np.nan]), np.array([3.0, np.nan]))
+    assert (min(line.reach), max(line.reach)) == (0.5, 3.0)
+
+
+def test_what_runs_holds_until_it_changes() -> None:
+    run = simulate("llama-3.1-8b", "h100", prompt_tokens=64, output_tokens=8, concurrency=4, num_requests=8)
+    drawn = find_run(run)
+    (_, _, lines), _ = drawn.panels
+    moved = np.flatnonzero(np.diff(drawn.x) > 0)
+    for line in lines:
+        assert np.array_equal(line.y[moved], line.y[moved + 1])
+    assert lines[0].y.max() == 4
 
 
 @pytest.mark.parametrize(("unknown", "limit"), [("concurrency", 0.3), ("request_rate", 0.1)])

@@ -28,6 +28,12 @@ class Series(NamedTuple):
     low: NDArray[np.float64] | None = None
     high: NDArray[np.float64] | None = None
 
+    @property
+    def reach(self) -> list[float]:
+        """All that is drawn of it: an axis must hold the ends of the intervals too."""
+        parts = np.concatenate([part for part in (self.y, self.low, self.high) if part is not None])
+        return [float(value) for value in parts[np.isfinite(parts)]]
+
 
 class LoadPlot(NamedTuple):
     """Panels below each other over one axis; ``unit`` of each: ``s`` takes a prefix."""
@@ -47,16 +53,17 @@ def describe_title(simulation: Simulation, load: str) -> list[str]:
 
 
 def find_run(simulation: Simulation) -> LoadPlot:
-    """One run over its time."""
+    """One run over its time: what holds from each moment to the next, so in steps."""
     columns = simulation.over_time
     count = len(columns["time_s"])
     places = np.unique(np.linspace(0, count - 1, min(count, MOMENTS)).astype(int))
     total = simulation.kv_blocks * simulation.question.work.deployment.dp
-    requests = [Series(name, columns[name][places]) for name in ("running", "waiting")]
-    blocks = [Series("kv_blocks_used", 100 * columns["kv_blocks_used"][places] / total)]
+    steps = {name: np.repeat(values[places], 2) for name, values in columns.items()}
+    requests = [Series(name, steps[name][:-1]) for name in ("running", "waiting")]
+    blocks = [Series("kv_blocks_used", 100 * steps["kv_blocks_used"][:-1] / total)]
     title = describe_title(simulation, simulation.setup.load.describe())
     panels = [("requests", "", requests), (COLUMNS["kv_blocks_used"], "", blocks)]
-    return LoadPlot(title, "time (s)", columns["time_s"][places], panels)
+    return LoadPlot(title, "time (s)", steps["time_s"][1:], panels)
 
 
 def find_ladder(simulations: Sequence[Simulation]) -> LoadPlot:
@@ -91,7 +98,7 @@ def make_figure(found: LoadPlot) -> Any:
                 axes.fill_between(found.x, line.low / size, line.high / size, color=mark.get_color(), alpha=0.2)
             if len(lines) > 1:
                 handles.append(mark)
-        fit_axis(axes.yaxis, [value / size for line in lines for value in line.y.tolist()], 0.1)
+        fit_axis(axes.yaxis, [value / size for line in lines for value in line.reach], 0.1)
         axes.set(ylabel=f"{label}{symbol}")
         soften(axes)
     panels[-1].set(xlabel=found.across)

@@ -142,7 +142,7 @@ def label_logarithmic(
 
 
 def fit_axis(axis: Any, values: Sequence[float], gap: float = 0.13, from_zero: bool = True) -> None:
-    """Let an axis hold values above zero, as ``find_ends`` has it."""
+    """Let an axis hold values from zero on, as ``find_ends`` has it."""
     low, high, logarithmic = find_ends(values, from_zero)
     if logarithmic:
         label_logarithmic(axis, (low, high), gap)
@@ -151,15 +151,15 @@ def fit_axis(axis: Any, values: Sequence[float], gap: float = 0.13, from_zero: b
 
 
 def find_ends(values: Sequence[float], from_zero: bool = True) -> tuple[float, float, bool]:
-    """Ends of an axis with room around values above zero, and whether it is logarithmic: where they span much.
+    """Ends of an axis with room around values from zero on, and whether it is logarithmic: where they span much.
 
-    Otherwise it is linear, and begins at zero if wanted.
+    Otherwise, and where one is zero, it is linear, and begins at zero if wanted.
     """
     low, high = min(values), max(values)
-    if high / low >= LEAST_RATIO:
+    if low > 0 and high / low >= LEAST_RATIO:
         room = (high / low) ** 0.05
         return low / room, high * room, True
-    room = 0.05 * (high - low) or 0.05 * high
+    room = 0.05 * (high - low) or 0.05 * high or 1.0
     return 0.0 if from_zero else low - room, high + room, False
 
 
