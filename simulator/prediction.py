@@ -26,17 +26,20 @@ from simulator.inputs.stack import Stack
 from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.capacity import measure_on
-from simulator.metrics.metric import Conditions, Metric
+from simulator.metrics.fit import check_fit
+from simulator.metrics.metric import ENDS, Conditions, Metric
 from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
-from simulator.metrics.registry import METRICS, find_column, list_columns
+from simulator.metrics.registry import METRICS, TIMES, find_column, list_columns
+from simulator.shown import Shown, write_range
 from simulator.timing.device import describe_device
 from simulator.timing.factors import Factors
 from simulator.timing.intervals import Intervals, find_intervals, list_used_factors
 from simulator.timing.passes import Machine
 from simulator.timing.profile import Knowledge, Profile, complete
 from simulator.timing.request import RequestTime, Times, combine_times, time_request
-from simulator.timing.software import choose_software
+from simulator.timing.software import choose_software, find_place
 from simulator.timing.transfer import Move, list_moves, widen_spread
+from simulator.units import format_seconds
 
 SAME_SIZE = 0.02  # relative difference of parameters up to which a model counts as built as it is
 
@@ -104,7 +107,7 @@ class Question:
 
 
 @frozen_dataclass(eq=False)
-class Prediction:
+class Prediction(Shown):
     """The answer: every metric of ``metrics.registry`` is an attribute, worked out when it is first asked for.
 
     Times are in seconds, sizes in bytes; each a number, or an array where the request has arrays, and NaN where it is
@@ -190,9 +193,26 @@ class Prediction:
         return self.question.work.deployment.formats_from
 
     def __repr__(self) -> str:
-        """What was asked of what, in one line."""
+        """What was asked of what, and the times, those of a single request with their 90% intervals; in one line."""
         question = self.question
-        return f"Prediction({question.model_label} on {self.devices} x {question.hardware.id}, {self.basis})"
+        prompt, output, batch = (write_range(count, "{:,.0f}".format) for count in question.work.workload.counts)
+        place = f"{question.model_label} on {self.devices} x {question.hardware.id}, {question.work.stack.id}"
+        times = ", ".join(self.describe_time(name) for name in TIMES)
+        return f"Prediction({place}, {prompt} + {output} tokens, batch {batch}: {times}; {question.basis})"
+
+    def describe_time(self, name: str) -> str:
+        """A time in words."""
+        value = self.find(name)
+        text = f"{name} {write_range(value, format_seconds)}"
+        if self.intervals is None or np.ndim(value):
+            return text
+        return f"{text} ({format_seconds(self.find(name + ENDS[0]))} to {format_seconds(self.find(name + ENDS[1]))})"
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One row a request: what was asked, then all metrics and the ends of their intervals."""
+        from simulator.metrics.rows import list_rows
+
+        return list_rows(self)
 
     def to_dict(self) -> dict[str, Any]:
         """All metrics and the ends of their intervals by name."""
@@ -218,6 +238,8 @@ def predict(
     batch_size: Any = 1,
     identical_prompts: bool = False,
     changes: Mapping[str, Any] | None = None,
+    hardware_changes: Mapping[str, str] | None = None,
+    assume_fits: bool = False,
     price: str | None = None,
     grid: str | None = None,
     pue: str | None = None,
@@ -246,19 +268,29 @@ def predict(
         batch_size: requests that run together; a number or an array. The three broadcast.
         identical_prompts: whether all requests of the batch are the same text, so that all meet the same experts.
         changes: architecture fields to change, once the stack has built the model.
+        hardware_changes: numbers of the data sheet to change, as text with units: ``{"memory.bandwidth": "4.8 TB/s"}``.
+        assume_fits: answer even where the model does not fit in memory.
         price: of one device, such as ``"4.096 USD/h"``, or by name; None: the first that ships for the device.
         grid: carbon intensity of electricity, such as ``"400 gCO2e/kWh"``, or by name; None: the world's mean.
         pue: power usage effectiveness of the site, a number as text or by name; None: the average.
 
+    Returns:
+        Times in seconds, sizes in bytes, of the shape that the three counts broadcast to; plain numbers of such.
+
     Raises:
         InputError: a name, file, layout or count that is wrong.
+        ImpossibleError: it does not fit in memory.
     """
     deployment = Deployment(tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
     workload = Workload(prompt_tokens, output_tokens, batch_size, identical_prompts=identical_prompts)
     asked = AskedRates(price, grid, pue)
-    question = resolve(model, hardware, calibration, stack, deployment, workload, changes or {}, asked)
+    place = find_place(hardware, hardware_changes or {}, calibration, stack)
+    question = resolve(model, *place, deployment, workload, changes or {}, asked)
     warn_of_build(question)
-    return answer(question)
+    prediction = answer(question)
+    if not assume_fits:
+        check_fit(prediction)
+    return prediction
 
 
 def resolve(

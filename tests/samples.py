@@ -1,8 +1,12 @@
 """What several tests start from."""
 
 from dataclasses import replace
+from functools import partial
 
+import simulator
 from simulator.inputs.measurements import OPERATOR_METRIC, OWN_SOURCE, Measurement
+
+predict = partial(simulator.predict, assume_fits=True)  # laws hold past the memory too
 
 ROW = Measurement(
     source="a paper, 2023",

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samples import predict
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.footprint import count_kv_bytes, count_kv_numbers, count_state_numbers
 from simulator.costs.layers import list_layers

@@ -23,10 +23,10 @@ from families import (
 )
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples import predict
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from simulator import predict
 from simulator.costs.batch import Batch, decode_batch, prefill_batch
 from simulator.costs.footprint import measure_footprint
 from simulator.costs.operators import attention

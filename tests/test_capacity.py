@@ -7,16 +7,17 @@ import pytest
 from families import DEEPSEEK, FAMILIES, GEMMA, LLAMA, MISTRAL, MIXTRAL, any_model, set_layers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples import predict
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.costs.footprint import Footprint, measure_footprint
-from simulator.explore.layout import choose_layout
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.memory_ledger import MemoryLedger
 from simulator.inputs.stack import Stack
 from simulator.metrics.capacity import MOST, Capacity, find_capacity, find_largest
+from simulator.metrics.layout import choose_layout
 
 A100, H100 = load_hardware("a100-sxm-80gb"), load_hardware("h100-sxm-80gb")
 IDEAL = load_stack("ideal")

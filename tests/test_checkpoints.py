@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samples import predict
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.costs.parameters import count_layer_parts, count_parameters, count_table_parts
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.library import MODEL_FOLDER, list_ids, load_model

@@ -15,14 +15,11 @@ from click.testing import CliRunner
 from factor_samples import NAMES, from_values
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import predict
 
 from cli import app, main
-from simulator import predict
 from simulator.errors import ImpossibleError, InputError
-from simulator.explore.compare import Answer, Comparison, compare, find_ratios, list_places
-from simulator.inputs.deployment import Deployment
-from simulator.inputs.library import load_model
-from simulator.inputs.workload import Workload
+from simulator.explore.compare import Answer, compare, find_ratios
 from simulator.metrics.rates import find_price
 from simulator.metrics.registry import TIMES, list_columns
 from simulator.timing.intervals import NORMAL_90
@@ -315,12 +312,18 @@ def test_nothing_but_impossible_combinations_is_exit_3(failing: Any) -> None:
 
 
 def test_the_python_way_takes_what_the_command_takes() -> None:
-    places = list_places(["a100-sxm-80gb"], [None], [None], {})
-    model = load_model("gptj-6b")
-    found = compare([model], places, [Deployment(), Deployment(tp=2)], [Workload(512, 32)], baseline=2)
-    assert isinstance(found, Comparison)
+    found = compare("gptj-6b", "a100-sxm-80gb", tp=[1, 2], prompt_tokens=512, output_tokens=32, baseline=2)
     assert found.ratios[1]["e2e_s"].value == 1
+    assert [row["tp"] for row in found.to_dicts()] == [1, 2]
     with pytest.raises(ImpossibleError):
-        compare([model], places, [Deployment(tp=3)], [Workload(512, 32)])
+        compare("gptj-6b", "a100-sxm-80gb", tp=3)
     with pytest.raises(InputError):
-        compare([model], places, [Deployment()], [Workload(512, 32)], baseline=0)
+        compare("gptj-6b", "a100-sxm-80gb", baseline=0)
+
+
+def test_what_does_not_fit_is_a_row_only_where_it_is_asked_for() -> None:
+    both = ("gptj-6b", "llama-3.1-70b")
+    found = compare(both, "a100-sxm-80gb")
+    assert [one.question.model.id for one in found.predictions] == ["gptj-6b"]
+    assert "llama-3.1-70b does not fit on 1 x a100-sxm-80gb" in found.impossible[0].reason
+    assert [one.fits for one in compare(both, "a100-sxm-80gb", assume_fits=True).predictions] == [True, False]

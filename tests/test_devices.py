@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samples import predict
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.explore.check import check_hardware
 from simulator.inputs import library
 from simulator.inputs.hardware import Hardware

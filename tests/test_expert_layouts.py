@@ -8,8 +8,9 @@ import pytest
 from families import DEEPSEEK_LITE, EXPERTS, LLAMA, MIXTRAL, PROFILE, QWEN_MOE, count_layers
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import predict
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.costs.batch import Batch, decode_batch, prefill_batch
 from simulator.costs.feed_forwards.experts import count_activated_experts
 from simulator.costs.footprint import measure_footprint

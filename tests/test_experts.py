@@ -12,10 +12,11 @@ import torch
 from families import DEEPSEEK, DEEPSEEK_LITE, EXPERTS, LLAMA, MIXTRAL, QWEN_MOE, count_layers, small_models
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples import predict
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.costs.batch import Batch, decode_batch, prefill_batch
 from simulator.costs.feed_forwards.experts import count_activated_experts
 from simulator.costs.operators import Operator

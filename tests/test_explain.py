@@ -14,12 +14,14 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import predict
 
 from cli import app, main
 from simulator.errors import ImpossibleError
-from simulator.explore.explain import DEVICE_STEPS, HOST_STEPS, Explanation, LayerKinds, count_passes, explain
+from simulator.explore.explain import DEVICE_STEPS, HOST_STEPS, LayerKinds, count_passes, explain
+from simulator.explore.explanation import Explanation
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_stack
-from simulator.prediction import Prediction, predict
+from simulator.prediction import Prediction
 from simulator.timing.passes import sum_times
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,8 +9,9 @@ import pytest
 from families import DEEPSEEK_LITE, FAMILIES, GEMMA, LLAMA, MIXTRAL, PROFILE, any_model, times
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import predict
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.footprint import measure_footprint
 from simulator.costs.passes import build_pass, list_all, sum_cost

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samples import predict
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.costs.parameters import count_parameters
 from simulator.inputs.library import load_model
 from simulator.prediction import Prediction

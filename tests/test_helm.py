@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from samples import ROW
+from samples import ROW, predict
 
 from calibration.commands.api_overhead import api_overhead
 from calibration.commands.estimate_cost import estimate_cost
@@ -22,7 +22,6 @@ from simulator.errors import CheckFailed, ImpossibleError, InputError
 from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import read_table, write_table
 from simulator.metrics.rates import PER_SECOND, TOKENS, Money, parse_rate
-from simulator.prediction import predict
 from simulator.studies.helm import compare_runtimes, export_runtimes, list_prefills, summarise_errors
 from simulator.studies.helm_runtimes import RuntimeFit, estimate_as_helm, format_helm, read_helm
 from simulator.studies.ideal import Setting

@@ -17,11 +17,11 @@ from simulator.commands.ideal import ideal
 from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.passes import count_model_flops
 from simulator.errors import ImpossibleError, InputError
-from simulator.explore.layout import choose_layout, divides, find_device_bytes
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack, read_shipped_model
 from simulator.inputs.queries import combine_queries, read_queries
 from simulator.inputs.workload import Workload
+from simulator.metrics.layout import choose_layout, divides, find_device_bytes
 from simulator.metrics.rates import Grid, Price, Site, find_grid, find_price, find_site, read_rates
 from simulator.studies.ideal import Setting, count_flops, predict_queries, summarise
 from simulator.studies.names import find_layout, resolve_model

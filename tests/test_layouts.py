@@ -8,16 +8,17 @@ import pytest
 from families import DEEPSEEK, DEEPSEEK_LITE, FAMILIES, GEMMA, LLAMA, MISTRAL, MIXTRAL, PROFILE, set_layers, times
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples import predict
 
-from simulator import InputError, Prediction, predict
+from simulator import InputError, Prediction
 from simulator.costs.batch import prefill_batch
 from simulator.costs.footprint import count_copied_bytes
 from simulator.costs.passes import build_pass, find_stage_share, list_all
-from simulator.explore.layout import choose_layout, list_layouts
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware, Link, Links
 from simulator.inputs.library import load_hardware, load_model, load_stack
+from simulator.metrics.layout import choose_layout, list_layouts
 
 A100, H100 = load_hardware("a100-sxm-80gb"), load_hardware("h100-sxm-80gb")
 IDEAL = load_stack("ideal")

@@ -12,8 +12,9 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import predict
 
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.costs.parameters import count_parameters
 from simulator.inputs import library
 from simulator.inputs.architecture import Architecture

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples import ROW
+from samples import ROW, predict
 
 from calibration.fit.selection import Selection, select_rows
 from simulator.errors import InputError
 from simulator.explore.matching import match_measurement
 from simulator.inputs.measurements import METRICS, STATISTICS, Measurement, read_table, write_table
-from simulator.prediction import predict
 
 COLUMNS = (
     "source,model,hardware,stack,tp,pp,weight_dtype,activation_dtype,kv_dtype,batch_size,prompt_tokens,output_tokens,"

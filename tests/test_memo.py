@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from samples import predict
 
-from simulator import predict
 from simulator.inputs.library import load_model, load_stack
 from simulator.memo import MOST, remember
 

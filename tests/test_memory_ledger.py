@@ -7,8 +7,8 @@ import pytest
 from families import FAMILIES, GEMMA, LLAMA, MISTRAL
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import predict
 
-from simulator import predict
 from simulator.costs.footprint import count_reserved_bytes, measure_footprint
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_model, load_stack

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from samples import predict
 
 from cli import app
-from simulator import InputError, predict, sweep
+from simulator import InputError, sweep
 from simulator.explore.sensitivity import find_sensitivity
 from simulator.metrics import registry
 from simulator.metrics.metric import Follows, Metric

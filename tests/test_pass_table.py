@@ -7,12 +7,12 @@ import pytest
 from families import DEEPSEEK_LITE, GEMMA, LLAMA, MIXTRAL
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import predict
 
 from simulator import InputError
 from simulator.costs.batch import Batch, Segment
 from simulator.costs.passes import build_pass
 from simulator.inputs.architecture import Architecture
-from simulator.prediction import predict
 from simulator.serving.pass_table import PassTable, Prompt
 from simulator.timing.passes import time_pass
 

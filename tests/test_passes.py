@@ -9,8 +9,9 @@ import pytest
 from families import FAMILIES, LLAMA, MISTRAL, PROFILE, small_models, times
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples import predict
 
-from simulator import Prediction, predict
+from simulator import Prediction
 from simulator.costs.batch import Batch, decode_batch
 from simulator.costs.footprint import measure_footprint
 from simulator.costs.passes import build_pass, list_all, sum_cost

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from families import LLAMA
+from samples import predict
 
-from simulator import predict
 from simulator.costs.batch import Batch, Segment
 from simulator.costs.mixers import MIXERS
 from simulator.costs.operators import Operator

@@ -18,16 +18,17 @@ from click.testing import CliRunner
 from factor_samples import NAMES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples import predict
 
 from cli import app
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.explore.datasheet import CLOCK, UNITS, find_unit, list_numbers, replace_numbers
 from simulator.explore.dual import Dual, seed_duals
 from simulator.explore.sensitivity import GRID, PRICE, PUE, change_question, find_sensitivity, list_inputs
 from simulator.inputs.library import PROFILE_FOLDER, load_hardware
 from simulator.metrics.rates import Price, find_price
 from simulator.prediction import Question, answer, describe_machine
-from simulator.report.sensitivity import SCHEMA, list_influences
+from simulator.report.sensitivity import SCHEMA
 from simulator.timing.priors import list_factors
 
 STEP = 1e-6  # of a logarithm
@@ -205,7 +206,7 @@ def test_the_rows_are_ranked_by_the_metric_that_is_asked_for(question: Question,
     found = find_sensitivity(question, by)
     sizes = [abs(one.elasticities[by] or 0) for one in found.influences]
     assert sizes == sorted(sizes, reverse=True)
-    rows = list_influences(found)
+    rows = found.to_dicts()
     assert [row["input"] for row in rows] == [one.name for one in found.influences]
     assert next(row for row in rows if row["input"] == PRICE)["cost_usd_elasticity"] == 1
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from samples import predict
 
 from simulator.errors import InputError, RebuiltModelWarning
 from simulator.inputs.library import HARDWARE_FOLDER, PROFILE_FOLDER, list_ids, load_hardware, load_stack
 from simulator.inputs.stack_versions import name_engine
-from simulator.prediction import predict
 from simulator.serving.simulation import simulate
 from simulator.timing.profile import list_settings, load_profile
 from simulator.timing.software import choose_software

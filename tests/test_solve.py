@@ -11,17 +11,19 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import predict
 
 from cli import app, main
-from simulator import InputError, predict
+from simulator import InputError
 from simulator.explore import solve as solving
 from simulator.explore.datasheet import list_numbers, replace_numbers
-from simulator.explore.layout import divides, list_layouts
 from simulator.explore.limits import Limit, parse_limit
-from simulator.explore.solve import COUNTS, Problem, Solution, list_counts, solve
+from simulator.explore.solution import Solution
+from simulator.explore.solve import COUNTS, Problem, list_counts, solve
 from simulator.explore.sweep.sweep import sweep
 from simulator.inputs.library import load_hardware
 from simulator.metrics.capacity import find_usable_bytes
+from simulator.metrics.layout import divides, list_layouts
 from simulator.metrics.rates import Price
 from simulator.prediction import Prediction, Question
 from simulator.report.solution import SCHEMA

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import predict
 
 import cli
 from simulator.errors import ImpossibleError, InputError
@@ -39,7 +40,6 @@ from simulator.inputs.what_if import change_hardware
 from simulator.metrics import pareto
 from simulator.metrics.pareto import find_frontier
 from simulator.metrics.registry import list_columns
-from simulator.prediction import predict
 from simulator.timing.software import choose_software
 
 NUMBERS = [

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from samples import predict
 
-from simulator import Prediction, predict
+from simulator import Prediction
 from simulator.costs.batch import decode_batch
 from simulator.costs.operators import Operator, attention, linear
 from simulator.costs.passes import build_pass, list_mixing

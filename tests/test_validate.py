@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import samples
+from samples import predict
 
 from calibration.fit.profile_file import add_check, check_unfitted, write_profile
 from calibration.fit.selection import Selection, select_rows
@@ -15,7 +16,6 @@ from calibration.fit.validate import Validation, validate_profile
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import METRICS, Measurement, read_table, write_table
-from simulator.prediction import predict
 from simulator.report.prediction import describe_basis
 from simulator.timing.profile import load_profile
 

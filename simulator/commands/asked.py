@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simulator.errors import InputError
@@ -14,14 +13,11 @@ if TYPE_CHECKING:
     from simulator.explore.compare import Comparison
     from simulator.explore.sweep.space import Space
     from simulator.inputs.deployment import Deployment
-    from simulator.inputs.hardware import Hardware
-    from simulator.inputs.stack import Stack
     from simulator.inputs.workload import Workload
     from simulator.metrics.rates import AskedRates
     from simulator.prediction import Question
     from simulator.serving.setup import Options
     from simulator.serving.workload import Load
-    from simulator.timing.profile import Profile
 
 
 class Counts(NamedTuple):
@@ -96,6 +92,7 @@ class Asked:
         from simulator.inputs.what_if import read_scalar
         from simulator.metrics.rates import SHIPPED_RATES
         from simulator.prediction import resolve
+        from simulator.timing.software import find_place
 
         return resolve(
             self.model,
@@ -153,23 +150,6 @@ def read_amount(name: str, text: str, whole: bool) -> float | int:
         raise InputError(f"{option}: '{text}' is not a {'whole ' if whole else ''}number") from None
 
 
-def find_place(
-    hardware: str, changes: Mapping[str, str], calibration: str | None, stack: str | None
-) -> tuple[Hardware, str | Profile, Stack]:
-    """The device with its changes, and the profile and the stack that the device as it was would have.
-
-    Raises:
-        InputError: a name, file or change that is wrong.
-    """
-    from simulator.inputs.library import load_hardware
-    from simulator.inputs.what_if import change_hardware
-    from simulator.timing.software import choose_software
-
-    device = load_hardware(hardware)
-    profile, chosen = choose_software(device, stack, calibration)
-    return change_hardware(hardware, changes) if changes else device, profile or "none", chosen
-
-
 @frozen_dataclass
 class Choices:
     """Several models on several devices; of a list that was not given, one None. ``layout`` is by field of
@@ -213,22 +193,24 @@ class Choices:
             InputError: as ``explore.compare.compare``, or a format that does not exist.
             ImpossibleError: no combination is possible.
         """
-        from simulator.explore import compare as explore
-        from simulator.inputs.deployment import Deployment
-        from simulator.inputs.library import load_model
+        from simulator.explore.compare import compare
         from simulator.inputs.what_if import read_scalar
-        from simulator.inputs.workload import Workload
-        from simulator.metrics.rates import SHIPPED_RATES
 
-        layouts = (dict(zip(self.layout, values, strict=True)) for values in product(*self.layout.values()))
-        return explore.compare(
-            [load_model(name) for name in self.models],
-            explore.list_places(self.devices, self.stacks, self.calibrations, self.hardware_changes),
-            [Deployment(**layout) for layout in layouts],  # type: ignore[arg-type]  # fields by their own names
-            [Workload(*counts) for counts in product(*self.counts)],
-            {field: read_scalar(text) for field, text in self.changes.items()},
-            baseline,
-            rates or SHIPPED_RATES,
+        price, grid, pue = rates or (None, None, None)
+        return compare(
+            self.models,
+            self.devices,
+            self.calibrations,
+            stack=self.stacks,
+            **self.layout,  # type: ignore[arg-type]  # fields by their own names
+            **self.counts._asdict(),
+            changes={field: read_scalar(text) for field, text in self.changes.items()},
+            hardware_changes=self.hardware_changes,
+            baseline=baseline,
+            assume_fits=True,
+            price=price,
+            grid=grid,
+            pue=pue,
         )
 
     def make_space(self) -> Space:

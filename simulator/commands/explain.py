@@ -33,8 +33,8 @@ def explain(asked: Asked, by: str, assume_fits: bool, output: OutputForm, out: P
       roofcast explain -m llama-3-8b -H a100-sxm-80gb -s vllm-0.6 --by waterfall -o csv
     """
     from simulator.explore.explain import explain as find_explanation
+    from simulator.metrics.fit import check_fit
     from simulator.report.explanation import report_explanation
-    from simulator.report.prediction import check_fit
 
     question = asked.resolve()
     explanation = find_explanation(question)

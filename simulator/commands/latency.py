@@ -28,9 +28,9 @@ def latency(asked: Asked, measured: Path | None, assume_fits: bool, picture: Pat
     """
     check_place(picture, terminal)
     from simulator.explore.latency_points import find_points
+    from simulator.metrics.fit import check_fit
     from simulator.prediction import answer
     from simulator.report.plots import latency as drawn
-    from simulator.report.prediction import check_fit
 
     counts = {name: sorted(set(values)) for name, values in asked.counts._asdict().items()}
     axis = drawn.choose_axis(counts)

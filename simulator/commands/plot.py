@@ -58,8 +58,8 @@ def ask_fitting(asked: Asked, assume_fits: bool, rates: AskedRates | None = None
         InputError: as ``Asked.resolve``.
         ImpossibleError: it does not fit.
     """
+    from simulator.metrics.fit import check_fit
     from simulator.prediction import answer
-    from simulator.report.prediction import check_fit
 
     question = asked.resolve(rates)
     if not assume_fits:

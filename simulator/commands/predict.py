@@ -43,8 +43,9 @@ def predict(
       roofcast predict -m gptj-6b -H a100-sxm-80gb -p 128-1024*2 -n 1,64 -o csv
       roofcast predict -m gptj-6b -H a100-sxm-80gb -c none --set-hw memory.bandwidth="4.8 TB/s"
     """
+    from simulator.metrics.fit import check_fit
     from simulator.prediction import answer
-    from simulator.report.prediction import check_fit, report_prediction
+    from simulator.report.prediction import report_prediction
 
     prediction = answer(asked.resolve(rates))
     if not assume_fits:

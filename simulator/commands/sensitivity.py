@@ -43,8 +43,8 @@ def sensitivity(
       roofcast sensitivity -m llama-3-8b -H h100-sxm-80gb -c none --by tpot_s -o json
     """
     from simulator.explore.sensitivity import find_sensitivity
+    from simulator.metrics.fit import check_fit
     from simulator.prediction import answer
-    from simulator.report.prediction import check_fit
     from simulator.report.sensitivity import report_sensitivity
 
     question = asked.resolve(rates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,39 +11,14 @@ import click
 from simulator.commands.asked import Asked, AskedLoad
 from simulator.commands.delivery import deliver, warn_of_question
 from simulator.commands.options import WRITTEN, load_options, out_option, output_option, simulate_options
-from simulator.errors import InputError, suggest
 from simulator.report.output import OutputForm
-from simulator.units import Dimension, parse_quantity
-
-LIMITED = ("ttft_s", "tpot_s", "e2e_s")
 
 
 def parse_request_limits(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
     """Limits that each request is held against, as ``ttft_s:1`` or ``tpot_s:40ms``."""
+    from simulator.serving.limits import LIMITED, read_limits
+
     return read_limits(values, LIMITED)
-
-
-def read_limits(values: Sequence[str], names: Sequence[str]) -> dict[str, float]:
-    """Limits on times of these names, in seconds or with a unit.
-
-    Raises:
-        InputError: another name, or no time above zero.
-    """
-    limits = {}
-    for value in values:
-        name, colon, text = (part.strip() for part in value.partition(":"))
-        if not colon or name not in names:
-            raise InputError(suggest(f"--slo: '{value}' is not NAME:SECONDS", name, names))
-        try:
-            limits[name] = float(text)
-        except ValueError:
-            try:
-                limits[name] = parse_quantity(text, Dimension.SECONDS)
-            except ValueError as error:
-                raise InputError(f"--slo: {name}: {error}") from None
-        if not 0 < limits[name] < float("inf"):
-            raise InputError(f"--slo: {name} is {text}; it must be above 0 and finite")
-    return limits
 
 
 @click.command()

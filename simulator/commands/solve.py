@@ -88,9 +88,9 @@ def solve_under_load(
     asked: Asked, unknown: str, load: AskedLoad, slo: tuple[str, ...], output: OutputForm, out: Path | None
 ) -> None:
     """Find the largest load that holds limits on the statistics of latencies."""
-    from simulator.commands.simulate import read_limits
     from simulator.explore.load_solve import LIMITED, solve_load
     from simulator.report.load_solution import report_load
+    from simulator.serving.limits import read_limits
 
     given = {**load.given, "concurrency": None, "request_rate": None, "trace": None}
     wanted, options = AskedLoad({**given, unknown: "1"}).resolve(asked.counts)

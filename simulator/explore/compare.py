@@ -19,34 +19,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import ImpossibleError, InputError
-from simulator.explore.layout import describe_layout
+from simulator.explore.sweep.space import (
+    COUNTS,
+    Counts,
+    DeviceName,
+    FormatName,
+    ModelName,
+    ProfileName,
+    Several,
+    StackName,
+    read_counts,
+    read_name,
+)
 from simulator.inputs.architecture import ModelSpec
-from simulator.inputs.deployment import Deployment
+from simulator.inputs.deployment import ASKED, Deployment
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.library import load_hardware
-from simulator.inputs.stack import Stack
-from simulator.inputs.what_if import change_architecture, change_hardware
+from simulator.inputs.library import load_model
+from simulator.inputs.what_if import change_architecture
 from simulator.inputs.workload import Workload
+from simulator.metrics.fit import describe_misfit
+from simulator.metrics.layout import describe_layout
 from simulator.metrics.metric import Metric
-from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
+from simulator.metrics.rates import AskedRates, Rates
 from simulator.metrics.registry import TIMES, list_numbers
 from simulator.prediction import Prediction, answer, resolve
+from simulator.shown import Shown
 from simulator.timing.factors import find_log_slopes, perturb_factors
 from simulator.timing.intervals import NORMAL_90, find_scatter
-from simulator.timing.profile import Knowledge, Profile
+from simulator.timing.profile import Knowledge
 from simulator.timing.request import combine_times
-from simulator.timing.software import choose_software
+from simulator.timing.software import Place, find_place
 from simulator.timing.transfer import add_errors
 
 MOST_COMBINATIONS = 1000
-
-
-class Place(NamedTuple):
-    """Where and how a model runs: a device, the profile of its times (``none`` for the bound) and a stack."""
-
-    hardware: Hardware
-    calibration: Profile | str
-    stack: Stack
 
 
 class Impossible(NamedTuple):
@@ -76,7 +81,7 @@ class Ratio(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """What is possible, one prediction each of plain numbers, what is not, and the place of the baseline."""
 
     predictions: list[Prediction]
@@ -88,6 +93,29 @@ class Comparison:
         """Ratios of every metric of each prediction to the baseline's, where both have it."""
         base = Answer(self.predictions[self.baseline])
         return [find_all_ratios(Answer(prediction), base) for prediction in self.predictions]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One row a combination: its number, what was asked, the metrics of the answer, and ratios to the baseline."""
+        rows: list[dict[str, Any]] = []
+        for index, (prediction, ratios) in enumerate(zip(self.predictions, self.ratios, strict=True)):
+            (fields,) = prediction.to_dicts()
+            row = {"row": index + 1} | fields | {"layout": describe_layout(prediction.question.work.deployment)}
+            for metric in list_numbers():
+                for end in Ratio._fields if metric.follows else ("value",):
+                    key = f"{metric.name}_ratio" if end == "value" else f"{metric.name}_ratio_{end}"
+                    row[key] = getattr(ratios[metric.name], end) if metric.name in ratios else None
+            rows.append(row)
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything by name, as the command's JSON has it."""
+        impossible = [one._asdict() for one in self.impossible]
+        return {"baseline": self.baseline + 1, "rows": self.to_dicts(), "impossible": impossible}
+
+    def __repr__(self) -> str:
+        """The answers, a line each, the baseline starred."""
+        lines = [f"{'*' if n == self.baseline else ' '}{n + 1}  {one!r}" for n, one in enumerate(self.predictions)]
+        return "\n".join([f"Comparison({len(lines)} possible, {len(self.impossible)} not)", *lines])
 
 
 class Answer:
@@ -121,53 +149,103 @@ class Answer:
         return np.asarray((np.log(high / middle) / NORMAL_90) ** 2)
 
 
-def list_places(
-    names: Sequence[str],
-    stacks: Sequence[str | None],
-    calibrations: Sequence[str | None],
-    changes: Mapping[str, str],
-) -> list[Place]:
-    """Resolve every combination of devices, stacks and profiles; the devices may have data-sheet numbers changed.
-
-    Raises:
-        InputError: a name, file or change that is wrong.
-    """
-    places = []
-    for name, stack, calibration in product(names, stacks, calibrations):
-        hardware = change_hardware(name, changes) if changes else load_hardware(name)
-        profile, chosen = choose_software(load_hardware(name), stack, calibration)
-        places.append(Place(hardware, profile or "none", chosen))
-    return places
-
-
 def compare(
-    models: Sequence[ModelSpec],
-    places: Sequence[Place],
-    deployments: Sequence[Deployment],
-    workloads: Sequence[Workload],
+    model: Several[ModelName],
+    hardware: Several[DeviceName],
+    calibration: Several[ProfileName] = None,
+    *,
+    stack: Several[StackName] = None,
+    tp: Counts = 1,
+    pp: Counts = 1,
+    dp: Counts = 1,
+    ep: Counts = 1,
+    micro_batches: Counts = 1,
+    dtype: Several[FormatName] = None,
+    weight_dtype: Several[FormatName] = None,
+    kv_dtype: Several[FormatName] = None,
+    prompt_tokens: Counts = 512,
+    output_tokens: Counts = 128,
+    batch_size: Counts = 1,
     changes: Mapping[str, Any] | None = None,
+    hardware_changes: Mapping[str, str] | None = None,
     baseline: int = 1,
-    rates: AskedRates = SHIPPED_RATES,
+    assume_fits: bool = False,
+    price: str | None = None,
+    grid: str | None = None,
+    pue: str | None = None,
 ) -> Comparison:
-    """Predict every combination, the models outermost; ``baseline`` counts the possible ones from 1.
+    """Predict every combination of what is given, and set the answers side by side.
+
+    Args:
+        model: as of ``predict``, one or several; so is all up to ``batch_size``. The last varies fastest.
+        hardware: device or devices.
+        calibration: profile or profiles.
+        stack: software stack or stacks.
+        tp: tensor-parallel sizes: a number, several, or text such as ``"1-8*2"``; so are the sizes and counts below.
+        pp: pipeline-parallel sizes.
+        dp: replicas of the model.
+        ep: devices that experts are spread over.
+        micro_batches: parts of the batch in a pipeline.
+        dtype: formats of matrix products.
+        weight_dtype: formats of weights.
+        kv_dtype: formats of the KV cache.
+        prompt_tokens: tokens of the prompt.
+        output_tokens: tokens to generate.
+        batch_size: requests that run together.
+        changes: architecture fields to change, of all models that take them.
+        hardware_changes: numbers of the data sheets to change, as text with units.
+        baseline: number of the row that ratios are to, from 1; only what is possible is a row.
+        assume_fits: keep what does not fit in memory, with times as if it did; else it is among ``impossible``.
+        price: of one device, as of ``predict``, with ``grid`` and ``pue``.
+        grid: carbon intensity of electricity.
+        pue: power usage effectiveness of the site.
+
+    Returns:
+        One prediction of plain numbers a row (times in seconds, sizes in bytes), and ratios to the baseline with 90%
+        intervals in which the errors that both share cancel.
 
     Raises:
         InputError: too many combinations, fewer than the baseline's number, or changes that no model takes.
         ImpossibleError: no combination is possible.
     """
+    models = [load_model(name) for name in read_name("model", model)]
     if changes:
         check_changes(models, changes)
+    software = product(
+        read_name("hardware", hardware), read_name("stack", stack), read_name("calibration", calibration)
+    )
+    places = [find_place(device, hardware_changes or {}, profile, one) for device, one, profile in software]
+    layout = (tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
+    deployments = [Deployment(*sizes) for sizes in product(*map(read_name, ASKED, layout))]
+    counts = (prompt_tokens, output_tokens, batch_size)
+    workloads = [Workload(*sizes) for sizes in product(*map(read_counts, COUNTS, counts))]
     count = len(models) * len(places) * len(deployments) * len(workloads)
     if count > MOST_COMBINATIONS:
         raise InputError(f"{count:,} combinations are more than the {MOST_COMBINATIONS:,} that are set side by side")
+    rates = AskedRates(price, grid, pue)
     known = {place.hardware.id: rates.find(place.hardware.id) for place in places}
     predictions, impossible = predict_all(product(models, places, deployments, workloads), changes or {}, known)
+    if not assume_fits:
+        impossible += [refuse_misfit(one) for one in predictions if not one.fits]
+        predictions = [one for one in predictions if one.fits]
     if not predictions:
         others = f" ({count - 1:,} others neither)" if count > 1 else ""
         raise ImpossibleError(f"not possible: {impossible[0].label}: {impossible[0].reason}{others}")
     if not 1 <= baseline <= len(predictions):
         raise InputError(f"--baseline is {baseline}; the rows that are possible are 1 to {len(predictions)}")
     return Comparison(predictions, impossible, baseline - 1)
+
+
+def refuse_misfit(prediction: Prediction) -> Impossible:
+    """A combination that does not fit in memory."""
+    q = prediction.question
+    return Impossible(label_combination(q.model_label, q.hardware, q.work.deployment), describe_misfit(prediction))
+
+
+def label_combination(model: str, hardware: Hardware, deployment: Deployment) -> str:
+    """A combination in words, whether it can be or not."""
+    formats = "" if deployment.dtype is None else f", {deployment.dtype}"
+    return f"{model} on {hardware.id}, {describe_layout(deployment)}{formats}"
 
 
 def check_changes(models: Sequence[ModelSpec], changes: Mapping[str, Any]) -> None:
@@ -197,9 +275,7 @@ def predict_all(
         try:
             question = resolve(model, *place, deployment, workload, changes, rates[place.hardware.id])
         except InputError as error:
-            formats = "" if deployment.dtype is None else f", {deployment.dtype}"
-            label = f"{model.id} on {place.hardware.id}, {describe_layout(deployment)}{formats}"
-            impossible.append(Impossible(label, str(error)))
+            impossible.append(Impossible(label_combination(model.id, place.hardware, deployment), str(error)))
         else:
             predictions.append(answer(question))
     return predictions, impossible

@@ -17,13 +17,12 @@ host's times, the time of a request is a weighted sum of its operators' times, s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 from simulator.costs.batch import prefill_batch
 from simulator.costs.layers import list_layers
 from simulator.costs.operators import Operator
+from simulator.explore.explanation import Explanation, OperatorPart, Phase, WaterfallStep
 from simulator.prediction import Prediction, Question, answer
 from simulator.timing.factors import Factors
 from simulator.timing.kinds import KINDS
@@ -116,61 +115,6 @@ class Passes(NamedTuple):
     decode: float
 
 
-class Phase(NamedTuple):
-    """Seconds of the first token and of all others."""
-
-    prefill_s: float
-    decode_s: float
-
-
-class WaterfallStep(NamedTuple):
-    """Seconds that one step adds to the time to first token and to all further tokens."""
-
-    name: str
-    meaning: str
-    prefill_s: float
-    decode_s: float
-
-
-class OperatorPart(NamedTuple):
-    """An operator's part of a phase.
-
-    ``busy_s`` is how long it runs; ``seconds`` is the part of the phase's time that it decides, less where the host is
-    slower.
-    """
-
-    phase: str
-    operator: str
-    layer_kind: str
-    resource: str
-    times: float
-    busy_s: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The prediction, its waterfall from the bound (the first step) and its operators by phase."""
-
-    prediction: Prediction
-    waterfall: list[WaterfallStep]
-    parts: list[OperatorPart]
-
-    @cached_property
-    def phases(self) -> dict[str, float]:
-        """Seconds of the phases that there are."""
-        return name_phases(self.prediction.request)
-
-    def sum_by(self, key: str, phase: str | None = None) -> dict[str, float]:
-        """Seconds by ``resource``, ``layer_kind`` or ``operator``, in one phase or in both."""
-        totals: dict[str, float] = {}
-        for part in self.parts:
-            if phase in (None, part.phase):
-                name = getattr(part, key)
-                totals[name] = totals.get(name, 0.0) + part.seconds
-        return totals
-
-
 def explain(question: Question) -> Explanation:
     """Explain the answer to a question of plain numbers."""
     prediction = answer(question)
@@ -178,12 +122,6 @@ def explain(question: Question) -> Explanation:
     kinds = LayerKinds(question)
     parts = list_parts(question, prediction.request, passes, kinds)
     return Explanation(prediction, find_waterfall(question, prediction, passes, kinds), parts)
-
-
-def name_phases(request: RequestTime) -> dict[str, float]:
-    """Seconds of the phases that take any."""
-    phases = {"prefill": float(request.prefill_s), "decode": float(request.decode_s)}
-    return {name: seconds for name, seconds in phases.items() if seconds}
 
 
 class LayerKinds:

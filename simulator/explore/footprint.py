@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from simulator.costs.footprint import count_graph_bytes, count_weight_bytes, count_weights
-from simulator.explore.layout import find_device_bytes, list_layouts
 from simulator.metrics.capacity import find_capacity, find_usable_bytes
+from simulator.metrics.layout import find_device_bytes, list_layouts
 from simulator.prediction import Question
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from simulator.errors import ImpossibleError, InputError, unknown_name
 from simulator.prediction import Question
@@ -17,6 +17,7 @@ from simulator.serving.outcome import LATENCIES, STATISTICS
 from simulator.serving.setup import USUAL, Options
 from simulator.serving.simulation import Simulation, run
 from simulator.serving.workload import Load
+from simulator.shown import Shown
 
 LIMITED = tuple(f"{name}_{statistic}" for name in LATENCIES for statistic in STATISTICS)
 MOST_IN_FLIGHT = 2**14
@@ -24,7 +25,8 @@ FINE = 1.01  # ratio of the rates on both sides of an answer
 LEAST_SHARE, MOST_SHARE = 0.01, 3.0  # of the capacity, between which rates are searched
 
 
-class LoadSolution(NamedTuple):
+@dataclass(frozen=True)
+class LoadSolution(Shown):
     """The largest load that holds the limits, its simulation, and the next one, which does not.
 
     ``beyond`` is None where no load was found that fails.
@@ -35,6 +37,30 @@ class LoadSolution(NamedTuple):
     at: Simulation
     beyond: Simulation | None
     limits: Mapping[str, float]
+
+    def find_load(self, simulation: Simulation) -> float | None:
+        """The load of a simulation."""
+        value: float | None = getattr(simulation.setup.load, self.unknown)
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The load, the limits, and the simulation at it."""
+        return {
+            "unknown": self.unknown,
+            "value": self.value,
+            "beyond": None if self.beyond is None else self.find_load(self.beyond),
+            **{f"limit_{name}": limit for name, limit in self.limits.items()},
+            **self.at.describe_asked(),
+            **self.at.to_dict(),
+        }
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One row."""
+        return [self.to_dict()]
+
+    def __repr__(self) -> str:
+        """The answer and the simulation at it, in one line."""
+        return f"LoadSolution(largest {self.unknown} {self.value:.4g}; {self.at!r})"
 
 
 def solve_load(

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import InputError
-from simulator.explore.layout import describe_deployment
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, STACK_FOLDER, find_id, list_ids, load_stack
 from simulator.inputs.measurements import Measurement, read_table
+from simulator.metrics.layout import describe_deployment
 from simulator.prediction import Prediction, store_weights
 
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")

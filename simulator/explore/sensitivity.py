@@ -26,6 +26,7 @@ from simulator.metrics.rates import Rates
 from simulator.metrics.registry import METRICS, TIMES, read_metric
 from simulator.metrics.registry import list_numbers as list_metrics
 from simulator.prediction import Prediction, Question, answer, describe_machine
+from simulator.shown import Shown
 from simulator.timing.intervals import NORMAL_90, find_scatter
 from simulator.timing.passes import Machine
 from simulator.timing.priors import list_factors
@@ -34,6 +35,7 @@ from simulator.timing.transfer import add_errors
 PRICE, GRID, PUE = "price", "grid", "pue"
 STEPPED = (UNITS, "resident_blocks")  # they divide whole blocks and tiles into whole waves
 RATE_UNITS = {PRICE: "USD/s", GRID: "gCO2e/kWh", PUE: "1"}
+MOST_NAMED = 5  # inputs in a line
 NEAR = 1e-6  # of a logarithm: how far to either side of an input to look for a step
 SAME = 1e-4  # difference of two elasticities that agree
 
@@ -60,6 +62,22 @@ class Influence:
     variance_share: float | None = None
     known_share: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """One row of the answer; ``meaning`` is that of a factor."""
+        meaning = list_factors().get(self.name)
+        return {
+            "input": self.name,
+            "kind": self.kind,
+            "value": self.value,
+            "unit": self.unit,
+            **{f"{metric}_elasticity": slope for metric, slope in self.elasticities.items()},
+            "stepped": self.stepped,
+            "standard_error": self.standard_error,
+            "variance_share": self.variance_share,
+            "known_share": self.known_share,
+            "meaning": None if meaning is None else meaning.meaning,
+        }
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -78,7 +96,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Sensitivity:
+class Sensitivity(Shown):
     """The answer: inputs by how much they matter for the metric ``by``, and where its interval comes from.
 
     ``combined``: the clock, and the units, with the peaks in proportion. For units, which act through waves of tiles,
@@ -91,6 +109,29 @@ class Sensitivity:
     influences: list[Influence]
     combined: list[Influence]
     spread: Spread | None
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One row an input, the most important first: what a tornado plot draws."""
+        return [influence.to_dict() for influence in self.influences]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was asked with its prediction, the ranked inputs, and where the interval comes from."""
+        spread = self.spread
+        shares = ("factors", "correlations", "scatter", "transfer")
+        interval = None if spread is None else {f"{name}_share": getattr(spread, name) for name in shares}
+        return {
+            "by": self.by,
+            "prediction": self.prediction.to_dicts()[0],
+            "sensitivities": self.to_dicts(),
+            "combined": [one.to_dict() for one in self.combined],
+            "interval": None if spread is None or interval is None else {"log_variance": spread.variance} | interval,
+        }
+
+    def __repr__(self) -> str:
+        """The inputs that matter most, with their elasticities."""
+        most = [(one.name, one.elasticities[self.by]) for one in self.influences[:MOST_NAMED]]
+        named = ", ".join(f"{name} {slope:+.2f}" for name, slope in most if slope is not None)
+        return f"Sensitivity({self.by} by {named}; {self.prediction!r})"
 
 
 def find_sensitivity(question: Question, by: str = "e2e_s") -> Sensitivity:

@@ -21,14 +21,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import InputError, unknown_name
 from simulator.explore.datasheet import SCALES_PEAKS, UNITS, find_unit, list_numbers, list_peaks, replace_numbers
-from simulator.explore.layout import divides, list_layouts
 from simulator.explore.limits import (
     Check,
     Limit,
@@ -40,10 +39,12 @@ from simulator.explore.limits import (
     list_checks,
 )
 from simulator.explore.sensitivity import list_used_numbers
+from simulator.explore.solution import Solution, Trial
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.metrics.capacity import MOST, find_largest
+from simulator.metrics.layout import divides, list_layouts
 from simulator.metrics.registry import is_interval
 from simulator.prediction import Prediction, Question, answer, resolve
 
@@ -57,37 +58,6 @@ GRID_RATIO = 1 + 1 / 64
 MOST_UNITS = 1024  # that are tried, or eight times as many as there are
 OCTAVES, POINTS = 20, 10  # of the grid over a number of a data sheet: each way from what it is, and of each octave
 PRECISION = 1e-9  # relative, of such a number
-
-
-class Trial(NamedTuple):
-    """One value of the unknown with its prediction and limits; no prediction where there is none to be had."""
-
-    value: Any
-    prediction: Prediction | None
-    checks: list[Check]
-
-    @property
-    def holds(self) -> bool:
-        """Whether every limit holds."""
-        return bool(hold_all(self.checks))
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The answer. ``at`` meets every limit where ``possible``, and else comes closest of what was tried.
-
-    ``beyond`` is the next value, which fails: None where the unknown ends without. ``binding``: the limits that fail
-    there or, where it is impossible, at the closest.
-    """
-
-    unknown: str
-    unit: str
-    sense: str  # largest or smallest
-    possible: bool
-    at: Trial
-    beyond: Trial | None
-    binding: list[str]
-    tried: str  # the values in words
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,16 @@ def change_architecture(architecture: Architecture, changes: Mapping[str, Any]) 
     return changed
 
 
-def change_hardware(hardware: str, changes: Mapping[str, str]) -> Hardware:
+def change_hardware(hardware: str | Path | Hardware, changes: Mapping[str, str]) -> Hardware:
     """Return a device with data-sheet numbers changed, e.g. ``{"memory.bandwidth": "4.8 TB/s"}``.
 
     Raises:
-        InputError: a key that does not exist, or a value without its unit.
+        InputError: a key that does not exist, a value without its unit, or a device that has no file.
     """
+    if isinstance(hardware, Hardware):
+        raise InputError("hardware_changes change the file of a device: give its name or file, not an object")
     base = load_hardware(hardware)
-    path = find_file(hardware) or find_by_name("hardware", hardware, HARDWARE_FOLDER)
+    path = find_file(hardware) or find_by_name("hardware", str(hardware), HARDWARE_FOLDER)
     data = copy.deepcopy(read_spec(path).data)
     for key, text in changes.items():
         set_nested(data, key, read_scalar(text))

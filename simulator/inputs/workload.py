@@ -26,9 +26,16 @@ class Workload:
     batch_size: Any = 1
     identical_prompts: bool = field(default=False, kw_only=True)
 
+    @property
+    def counts(self) -> tuple[Any, Any, Any]:
+        """The three counts."""
+        return self.prompt_tokens, self.output_tokens, self.batch_size
+
 
 def check_workload(workload: Workload, max_position_embeddings: Any, learned_positions: bool) -> Workload:
     """Refuse counts below one and, with a learned position table, contexts past its end; plain numbers become floats.
+
+    Arrays get as many axes each: a law adds one for the factors it is evaluated at.
 
     Raises:
         InputError: naming the count that is wrong.
@@ -44,7 +51,7 @@ def check_workload(workload: Workload, max_position_embeddings: Any, learned_pos
         ),
         identical_prompts=workload.identical_prompts,
     )
-    check_shapes(checked)
+    checked = align_axes(checked)
     if learned_positions:
         reached = checked.prompt_tokens + checked.output_tokens - 1
         longest = reached if isinstance(reached, float) else float(np.max(reached))
@@ -55,21 +62,26 @@ def check_workload(workload: Workload, max_position_embeddings: Any, learned_pos
     return checked
 
 
-def check_shapes(workload: Workload) -> None:
-    """Refuse arrays that do not broadcast.
+def align_axes(workload: Workload) -> Workload:
+    """Give arrays as many axes each, and refuse those that do not broadcast.
 
     Raises:
         InputError: with the shapes.
     """
-    counts = (workload.prompt_tokens, workload.output_tokens, workload.batch_size)
+    counts = workload.counts
     if all(isinstance(count, float) for count in counts):
-        return
+        return workload
     shapes = [np.shape(count) for count in counts]
     try:
-        np.broadcast_shapes(*shapes)
+        axes = len(np.broadcast_shapes(*shapes))
     except ValueError:
         listed = ", ".join(map(str, shapes))
         raise InputError(f"prompt_tokens, output_tokens and batch_size of shapes {listed} do not broadcast") from None
+    aligned = (
+        count if isinstance(count, float) else count.reshape((1,) * (axes - count.ndim) + count.shape)
+        for count in counts
+    )
+    return Workload(*aligned, identical_prompts=workload.identical_prompts)
 
 
 def as_count(name: str, value: Any) -> Any:

@@ -17,6 +17,10 @@ class AskedOf(Protocol):
     """What metrics read of a question."""
 
     @property
+    def model_label(self) -> str:
+        """The model's id, with what was changed of it."""
+
+    @property
     def hardware(self) -> Hardware:
         """The device."""
 
@@ -43,6 +47,14 @@ class AskedOf(Protocol):
     @property
     def basis(self) -> str:
         """What the answer rests on."""
+
+    @property
+    def carried(self) -> list[str]:
+        """In words what differs from what the profile was fitted to."""
+
+    @property
+    def built_parameters(self) -> int:
+        """Parameters of the model as the stack builds it."""
 
 
 class Answered(Protocol):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from simulator.explore.compare import Comparison, Ratio
-from simulator.explore.layout import describe_layout
-from simulator.metrics.registry import TIMES, list_headed, list_numbers, list_ranked
+from simulator.explore.compare import Comparison
+from simulator.metrics.registry import TIMES, list_headed, list_ranked
 from simulator.report.output import OutputForm, format_cell, format_csv, format_json, format_markdown, format_table
-from simulator.report.prediction import list_rows
 from simulator.report.rates import describe_lacks, describe_rates
 from simulator.units import format_seconds
 
@@ -30,30 +28,10 @@ SETTINGS = {
 
 def report_comparison(comparison: Comparison, form: OutputForm) -> str:
     """The comparison in one of the forms."""
-    rows = list_comparison(comparison)
-    if form == "csv":
-        return format_csv(rows)
     if form == "json":
-        impossible = [one._asdict() for one in comparison.impossible]
-        document = {"schema": SCHEMA, "baseline": comparison.baseline + 1, "rows": rows, "impossible": impossible}
-        return format_json(document)
-    return format_comparison(comparison, rows, form)
-
-
-def list_comparison(comparison: Comparison) -> list[dict[str, Any]]:
-    """One row a combination: its number, what was asked, the metrics of the answer, and ratios to the baseline."""
-    rows: list[dict[str, Any]] = []
-    for index, (prediction, ratios) in enumerate(zip(comparison.predictions, comparison.ratios, strict=True)):
-        deployment = prediction.question.work.deployment
-        (fields,) = list_rows(prediction)
-        row = {"row": index + 1} | fields | {"layout": describe_layout(deployment)}
-        for metric in list_numbers():
-            ends = Ratio._fields if metric.follows else ("value",)
-            for end in ends:
-                key = f"{metric.name}_ratio" if end == "value" else f"{metric.name}_ratio_{end}"
-                row[key] = getattr(ratios[metric.name], end) if metric.name in ratios else None
-        rows.append(row)
-    return rows
+        return format_json({"schema": SCHEMA, **comparison.to_dict()})
+    rows = comparison.to_dicts()
+    return format_csv(rows) if form == "csv" else format_comparison(comparison, rows, form)
 
 
 def format_comparison(comparison: Comparison, rows: list[dict[str, Any]], form: OutputForm) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.explore.explain import LAYER_KINDS, RESOURCES, Explanation
+from simulator.explore.explain import LAYER_KINDS, RESOURCES
+from simulator.explore.explanation import Explanation
+from simulator.metrics.rows import list_rows
 from simulator.report.output import OutputForm, format_csv, format_json, format_markdown, format_table
-from simulator.report.prediction import describe_basis, list_rows
+from simulator.report.prediction import describe_basis
 from simulator.units import format_seconds
 
 SCHEMA = "roofcast/explanation/1"
@@ -48,31 +50,11 @@ def report_explanation(explanation: Explanation, by: str, form: OutputForm) -> s
 def list_views(explanation: Explanation) -> dict[str, list[dict[str, Any]]]:
     """The rows of every view."""
     return {
-        "waterfall": list_waterfall(explanation),
+        "waterfall": explanation.to_dicts(),
         "resource": list_sums(explanation, "resource", RESOURCES),
         "layer": list_sums(explanation, "layer_kind", LAYER_KINDS),
         "operator": list_operators(explanation),
     }
-
-
-def list_waterfall(explanation: Explanation) -> list[dict[str, Any]]:
-    """What each step adds to the three times, the bound first and the prediction last."""
-    prediction = explanation.prediction
-    passes = prediction.question.work.workload.output_tokens - 1
-    whole = float(prediction.e2e_s)
-    rows = []
-    for step in explanation.waterfall:
-        added = step.prefill_s + step.decode_s
-        rows.append(write_step(step.name, step.prefill_s, step.decode_s / passes if passes else None, added, whole))
-        rows[-1]["meaning"] = step.meaning
-    tpot = float(prediction.tpot_s) if passes else None
-    total = write_step("prediction", float(prediction.ttft_s), tpot, whole, whole)
-    return [*rows, total | {"meaning": "the sum of all steps"}]
-
-
-def write_step(name: str, ttft_s: float, tpot_s: float | None, e2e_s: float, whole_s: float) -> dict[str, Any]:
-    """One row of the waterfall; ``share`` is of the whole request."""
-    return {"step": name, "ttft_s": ttft_s, "tpot_s": tpot_s, "e2e_s": e2e_s, "share": e2e_s / whole_s}
 
 
 def list_sums(explanation: Explanation, key: str, order: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from simulator.explore.load_solve import LoadSolution
 from simulator.report.output import OutputForm, format_cell, format_json, format_rows
-from simulator.report.simulation import describe_asked, format_simulation
-from simulator.serving.simulation import Simulation
+from simulator.report.simulation import format_simulation
 
 SCHEMA = "roofcast/load-solution/1"
 
@@ -16,21 +13,8 @@ def report_load(solution: LoadSolution, form: OutputForm) -> str:
     """A solution in one of the forms."""
     if form == "table":
         return format_load(solution)
-    row: dict[str, Any] = {
-        "unknown": solution.unknown,
-        "value": solution.value,
-        "beyond": None if solution.beyond is None else find_load(solution, solution.beyond),
-        **{f"limit_{name}": limit for name, limit in solution.limits.items()},
-        **describe_asked(solution.at),
-        **solution.at.to_dict(),
-    }
+    row = solution.to_dict()
     return format_json({"schema": SCHEMA, **row}) if form == "json" else format_rows([row], form, {})
-
-
-def find_load(solution: LoadSolution, simulation: Simulation) -> float | None:
-    """The load of a simulation."""
-    value: float | None = getattr(simulation.setup.load, solution.unknown)
-    return value
 
 
 def format_load(solution: LoadSolution) -> str:
@@ -41,7 +25,7 @@ def format_load(solution: LoadSolution) -> str:
         at, most = (format_cell(unit, value) for value in (solution.at.values[name], limit))
         past = ""
         if solution.beyond is not None:
-            next_load = find_load(solution, solution.beyond)
+            next_load = solution.find_load(solution.beyond)
             past = f", {format_cell(unit, solution.beyond.values[name])} at {next_load:.4g}"
         lines.append(f"  {name} {at} of at most {most}{past}")
     return "\n".join([*lines, "", format_simulation(solution.at)])

@@ -5,16 +5,13 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-import numpy as np
-
-from simulator.errors import ImpossibleError, InputError
-from simulator.explore.layout import choose_layout, describe_deployment
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.what_if import describe
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.metric import ENDS
 from simulator.metrics.rates import HOUR_S
 from simulator.metrics.registry import METRICS, TIMES, list_headed, list_ranked
+from simulator.metrics.rows import COUNTS, list_rows
 from simulator.prediction import Prediction
 from simulator.report.output import OutputForm, find_width, format_cell, format_rows, format_table
 from simulator.report.rates import list_sources
@@ -26,47 +23,7 @@ from simulator.units import format_quantity, format_seconds
 SCHEMA = "roofcast/prediction/2"
 MONEY = ("cost_usd", "usd_per_million_output_tokens")
 IN_SENTENCES = {*TIMES, "output_tokens_per_s", *MONEY, "energy_j", "carbon_kg"}  # of one request
-COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 LINE = 80  # columns past which no line of an answer goes
-
-
-def check_fit(prediction: Prediction) -> None:
-    """Refuse an answer for what does not fit in memory.
-
-    Raises:
-        ImpossibleError: with the bytes needed and usable, and the fewest devices that hold it where there are such.
-    """
-    if np.all(prediction.fits):
-        return
-    question = prediction.question
-    needed = float(np.max(prediction.footprint.device_bytes))
-    usable = find_usable_bytes(question.hardware, question.work.stack)
-    each = " on each" if prediction.devices > 1 else ""
-    raise ImpossibleError(
-        f"{question.model_label} does not fit on {prediction.devices} x {question.hardware.id}: "
-        f"{format_quantity(needed, 'B')} needed, {format_quantity(usable, 'B')} usable{each}; "
-        f"try {suggest_layout(prediction)}, or --assume-fits"
-    )
-
-
-def suggest_layout(prediction: Prediction) -> str:
-    """The options of the fewest devices that hold the longest request, or else what makes it smaller."""
-    question = prediction.question
-    a, d, stack, workload = question.work
-    try:
-        layout = choose_layout(
-            question.model.id,
-            a,
-            question.hardware,
-            stack,
-            d,
-            workload.prompt_tokens,
-            workload.output_tokens,
-            workload.batch_size,
-        )
-    except (InputError, ImpossibleError):
-        return "fewer tokens, a smaller batch or narrower weights (--weight-dtype)"
-    return f"--tp {layout.tp}" + (f" --pp {layout.pp}" if layout.pp != d.pp else "")
 
 
 def report_prediction(
@@ -89,41 +46,6 @@ def list_shown() -> list[str]:
     """Columns of a table of several requests for people: no sizes, which hardly differ."""
     names = [metric.name for metric in list_headed() if metric.unit != "B"]
     return [*COUNTS, *names, "e2e_s_low", "e2e_s_high", "mfu", "mbu", "basis"]
-
-
-def list_rows(prediction: Prediction) -> list[dict[str, Any]]:
-    """One row a request: what was asked, then the fields of the answer."""
-    question = prediction.question
-    workload, deployment = question.work.workload, question.work.deployment
-    asked: dict[str, Any] = {
-        "model": question.model_label,
-        "hardware": question.hardware.id,
-        "stack": question.work.stack.id,
-        "profile": None if question.profile is None else question.profile.id,
-        "carried": "; ".join(question.carried),
-        "built_parameters": question.built_parameters,
-        **describe_deployment(deployment),
-        "formats_from": deployment.formats_from,
-        "prompt_tokens": workload.prompt_tokens,
-        "output_tokens": workload.output_tokens,
-        "batch_size": workload.batch_size,
-    }
-    columns = asked | prediction.to_dict()
-    arrays = {name: np.atleast_1d(np.asarray(value, dtype=object)).ravel() for name, value in flatten(columns).items()}
-    size = max(len(array) for array in arrays.values())
-    rows = []
-    for index in range(size):
-        row = {name: array[index if len(array) > 1 else 0] for name, array in arrays.items()}
-        rows.append(row | {name: int(row[name]) for name in COUNTS})
-    return rows
-
-
-def flatten(columns: dict[str, Any]) -> dict[str, Any]:
-    """Broadcast the array-valued columns against each other."""
-    arrays = {name: value for name, value in columns.items() if isinstance(value, np.ndarray)}
-    if not arrays:
-        return columns
-    return columns | dict(zip(arrays, np.broadcast_arrays(*arrays.values()), strict=True))
 
 
 def list_breakdown(passed: PassTime, prediction: Prediction) -> list[dict[str, Any]]:

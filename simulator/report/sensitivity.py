@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.explore.sensitivity import Influence, Sensitivity
+from simulator.explore.sensitivity import Sensitivity
 from simulator.metrics.registry import METRICS, TIMES
 from simulator.report.output import OutputForm, format_cell, format_rows, format_table
-from simulator.report.prediction import list_rows
-from simulator.timing.priors import list_factors
 from simulator.units import format_quantity
 
 SCHEMA = "roofcast/sensitivity/1"
@@ -19,59 +17,12 @@ IN_TABLES = (*TIMES, "cost_usd", "energy_j")  # beside the metric that ranks; wh
 
 def report_sensitivity(sensitivity: Sensitivity, form: OutputForm) -> str:
     """A sensitivity in one of the forms; for people without what hardly matters."""
-    rows = list_influences(sensitivity)
+    rows = sensitivity.to_dicts()
     if form == "table":
         return format_sensitivity(sensitivity)
     if form == "md":
         return format_rows(list_shown(sensitivity), form, {})
-    return format_rows(rows, form, describe_sensitivity(sensitivity))
-
-
-def describe_sensitivity(sensitivity: Sensitivity) -> dict[str, Any]:
-    """The document: what was asked with its prediction, the ranked inputs, and where the interval comes from."""
-    spread = sensitivity.spread
-    interval = (
-        None
-        if spread is None
-        else {"log_variance": spread.variance}
-        | {f"{name}_share": getattr(spread, name) for name in ("factors", "correlations", "scatter", "transfer")}
-    )
-    return {
-        "schema": SCHEMA,
-        "by": sensitivity.by,
-        "prediction": list_rows(sensitivity.prediction)[0],
-        "sensitivities": list_influences(sensitivity),
-        "combined": [list_influence(one) for one in sensitivity.combined],
-        "interval": interval,
-    }
-
-
-def list_influences(sensitivity: Sensitivity) -> list[dict[str, Any]]:
-    """One row an input, the most important first: what a tornado plot draws.
-
-    Keys: ``input``, ``kind`` (``data sheet``, ``rate`` or ``factor``), ``value`` and ``unit``, the elasticity of every
-    metric, such as ``e2e_s_elasticity`` (None where the metric is not known), ``stepped`` as
-    ``explore.sensitivity.Influence`` says, ``standard_error`` of a factor, relative, with its ``variance_share`` and
-    ``known_share`` as there, and ``meaning`` of a factor.
-    """
-    return [list_influence(influence) for influence in sensitivity.influences]
-
-
-def list_influence(influence: Influence) -> dict[str, Any]:
-    """One input as a row."""
-    meaning = list_factors().get(influence.name)
-    return {
-        "input": influence.name,
-        "kind": influence.kind,
-        "value": influence.value,
-        "unit": influence.unit,
-        **{f"{metric}_elasticity": slope for metric, slope in influence.elasticities.items()},
-        "stepped": influence.stepped,
-        "standard_error": influence.standard_error,
-        "variance_share": influence.variance_share,
-        "known_share": influence.known_share,
-        "meaning": None if meaning is None else meaning.meaning,
-    }
+    return format_rows(rows, form, {"schema": SCHEMA, **sensitivity.to_dict()})
 
 
 def list_shown(sensitivity: Sensitivity) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from simulator.explore.layout import describe_deployment
 from simulator.prediction import answer
 from simulator.report.output import OutputForm, format_cell, format_csv, format_json, format_rows
 from simulator.report.prediction import describe_basis, describe_formats
@@ -26,32 +25,10 @@ def report_simulation(simulation: Simulation, form: OutputForm) -> str:
     """The answer in one of the forms."""
     if form == "table":
         return format_simulation(simulation)
-    row = describe_asked(simulation) | simulation.to_dict()
+    row = simulation.describe_asked() | simulation.to_dict()
     if form == "json":
         return format_json({"schema": SCHEMA, **row, "over_time": thin_out(simulation)})
     return format_rows([row], form, {})
-
-
-def describe_asked(simulation: Simulation) -> dict[str, Any]:
-    """What was asked, by name."""
-    question, load = simulation.question, simulation.setup.load
-    lengths = load.lengths
-    return {
-        "model": question.model_label,
-        "hardware": question.hardware.id,
-        "stack": question.work.stack.id,
-        "profile": None if question.profile is None else question.profile.id,
-        "carried": "; ".join(question.carried),
-        **describe_deployment(question.work.deployment),
-        "prompt_tokens": float(np.mean(simulation.outcome.input_tokens)),
-        "output_tokens": float(np.mean(simulation.outcome.output_tokens)),
-        "lengths": None if lengths is None else str(lengths),
-        "concurrency": load.concurrency,
-        "request_rate": None if load.request_rate is None else str(load.request_rate),
-        "burstiness": str(load.burstiness),
-        "trace": None if load.trace is None else load.trace.name,
-        "seed": load.seed,
-    }
 
 
 def thin_out(simulation: Simulation) -> dict[str, Any]:

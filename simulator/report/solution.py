@@ -8,7 +8,8 @@ from typing import Any
 from simulator.explore.datasheet import find_unit, list_numbers
 from simulator.explore.limits import MEMORY, Check
 from simulator.explore.sensitivity import list_used_numbers
-from simulator.explore.solve import Problem, Solution, Trial, has_table
+from simulator.explore.solution import Solution, Trial, find_beyond, list_limit, plain_value
+from simulator.explore.solve import Problem, has_table
 from simulator.inputs.deployment import Deployment
 from simulator.metrics.rates import HOUR_S
 from simulator.metrics.registry import list_ranked
@@ -26,7 +27,7 @@ def report_solution(problem: Problem, solution: Solution, form: OutputForm) -> s
     if form == "md":
         return format_rows(list_shown(solution), form, {})
     document = {"schema": SCHEMA, "solutions": [describe_solution(problem, solution)]}
-    return format_rows(list_limits(problem, solution), form, document)
+    return format_rows(solution.to_dicts(), form, document)
 
 
 def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
@@ -88,38 +89,6 @@ def note_positions(solution: Solution) -> str | None:
     if reached <= most:
         return None
     return f"the request reaches {reached:,} tokens, and the model is made for {most:,} (max_position_embeddings)"
-
-
-def plain_value(unknown: str, value: Any) -> Any:
-    """A value of the unknown as a number."""
-    return getattr(value, unknown) if isinstance(value, Deployment) else value
-
-
-def list_limits(problem: Problem, solution: Solution) -> list[dict[str, Any]]:
-    """One row a limit, with the answer in each."""
-    document = describe_solution(problem, solution)
-    answer = {name: document[name] for name in ("unknown", "unit", "sense", "possible", "value", "closest", "beyond")}
-    return [answer | row for row in document["limits"]]
-
-
-def list_limit(solution: Solution, check: Check) -> dict[str, Any]:
-    """One limit: its value at the answer and just past it, in SI units, and the room that is left as a share of it."""
-    beyond = find_beyond(solution, check.limit)
-    return {
-        "limit": check.limit,
-        "side": "at least" if check.at_least else "at most",
-        "bound": check.bound,
-        "value_here": float(check.value),
-        "slack": check.slack,
-        "value_beyond": None if beyond is None else float(beyond.value),
-        "binds": check.limit in solution.binding,
-    }
-
-
-def find_beyond(solution: Solution, limit: str) -> Check | None:
-    """The same limit just past the answer."""
-    checks = [] if solution.beyond is None else solution.beyond.checks
-    return next((check for check in checks if check.limit == limit), None)
 
 
 def list_shown(solution: Solution) -> list[dict[str, Any]]:

@@ -18,18 +18,22 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
+from simulator.metrics.layout import describe_deployment
 from simulator.prediction import Question, resolve, warn_of_build
 from simulator.serving.engine import Progress
 from simulator.serving.lengths import Lengths, parse_lengths
+from simulator.serving.limits import LIMITED
 from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome
 from simulator.serving.setup import USUAL, Options, Setup, prepare
 from simulator.serving.spread import Spread, find_spread
 from simulator.serving.steady import Saturation, find_saturation
 from simulator.serving.workload import Load, check_load
+from simulator.shown import Shown
 from simulator.timing.profile import Profile
+from simulator.timing.software import find_place
+from simulator.units import format_seconds
 
 RATES = ("output_tokens_per_s", "requests_per_s")
-LIMITED = ("ttft_s", "tpot_s", "e2e_s")  # of each request, for goodput
 ENDS = ("_low", "_high")
 
 
@@ -52,7 +56,7 @@ class Statistics:
 
 
 @frozen_dataclass(eq=False)
-class Simulation:
+class Simulation(Shown):
     """The answer. Latencies are ``Statistics``; ``find`` takes the flat names, as ``ttft_s_p99_high``."""
 
     setup: Setup
@@ -177,6 +181,30 @@ class Simulation:
             raise unknown_name("statistic", name, self.values)
         return self.values[name]
 
+    def describe_asked(self) -> dict[str, Any]:
+        """What was asked, by name; counts are means of the requests that were drawn."""
+        question, load = self.question, self.setup.load
+        return {
+            "model": question.model_label,
+            "hardware": question.hardware.id,
+            "stack": question.work.stack.id,
+            "profile": None if question.profile is None else question.profile.id,
+            "carried": "; ".join(question.carried),
+            **describe_deployment(question.work.deployment),
+            "prompt_tokens": float(np.mean(self.outcome.input_tokens)),
+            "output_tokens": float(np.mean(self.outcome.output_tokens)),
+            "lengths": None if load.lengths is None else str(load.lengths),
+            "concurrency": load.concurrency,
+            "request_rate": None if load.request_rate is None else str(load.request_rate),
+            "burstiness": str(load.burstiness),
+            "trace": None if load.trace is None else load.trace.name,
+            "seed": load.seed,
+        }
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One row: what was asked and what came of it."""
+        return [self.describe_asked() | self.to_dict()]
+
     def to_dict(self) -> dict[str, Any]:
         """Everything by flat names: statistics, rates, their intervals, and what was found of the engine."""
         names = [f"{name}_{statistic}" for name in LATENCIES for statistic in STATISTICS]
@@ -202,10 +230,12 @@ class Simulation:
         }
 
     def __repr__(self) -> str:
-        """What was asked of what, in one line."""
+        """What was asked of what, and what came of it, in one line."""
         q = self.question
-        devices = q.work.deployment.devices
-        return f"Simulation({q.model_label} on {devices} x {q.hardware.id}, {self.setup.load.describe()}, {self.basis})"
+        place = f"{q.model_label} on {q.work.deployment.devices} x {q.hardware.id}, {q.work.stack.id}"
+        times = ", ".join(f"{name} mean {format_seconds(self.values[f'{name}_mean'])}" for name in LIMITED)
+        rate = f"{self.output_tokens_per_s:.4g} output tokens/s{', saturated' if self.saturated else ''}"
+        return f"Simulation({place}, {self.setup.load.describe()}: {times}, {rate}; {self.basis})"
 
 
 def simulate(
@@ -235,6 +265,8 @@ def simulate(
     kv_blocks: int | None = None,
     limits: Mapping[str, float] | None = None,
     changes: Mapping[str, Any] | None = None,
+    hardware_changes: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Simulation:
     """Simulate a deployment under load.
 
@@ -265,6 +297,11 @@ def simulate(
         kv_blocks: blocks of KV cache of one replica; None: by the memory.
         limits: seconds by ``ttft_s``, ``tpot_s`` and ``e2e_s`` that a request must hold to count for ``goodput``.
         changes: architecture fields to change.
+        hardware_changes: numbers of the data sheet to change, as of ``predict``.
+        progress: called now and then with the number of requests that are done; what it raises ends the simulation.
+
+    Returns:
+        Latencies in seconds with percentiles and 90% intervals, rates in tokens and requests a second.
 
     Raises:
         InputError: a name, file, layout, length or load that is wrong.
@@ -282,9 +319,10 @@ def simulate(
         seed,
     )
     deployment = Deployment(tp, pp, dp, ep, 1, dtype, weight_dtype, kv_dtype)
-    question = ask(model, hardware, calibration, stack, deployment, load, changes)
+    place = find_place(hardware, hardware_changes or {}, calibration, stack)
+    question = ask(model, *place, deployment, load, changes)
     warn_of_build(question)
-    return run(question, load, Options(max_num_batched_tokens, max_num_seqs, kv_blocks), limits)
+    return run(question, load, Options(max_num_batched_tokens, max_num_seqs, kv_blocks), limits, progress)
 
 
 def ask(

@@ -14,13 +14,13 @@ from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.parameters import count_parameters
 from simulator.costs.passes import count_model_flops
 from simulator.errors import InputError
-from simulator.explore.layout import choose_layout
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.queries import Queries
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
+from simulator.metrics.layout import choose_layout
 from simulator.metrics.power import find_pass_power, find_tdp
 from simulator.metrics.rates import HOUR_S, SHIPPED_RATES, AskedRates, Rates
 from simulator.numbers import Number

@@ -6,7 +6,7 @@ least error (``transfer``), and of equals the newest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_hardware, load_stack
 from simulator.inputs.stack import Stack
 from simulator.inputs.stack_versions import find_engine, list_versions
+from simulator.inputs.what_if import change_hardware
 from simulator.timing.device import classify
 from simulator.timing.devices import DEVICE_CLASSES
 from simulator.timing.profile import Profile, list_settings, load_profile, read_shipped_profile
@@ -28,6 +29,14 @@ class Software(NamedTuple):
     """The profile that is used, None for the bound, and the stack."""
 
     profile: Profile | None
+    stack: Stack
+
+
+class Place(NamedTuple):
+    """Where and how a model runs: a device, the profile of its times (``none`` for the bound) and a stack."""
+
+    hardware: Hardware
+    calibration: Profile | str
     stack: Stack
 
 
@@ -71,6 +80,22 @@ def choose_software(
     if stack is None:
         return Software(profile, load_stack(profile.stack))
     return Software(profile, min(list_named(stack), key=lambda one: weigh(profile, hardware, one).error))
+
+
+def find_place(
+    hardware: str | Path | Hardware,
+    changes: Mapping[str, str],
+    calibration: str | Path | Profile | None,
+    stack: str | Path | Stack | None,
+) -> Place:
+    """The device with its changes, and the profile and the stack that the device as it was would have.
+
+    Raises:
+        InputError: a name, file or change that is wrong.
+    """
+    device = load_hardware(hardware)
+    profile, chosen = choose_software(device, stack, calibration)
+    return Place(change_hardware(hardware, changes) if changes else device, profile or "none", chosen)
 
 
 def list_named(stack: str | Path | Stack) -> list[Stack]:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from simulator.costs.request import Work
 from simulator.errors import InputError
 from simulator.explore.datasheet import replace_numbers
-from simulator.explore.layout import describe_deployment
 from simulator.explore.sweep.filters import Table, apply_conditions, join_tables, reduce_table
 from simulator.explore.sweep.plan import Block, Plan, name_values
 from simulator.explore.sweep.space import LAYOUT, Axis, find_dimension
@@ -28,6 +27,7 @@ from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.settle import settle_formats
 from simulator.inputs.workload import Workload, check_workload
+from simulator.metrics.layout import describe_deployment
 from simulator.metrics.rates import Rates
 from simulator.metrics.registry import find_column
 from simulator.prediction import Prediction, Question, answer, describe_machine, store_weights

@@ -42,17 +42,15 @@ from simulator.explore.sweep.workers import run_chunks
 from simulator.metrics.metric import Conditions
 from simulator.metrics.rates import SHIPPED_RATES, AskedRates
 from simulator.metrics.registry import METRICS, find_column, list_columns
+from simulator.shown import Shown
 
 Progress = Callable[[int, int], None]  # points done and in all
 MOST_REASONS = 8  # that are told one by one
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
-    """Rows of a sweep: columns of one length each, in SI units, and what was left out for which reason.
-
-    ``pandas.DataFrame(sweep.columns)`` and ``polars.DataFrame(sweep.columns)`` take it as it is.
-    """
+class Sweep(Shown):
+    """Rows of a sweep: columns of one length each, in SI units, and what was left out for which reason."""
 
     columns: Table
     points: int
@@ -66,6 +64,14 @@ class Sweep:
         """The rows, with Python's own numbers."""
         values = [column.tolist() for column in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """The columns, with Python's own numbers."""
+        return {name: column.tolist() for name, column in self.columns.items()}
+
+    def __repr__(self) -> str:
+        """How many rows of how many points, and the columns."""
+        return f"Sweep({len(self):,} rows of {self.points:,} points: {', '.join(self.columns)})"
 
 
 def sweep(

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from simulator.errors import ImpossibleError, InputError
-from simulator.explore.layout import describe_layout
+from simulator.metrics.layout import describe_layout
 from simulator.metrics.metric import Metric
 from simulator.metrics.pareto import mark_frontier, orient
 from simulator.metrics.registry import read_metric

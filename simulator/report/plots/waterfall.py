@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from simulator.errors import InputError
-from simulator.explore.explain import Explanation
+from simulator.explore.explanation import Explanation
 from simulator.metrics.registry import METRICS
 from simulator.report.plots.style import BLUE, GREY, ORANGE, new_figure, pick_unit, soften
 from simulator.report.plots.text import align, draw_bar, join_lines
