@@ -78,9 +78,9 @@ def test_what_does_not_fit_raises_unless_asked() -> None:
 
 
 def test_a_changed_data_sheet_moves_the_bound_in_proportion() -> None:
-    one, twice = (
-        rc.predict(*SMALL, hardware_changes={"memory.bandwidth": bandwidth}).tpot_s for bandwidth in ("1 TB/s", "2 TB/s")
+    one, two = (
+        rc.predict(*SMALL, hardware_changes={"memory.bandwidth": given}).tpot_s for given in ("1 TB/s", "2 TB/s")
     )
-    assert math.isclose(one / twice, 2, rel_tol=1e-6)
+    assert math.isclose(one / two, 2, rel_tol=1e-6)
     with pytest.raises(rc.InputError, match="not an object"):
         rc.predict("gptj-6b", rc.predict(*SMALL).question.hardware, hardware_changes={"memory.bandwidth": "1 TB/s"})
