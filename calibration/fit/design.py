@@ -9,6 +9,7 @@ import numpy as np
 
 from calibration.fit.cases import build_cases, find_impossible, predict_rows
 from calibration.fit.least_squares import find_sigma
+from calibration.fit.load_design import choose_blocks
 from simulator.errors import InputError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware
@@ -80,8 +81,7 @@ def choose_requests(rows: list[Measurement], most: int, hardware: Hardware, stac
     """Choose the rows of requests whose measurement would tell the most about all of them, without a look at any value.
 
     One after the other, the row that most lowers the summed variance of what the laws predict for all rows, from their
-    slopes at the priors (Cohn 1996, doi 10.1016/0893-6080(95)00137-9; in this form Seo et al. 2000, doi
-    10.1109/IJCNN.2000.861310, equation 12).
+    slopes at the priors (``load_design``).
 
     Raises:
         InputError: rows the predictor cannot answer.
@@ -93,16 +93,8 @@ def choose_requests(rows: list[Measurement], most: int, hardware: Hardware, stac
     values = predict_rows(build_cases(rows, "none", hardware, stack), perturb_factors(typical, list(priors), 1))
     slopes = find_log_slopes(values)
     covariance = np.diag([prior.spread**2 for prior in priors.values()])
-    noise = find_sigma(rows, hardware) ** 2
-    chosen: list[int] = []
-    for _ in range(most):
-        shared = slopes.T @ covariance @ slopes
-        gain = np.sum(shared**2, axis=0) / (np.diag(shared) + noise)
-        gain[chosen] = -1.0
-        best = int(np.argmax(gain))
-        chosen.append(best)
-        told = covariance @ slopes[:, best]
-        covariance = covariance - np.outer(told, told) / (slopes[:, best] @ told + noise[best])
+    each = np.arange(len(rows))[:, np.newaxis]
+    chosen, _ = choose_blocks(slopes, covariance, find_sigma(rows, hardware) ** 2, each, slopes, most)
     return [rows[place] for place in sorted(chosen)]
 
 

@@ -126,15 +126,24 @@ def fit_profile(rows: list[Measurement], hardware: Hardware, stack: Stack) -> Fi
     sigma = find_sigma(rows, hardware)
     factors, covariance = solve(cases, rows, priors, sigma)
     for _ in range(LOAD_ROUNDS if settle_load(cases, factors) else 0):
-        factors, covariance = solve(cases, rows, priors, sigma)
+        factors, covariance = solve(cases, rows, priors, sigma, factors)
         settle_load(cases, factors)
     predicted = predict_rows(cases, factors)
     freedom = find_freedom(cases, factors, covariance, sigma)
     return Fit(rows, priors, factors, covariance, predicted, find_discrepancy(rows, predicted, sigma, freedom))
 
 
-def solve(cases: list[Case], rows: list[Measurement], priors: dict[str, Prior], sigma: Array) -> tuple[Factors, Array]:
-    """Return the factors of least cost, and the covariance of their logarithms."""
+def solve(
+    cases: list[Case],
+    rows: list[Measurement],
+    priors: dict[str, Prior],
+    sigma: Array,
+    start: Factors | None = None,
+) -> tuple[Factors, Array]:
+    """Return the factors of least cost, and the covariance of their logarithms.
+
+    The search begins at the priors, or where it is told.
+    """
     try:
         from scipy.optimize import least_squares
     except ImportError:
@@ -152,9 +161,10 @@ def solve(cases: list[Case], rows: list[Measurement], priors: dict[str, Prior], 
         return np.concatenate([slopes.T / sigma[:, np.newaxis], np.diag(1 / spread)])
 
     lows, highs = log_bounds()
+    first = prior if start is None else np.clip(as_log_array(start), lows, highs)
     result: Any = least_squares(
         residuals,
-        prior,
+        first,
         jac=derivatives,
         bounds=(lows, highs),
         loss=lambda squares: robust_loss(squares, len(measured)),
