@@ -14,8 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.fit.load_case import make_load
+from simulator.errors import RoofcastError
 from simulator.inputs.measurements import Measurement
 from simulator.prediction import Question
+from simulator.serving.setup import USUAL, prepare
 
 Array = NDArray[np.float64]
 SHORTEST, LONGEST = 0.8, 1.0  # lengths of many requests, as shares of the nominal
@@ -57,6 +60,16 @@ class Setting(NamedTuple):
         """How many are sent."""
         return ALONE if self.concurrency == 1 else FLIGHTS * self.concurrency
 
+    @property
+    def reaches(self) -> int:
+        """Tokens of one sequence at its end."""
+        return self.prompt_tokens + self.output_tokens
+
+    def estimate_seconds(self, ttft_s: float, tpot_s: float) -> float:
+        """How long it takes to measure."""
+        each_s = ttft_s + (self.output_tokens - 1) * tpot_s
+        return each_s * self.num_requests / self.concurrency
+
     def describe(self) -> str:
         """In words."""
         return f"{self.prompt_tokens} + {self.output_tokens} tokens, {self.concurrency} in flight"
@@ -77,6 +90,17 @@ class Setting(NamedTuple):
 def list_settings(prompts: Sequence[int], outputs: Sequence[int], in_flight: Sequence[int]) -> list[Setting]:
     """Every combination."""
     return [Setting(p, n, c) for c in in_flight for p in prompts for n in outputs]
+
+
+def runs(question: Question, setting: Setting, place: Place) -> bool:
+    """Whether an engine can hold such a load at all; one that runs a batch at a time has one request in flight."""
+    try:
+        if question.work.stack.scheduler is None:
+            return setting.concurrency == 1 and setting.reaches <= question.work.architecture.max_position_embeddings
+        prepare(question, make_load(setting.make_rows(place)[0]), USUAL)
+    except RoofcastError:
+        return False
+    return True
 
 
 def choose_blocks(

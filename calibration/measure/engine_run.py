@@ -18,17 +18,17 @@ from calibration.fit.cases import build_cases, predict_rows
 from calibration.fit.from_table import fit_rows
 from calibration.fit.least_squares import find_sigma
 from calibration.fit.load_case import make_load
-from calibration.fit.load_design import METRICS, Place, Setting, choose_blocks, list_settings
+from calibration.fit.load_design import METRICS, Place, Setting, choose_blocks, list_settings, runs
 from calibration.fit.profile_file import today
 from calibration.measure.http_stream import Address, parse_address
 from calibration.measure.served_model import Served, find_served, send_load
-from simulator.errors import InputError, RoofcastError
+from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.measurements import HELD_OUT, OWN_SOURCE, Measurement, read_table, write_table
 from simulator.inputs.workload import Workload
 from simulator.prediction import Question, resolve
 from simulator.report.output import OutputForm
-from simulator.serving.setup import USUAL, find_scheduler, prepare
+from simulator.serving.setup import find_scheduler
 from simulator.serving.workload import draw_requests
 from simulator.specfile import check_target
 from simulator.timing.device import find_traits
@@ -81,7 +81,7 @@ def plan_loads(question: Question, model: str, budget_s: float, candidates: Sequ
         priors = choose_priors(find_traits(question.hardware), question.work.stack)
         cases = build_cases(rows, "none", question.hardware, question.work.stack)
         values = predict_rows(cases, perturb_factors(as_factors(priors), list(priors), 1))
-    seconds = [estimate_seconds(one, *values[0, 2 * place : 2 * place + 2]) for place, one in enumerate(settings)]
+    seconds = [one.estimate_seconds(*values[0, 2 * at : 2 * at + 2]) for at, one in enumerate(settings)]
     kept = [place for place, each in enumerate(seconds) if each <= budget_s / (FITTED + CHECKED)]
     if len(kept) < FEWEST_FITTED + FEWEST_CHECKED:
         raise InputError(
@@ -99,21 +99,6 @@ def plan_loads(question: Question, model: str, budget_s: float, candidates: Sequ
     checked = [settings[kept[others[step]]] for step in steps]
     order = sorted([*(settings[kept[place]] for place in chosen), *checked], key=lambda one: (one.concurrency, one))
     return Plan(question, place, order, frozenset(checked))
-
-
-def runs(question: Question, setting: Setting, place: Place) -> bool:
-    """Whether the engine can hold such a load at all."""
-    try:
-        prepare(question, make_load(setting.make_rows(place)[0]), USUAL)
-    except RoofcastError:
-        return False
-    return True
-
-
-def estimate_seconds(setting: Setting, ttft_s: float, tpot_s: float) -> float:
-    """How long a load takes."""
-    each_s = ttft_s + (setting.output_tokens - 1) * tpot_s
-    return each_s * setting.num_requests / setting.concurrency
 
 
 async def measure_setting(served: Served, plan: Plan, setting: Setting) -> tuple[float, float]:
