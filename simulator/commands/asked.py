@@ -123,10 +123,12 @@ class AskedLoad(NamedTuple):
 
         texts = {name: text for name, text in self.given.items() if text is not None}
         read: dict[str, Any] = {
-            name: read_amount(name, text, whole=name not in ("request_rate", "burstiness"))
+            name: read_amount(name, text, whole=name not in ("request_rate", "burstiness", "acceptance"))
             for name, text in texts.items()
-            if name not in ("trace", "lengths")
+            if name not in ("trace", "lengths", "draft")
         }
+        if "draft" in texts:
+            read["draft"] = texts["draft"]
         if "trace" in texts:
             read["trace"] = Path(texts["trace"])
         if "lengths" in texts:

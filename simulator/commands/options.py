@@ -124,6 +124,9 @@ ENGINE = (
     Option(("--max-num-batched-tokens",), "Most tokens of a pass.  [default: the stack's on this device]"),
     Option(("--max-num-seqs",), "Most sequences that run.  [default: the stack's on this device]"),
     Option(("--kv-blocks",), "Blocks of KV cache of one replica.  [default: by the memory]"),
+    Option(("--draft",), "What drafts tokens that passes verify: a model, mtp (one more layer) or ngram."),
+    Option(("--draft-tokens",), "Tokens drafted for each sequence in a pass."),
+    Option(("--acceptance",), "Share of drafted tokens that are right, after right ones."),
 )
 
 

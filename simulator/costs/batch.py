@@ -11,7 +11,8 @@ from simulator.numbers import Number
 class Segment(NamedTuple):
     """Sequences of a pass that are alike: each adds ``new_tokens`` to a cache that holds ``context_tokens`` of it.
 
-    ``decodes``: the new token is an output token of the pass before, so the kernels for one query a sequence serve it.
+    ``decodes``: the new token is an output token of the pass before, so the kernels for one query a sequence serve it;
+    more than one: a draft follows it, of which each token is verified.
     ``needs_logits``: a next token is wanted of each sequence; not so of a chunk of a prompt that is not its last.
     ``alike``: the sequences are the same text.
     """
@@ -55,12 +56,13 @@ class Batch(NamedTuple):
 
     @property
     def logits(self) -> Number:
-        """Sequences whose next token is wanted."""
-        return add(segment.sequences for segment in self.segments if segment.needs_logits)
+        """Rows whose next token is wanted: of a prompt the last, of an output token and its draft all."""
+        wanted = [segment for segment in self.segments if segment.needs_logits]
+        return add(segment.rows if segment.decodes else segment.sequences for segment in wanted)
 
     @property
     def decoding(self) -> tuple[Segment, ...]:
-        """Segments of one new token after a cache."""
+        """Segments of an output token, and its draft, after a cache."""
         return tuple(segment for segment in self.segments if segment.decodes)
 
     @property

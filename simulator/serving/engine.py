@@ -13,6 +13,7 @@ import numpy as np
 
 from simulator.serving.arrivals import Arrivals
 from simulator.serving.clock import Clock, find_pass
+from simulator.serving.drafts import Acceptance
 from simulator.serving.pass_table import Prompt
 from simulator.serving.record import Record
 from simulator.serving.schedulers.base import Policy
@@ -26,10 +27,20 @@ class Engine:
     """One engine with its requests.
 
     ``asynchronous``: a pass is chosen when the one before it begins, without knowing what has come or ended since.
+    ``drafts`` says how many tokens of each draft are right, where there are drafts.
     """
 
-    def __init__(self, state: State, policy: Policy, clock: Clock, arrivals: Arrivals, asynchronous: bool) -> None:
+    def __init__(
+        self,
+        state: State,
+        policy: Policy,
+        clock: Clock,
+        arrivals: Arrivals,
+        asynchronous: bool,
+        drafts: Acceptance | None = None,
+    ) -> None:
         """The clock stands at 0, and no request has come."""
+        self.drafts = drafts
         self.state, self.policy, self.clock, self.arrivals = state, policy, clock, arrivals
         self.asynchronous = asynchronous
         self.record = Record(len(state.requests))
@@ -86,7 +97,10 @@ class Engine:
         if step.decodes:
             first_s = seconds if passes == 1 or record.own_s is None else self.clock.time_run(timed, 1)
             record.note_tokens(len(state.ids), passes, start_s, seconds, first_s)
-            state.note_passes(passes)
+            if self.drafts is None:
+                state.note_passes(passes)
+            else:
+                record.note_drafted(int(state.note_drafts(self.drafts.draw(len(state.ids))).sum()))
             self.policy.note_passes(passes)
             if state.steps == state.next_end:
                 ended = state.take_ended(self.policy.runs_padding)
@@ -100,7 +114,7 @@ class Engine:
         """Decode passes until something may change, and their seconds."""
         state, next_s = self.state, self.arrivals.next_s
         passes = 1
-        if not may_change and state.partial is None and (state.blocked or not state.waiting):
+        if self.drafts is None and not may_change and state.partial is None and (state.blocked or not state.waiting):
             passes = self.policy.count_steps(state)
         if passes > 1 and not state.blocked and next_s < math.inf:
             # Up to the pass in which the next request comes; where a pass is chosen ahead, one more runs without it.

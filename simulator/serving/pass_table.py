@@ -71,18 +71,25 @@ class PassTable:
         max_rows: most new tokens of one pass.
         max_context: most tokens of one sequence after a pass.
         graph_rows: numbers of rows that graphs were captured for; a pass of fewer runs as the next of them, padded.
+        queries: new tokens of a decoding sequence in a pass: one, or one and its draft.
     """
 
     def __init__(
-        self, work: Work, machine: Machine, max_rows: int, max_context: int, graph_rows: Sequence[int] = ()
+        self,
+        work: Work,
+        machine: Machine,
+        max_rows: int,
+        max_context: int,
+        graph_rows: Sequence[int] = (),
+        queries: int = 1,
     ) -> None:
         """Evaluate the linear part over all numbers of rows."""
-        self.work, self.machine = work, machine
+        self.work, self.machine, self.queries = work, machine, queries
         self.padded = pad_rows(graph_rows, max_rows)
         max_rows = max(max_rows, self.padded[-1])
         self.max_rows, self.max_context = max_rows, max_context
         rows = np.arange(1.0, max_rows + 1)
-        decoding = self._time_linear(Segment(rows, 1.0, decodes=True))
+        decoding = self._time_linear(Segment(rows / queries, float(queries), decodes=True))
         reading = self._time_linear(Segment(1.0, rows))
         common = decoding.keys() & reading.keys()
         self.layers = self._sum(decoding, common)
@@ -146,8 +153,7 @@ class PassTable:
 
     def _complete(self, mixing_s: float, decoding: int, prompts: tuple[Prompt, ...]) -> float:
         """Seconds of a pass from those of its decoding sequences' mixing."""
-        rows = decoding
-        logits = decoding
+        rows = logits = asked = decoding * self.queries
         device_s = mixing_s
         if prompts:
             read = sum(prompt.new_tokens for prompt in prompts)
@@ -158,7 +164,7 @@ class PassTable:
             raise InputError(f"a pass of {rows} tokens is past the table's {self.max_rows}")
         device_s += self.layers[self.padded[rows] - 1]
         if decoding:
-            device_s += self.decode_layers[self.padded[decoding] - 1]
+            device_s += self.decode_layers[self.padded[asked] - 1]
         wanted = rows if self.work.stack.logits == "all" else logits
         after_s = (self.head[wanted - 1] if wanted else 0.0) + self._time_serial(decoding, prompts)
         host_s, f = self._find_host_seconds(min(decoding, 1), prompts), self.machine.factors
@@ -227,7 +233,7 @@ class PassTable:
             for one in prompts
         ]
         if decoding:
-            segments.append(Segment(float(decoding), 1.0, 1.0, decodes=True))
+            segments.append(Segment(float(decoding), float(self.queries), 1.0, decodes=True))
         return Batch(tuple(segments))
 
     def _read_prompts(self, prompts: tuple[Prompt, ...]) -> float:
@@ -247,7 +253,7 @@ class PassTable:
     def _make_run(self, decoding: int, mixed: bool) -> Run:
         """Each sequence's share of the mixing of ``decoding`` ones, by the tokens that its cache holds before."""
         contexts = np.arange(float(self.max_context))
-        sequences = Segment(float(decoding), 1.0, contexts, decodes=True)
+        sequences = Segment(float(decoding), float(self.queries), contexts, decodes=True)
         beside = self._make_batch(0, (Prompt(1),)).segments if mixed else ()
         together = self._time_mixing(list_mixing(*self.work[:3], Batch((*beside, sequences))))
         if mixed:

@@ -75,6 +75,12 @@ class Record:
             self.gap_counts.append(alike * sequences)
         self.token_s = start_s + seconds
 
+    def note_drafted(self, tokens: int) -> None:
+        """So many tokens of drafts came with the last token of their sequences."""
+        if tokens:
+            self.gap_s.append(0.0)
+            self.gap_counts.append(tokens)
+
     def note_first(self, request: int, now_s: float, goes_on: bool) -> None:
         """A prompt was read to its end, which makes a token: the first, or after a preemption the next."""
         paused_s = self.paused.pop(request, None)

@@ -11,6 +11,7 @@ from simulator.costs.request import Work
 from simulator.errors import ImpossibleError
 from simulator.inputs.hardware import Hardware
 from simulator.metrics.pool import Pool, measure_pool
+from simulator.serving.drafts import Draft
 from simulator.serving.state import Counts, Limits
 from simulator.units import format_quantity
 
@@ -29,8 +30,8 @@ class Room(NamedTuple):
         return bool(np.array_equal(self.blocks_of, -(-tokens // self.block_tokens)))
 
 
-def measure_room(work: Work, hardware: Hardware, limits: Limits, longest: int) -> Room:
-    """The blocks that an engine starts with, and those of sequences of up to so many tokens.
+def measure_room(work: Work, hardware: Hardware, limits: Limits, longest: int, draft: Draft | None = None) -> Room:
+    """The blocks that an engine starts with, beside a drafting model, and those of sequences of up to so many tokens.
 
     Raises:
         ImpossibleError: weights and activations leave nothing.
@@ -39,13 +40,14 @@ def measure_room(work: Work, hardware: Hardware, limits: Limits, longest: int) -
     budget = limits.max_num_batched_tokens
     sequences = None if stack.ledger.sequences is None else limits.max_num_seqs
     pool = measure_pool(a, d, stack, hardware, budget_tokens=budget, sequences=sequences)
-    if pool.blocks < 1:
+    blocks = pool.blocks if draft is None else draft.shrink(pool)
+    if blocks < 1:
         weights = format_quantity(float(count_weight_bytes(a, d, stack)), "B")
         raise ImpossibleError(
             f"the weights of {weights} leave no room for a KV cache on each {hardware.id}; "
             "take more devices (--tp) or narrower weights (--weight-dtype)"
         )
-    return Room(pool.blocks, pool.block_tokens, count_blocks(pool, longest))
+    return Room(blocks, pool.block_tokens, count_blocks(pool, longest))
 
 
 def count_blocks(pool: Pool, longest: int) -> Counts:

@@ -16,6 +16,7 @@ from simulator.inputs.stack import Scheduler, Stack
 from simulator.prediction import Question
 from simulator.serving.block_pool import BlockPool
 from simulator.serving.clock import Clock
+from simulator.serving.drafts import Acceptance, Draft, DraftedClock, find_draft
 from simulator.serving.engine import Engine, Progress
 from simulator.serving.outcome import Outcome, gather
 from simulator.serving.pass_table import PassTable
@@ -31,6 +32,9 @@ class Options(NamedTuple):
     max_num_batched_tokens: int | None = None
     max_num_seqs: int | None = None
     kv_blocks: int | None = None
+    draft: str | None = None  # a model, mtp or ngram
+    draft_tokens: int | None = None
+    acceptance: float | None = None
 
 
 USUAL = Options()  # of the stack
@@ -47,20 +51,35 @@ class Setup:
     room: Room
     requests: Requests
     arrival_s: Seconds
+    draft: Draft | None = None
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Times of passes, with those of drafts."""
+        draft = self.draft
+        if draft is None or draft.question is None:
+            return self.table
+        reading = self.make_table(draft.question, 1 + draft.tokens)
+        return DraftedClock(self.table, reading, self.make_table(draft.question, 1), draft.tokens)
 
     @cached_property
     def table(self) -> PassTable:
-        """Times of passes."""
+        """Times of passes of the model."""
+        return self.make_table(self.question, 1 if self.draft is None else 1 + self.draft.tokens)
+
+    def make_table(self, question: Question, queries: int) -> PassTable:
+        """Times of passes of a model that runs beside these requests, so many tokens of each decoding sequence."""
         rows = self.limits.max_num_batched_tokens
         totals = self.requests.input_tokens + self.requests.output_tokens
         if not self.scheduler.chunked_prefill:  # a prompt that is read again passes whole, outputs and all
             rows = max(rows, int(totals.max()))
         rows = min(rows, int(np.sort(totals)[-self.limits.max_num_seqs :].sum()))
+        drafted = 0 if self.draft is None else self.draft.tokens
         padded = self.scheduler.graph_rows and parse_counts(self.scheduler.graph_rows, "graph_rows")
-        rows = max(rows, self.limits.max_num_seqs)
+        rows = max(rows, self.limits.max_num_seqs * (1 + drafted))
         # What is run on as padding may grow past every request.
         longest = int(self.requests.input_tokens.max() + self.requests.output_tokens.max())
-        return PassTable(self.question.work, self.question.machine, rows, longest + 1, padded or ())
+        return PassTable(question.work, question.machine, rows, longest + 1 + drafted, padded or (), queries)
 
     def run(self, clock: Clock | None = None, progress: Progress | None = None) -> Outcome:
         """Run every replica; requests go to them in turn."""
@@ -73,7 +92,7 @@ class Setup:
             if in_flight == 0:
                 raise InputError(f"concurrency is {self.load.concurrency}; {replicas} replicas need at least as many")
             requests = choose(self.requests, places)
-            engine = self.make_engine(requests, self.arrival_s[places], in_flight, clock or self.table)
+            engine = self.make_engine(requests, self.arrival_s[places], in_flight, clock or self.clock)
             record = engine.run(progress)
             preempted = np.array([engine.state.preemptions.get(one, 0) for one in range(len(places))], dtype=np.int64)
             records.append((places, engine.arrivals.times(), record, preempted))
@@ -88,8 +107,11 @@ class Setup:
         chunk_blocks = requests.chunk_tokens // room.block_tokens if shares else 1
         policy = POLICIES[scheduler.policy](scheduler)
         pool = BlockPool(room.blocks, chunk_blocks)
-        state = State(requests, self.limits, pool, room.blocks_of, room.block_tokens, policy.reserves)
-        return Engine(state, policy, clock, start_arrivals(self.load, arrival_s, in_flight), scheduler.asynchronous)
+        drafted = 0 if self.draft is None else self.draft.tokens
+        state = State(requests, self.limits, pool, room.blocks_of, room.block_tokens, policy.reserves, drafted)
+        arrivals = start_arrivals(self.load, arrival_s, in_flight)
+        drafts = None if self.draft is None else Acceptance(self.draft, self.load.seed)
+        return Engine(state, policy, clock, arrivals, scheduler.asynchronous, drafts)
 
 
 def choose(requests: Requests, places: NDArray[np.int64]) -> Requests:
@@ -114,7 +136,7 @@ def find_limits(scheduler: Scheduler, question: Question, longest_prompt: int, o
     """Most tokens of a pass and most sequences. Where prompts pass whole, the budget is at least one past the longest.
 
     Raises:
-        InputError: a pass that cannot hold one token of each sequence.
+        InputError: a pass that cannot hold one token of each sequence and its draft.
     """
     hardware = question.hardware
     usual = scheduler.find_limits(hardware.id, float(hardware.memory.capacity))
@@ -122,7 +144,17 @@ def find_limits(scheduler: Scheduler, question: Question, longest_prompt: int, o
     if not scheduler.chunked_prefill and longest_prompt > budget // 2:
         budget += longest_prompt  # as whoever serves such prompts sets it, else the engine refuses them
     budget = options.max_num_batched_tokens or budget
-    sequences = options.max_num_seqs or min(usual.max_num_seqs, budget)
+    each = 1 + (options.draft_tokens or 0)
+    if each > budget:
+        raise InputError(
+            f"max_num_batched_tokens is {budget}, less than a token and a draft of draft_tokens {options.draft_tokens}"
+        )
+    sequences = options.max_num_seqs or min(usual.max_num_seqs, budget // each)
+    if sequences * each > budget and each > 1:
+        raise InputError(
+            f"max_num_batched_tokens is {budget}, less than a token and a draft of {options.draft_tokens} of each of "
+            f"max_num_seqs {sequences} sequences"
+        )
     if sequences > budget:
         raise InputError(
             f"max_num_batched_tokens is {budget}, less than a token of each of max_num_seqs {sequences} sequences"
@@ -139,13 +171,16 @@ def prepare(question: Question, load: Load, options: Options) -> Setup:
     """
     scheduler = find_scheduler(question.work.stack)
     for name, value in options._asdict().items():
+        if name in ("draft", "acceptance"):
+            continue
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise InputError(f"{name} is {value}; it must be a whole number of at least 1")
+    draft = find_draft(question, options.draft, options.draft_tokens, options.acceptance)
     requests, arrival_s = draw_requests(load)
     limits = find_limits(scheduler, question, int(requests.input_tokens.max()), options)
     check_lengths(question, requests, scheduler, limits)
     longest = int((requests.input_tokens + requests.output_tokens).max())
-    room = measure_room(question.work, question.hardware, limits, longest)
+    room = measure_room(question.work, question.hardware, limits, longest, draft)
     if options.kv_blocks is not None:
         room = room._replace(blocks=options.kv_blocks)
     check_room(requests, room)
@@ -153,7 +188,7 @@ def prepare(question: Question, load: Load, options: Options) -> Setup:
         raise InputError(
             f"the trace has hashes of {requests.chunk_tokens} tokens, which are no whole blocks of {room.block_tokens}"
         )
-    return Setup(question, load, scheduler, limits, room, requests, arrival_s)
+    return Setup(question, load, scheduler, limits, room, requests, arrival_s, draft)
 
 
 def check_lengths(question: Question, requests: Requests, scheduler: Scheduler, limits: Limits) -> None:

@@ -183,7 +183,7 @@ class Simulation(Shown):
 
     def describe_asked(self) -> dict[str, Any]:
         """What was asked, by name; counts are means of the requests that were drawn."""
-        question, load = self.question, self.setup.load
+        question, load, draft = self.question, self.setup.load, self.setup.draft
         return {
             "model": question.model_label,
             "hardware": question.hardware.id,
@@ -199,6 +199,9 @@ class Simulation(Shown):
             "burstiness": str(load.burstiness),
             "trace": None if load.trace is None else load.trace.name,
             "seed": load.seed,
+            "draft": None if draft is None else draft.name,
+            "draft_tokens": None if draft is None else draft.tokens,
+            "acceptance": None if draft is None else draft.acceptance,
         }
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -263,6 +266,9 @@ def simulate(
     max_num_batched_tokens: int | None = None,
     max_num_seqs: int | None = None,
     kv_blocks: int | None = None,
+    draft: str | None = None,
+    draft_tokens: int | None = None,
+    acceptance: float | None = None,
     limits: Mapping[str, float] | None = None,
     changes: Mapping[str, Any] | None = None,
     hardware_changes: Mapping[str, str] | None = None,
@@ -295,6 +301,9 @@ def simulate(
         max_num_batched_tokens: most tokens of one pass; None: the stack's default on this device.
         max_num_seqs: most sequences that run; None: the stack's default on this device.
         kv_blocks: blocks of KV cache of one replica; None: by the memory.
+        draft: what drafts tokens, which passes verify: a model by name or file, ``mtp`` (one more layer) or ``ngram``.
+        draft_tokens: tokens that are drafted for each sequence in a pass.
+        acceptance: the share of drafted tokens that are right, of those before which all are.
         limits: seconds by ``ttft_s``, ``tpot_s`` and ``e2e_s`` that a request must hold to count for ``goodput``.
         changes: architecture fields to change.
         hardware_changes: numbers of the data sheet to change, as of ``predict``.
@@ -322,7 +331,8 @@ def simulate(
     place = find_place(hardware, hardware_changes or {}, calibration, stack)
     question = ask(model, *place, deployment, load, changes)
     warn_of_build(question)
-    return run(question, load, Options(max_num_batched_tokens, max_num_seqs, kv_blocks), limits, progress)
+    options = Options(max_num_batched_tokens, max_num_seqs, kv_blocks, draft, draft_tokens, acceptance)
+    return run(question, load, options, limits, progress)
 
 
 def ask(

@@ -43,7 +43,7 @@ def find_spread(setup: Setup, outcome: Outcome) -> Spread | None:
         if not np.any(direction):
             continue
         moved = [
-            setup.run(ScaledClock(setup.table, *np.exp(sign * direction).tolist())).summarise() for sign in (1, -1)
+            setup.run(ScaledClock(setup.clock, *np.exp(sign * direction).tolist())).summarise() for sign in (1, -1)
         ]
         for name, value in center.items():
             steps = [math.log(one[name] / value) for one in moved if one[name] > 0 and value > 0]

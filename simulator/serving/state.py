@@ -61,7 +61,8 @@ class State:
     After ``steps`` decode passes the cache of one holds ``lead + steps`` tokens; it is done after pass ``end``.
     ``padding`` is the lead of finished sequences that a static batch still runs. ``partial`` is the request whose
     prompt is read in part, with the tokens done. ``leaving`` are finished requests whose end is not yet known to the
-    scheduler. ``reserves``: a request owns from its start the blocks that it will need at its end.
+    scheduler. ``reserves``: a request owns from its start the blocks that it will need at its end. Beside an output
+    token each decoding sequence has a draft of ``draft_tokens``.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class State:
         blocks_of: Counts,
         block_tokens: int = 16,
         reserves: bool = False,
+        draft_tokens: int = 0,
     ) -> None:
         """Nothing runs and nothing waits."""
+        self.draft_tokens = draft_tokens
         self.requests, self.limits, self.pool = requests, limits, pool
         self.block_tokens, self.reserves = block_tokens, reserves
         self.blocks_of = blocks_of  # by the tokens in the cache of a sequence
@@ -115,6 +118,9 @@ class State:
         """Blocks that the decoding sequences need for so many more passes."""
         if self.reserves or not len(self.ids):
             return 0
+        if self.draft_tokens:  # one pass, of which all tokens may be kept
+            most = np.minimum(passes + self.draft_tokens, self.end - self.steps)
+            return int(np.add.reduce(self.blocks_of[self.contexts + most])) - self.grown
         return int(np.add.reduce(self.blocks_of[self.lead + (self.steps + passes)])) - self.grown
 
     def note_passes(self, passes: int) -> None:
@@ -124,6 +130,19 @@ class State:
             self.pool.take(grown - self.count_growth(1))
         self.steps += passes
         self.grown += grown
+
+    def note_drafts(self, accepted: Counts) -> Counts:
+        """A pass was run in which so many tokens of each draft were right; how many were kept, of those still wanted.
+
+        The blocks of whole drafts were taken when it was planned; those that were not needed are given back.
+        """
+        taken = self.grown + self.count_growth(1)
+        self.steps += 1
+        kept = np.minimum(accepted, self.end - self.steps)
+        self.arrange(self.ids, self.lead + kept, self.end - kept)
+        if not self.reserves:
+            self.pool.give(taken - self.grown)
+        return kept
 
     def take_ended(self, as_padding: bool) -> list[int]:
         """Take out the requests that made their last token; as padding they run on."""

@@ -21,6 +21,8 @@ from simulator.costs.passes import build_pass
 from simulator.costs.request import Work
 from simulator.inputs.stack import Scheduler
 from simulator.numbers import Number, ceil, maximum, minimum
+from simulator.serving.drafts import Draft
+from simulator.serving.pass_table import Prompt
 from simulator.serving.setup import Setup
 from simulator.timing.passes import Machine, time_pass
 
@@ -119,7 +121,22 @@ def find_steady(setup: Setup, sequences: int) -> Steady:
     )
     step_s, prefill_s, alone_s, tpot_s = (float(np.mean(value)) for value in found[:4])
     each_s = float(np.mean(1 / np.asarray(found.requests_per_s)))
-    return Steady(step_s, prefill_s, alone_s, tpot_s, 1 / each_s)
+    if setup.draft is None:
+        return Steady(step_s, prefill_s, alone_s, tpot_s, 1 / each_s)
+    return add_drafts(setup, setup.draft, sequences, context, Steady(step_s, prefill_s, alone_s, tpot_s, 1 / each_s))
+
+
+def add_drafts(setup: Setup, draft: Draft, sequences: int, context: float, plain: Steady) -> Steady:
+    """The steady state where passes verify drafts, which make several tokens, and prompts are read by both models."""
+    mean = round(float(np.mean(setup.requests.input_tokens)))
+    alone, prompt = np.zeros(0, dtype=np.int64), (Prompt(min(mean, setup.limits.max_num_batched_tokens)),)
+    reading_s = setup.clock.time(alone, prompt) - setup.table.time(alone, prompt)
+    step_s = setup.clock.time(np.full(sequences, round(context)))
+    prefill_s, outputs = plain.prefill_s + reading_s, float(np.mean(setup.requests.output_tokens))
+    token_s = step_s / draft.made
+    each_s = outputs * token_s / sequences + prefill_s
+    tpot_s = token_s + (sequences - 1) * prefill_s / outputs
+    return Steady(step_s, prefill_s, plain.alone_s + reading_s, tpot_s, 1 / each_s)
 
 
 def find_saturation(setup: Setup) -> Saturation:

@@ -20,5 +20,6 @@ class Vllm(Policy):
         preempted = self.make_room(state)
         decoding = len(state.ids)
         state.blocked = False
-        prompts = [] if preempted else self.admit(state, state.limits.max_num_batched_tokens - decoding)
+        left = state.limits.max_num_batched_tokens - decoding * (1 + state.draft_tokens)
+        prompts = [] if preempted else self.admit(state, left)
         return Step(tuple(prompts), decoding > 0)

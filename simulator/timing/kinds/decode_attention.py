@@ -1,4 +1,4 @@
-"""Fused attention of one new token of each sequence over its cache."""
+"""Fused attention of one new token of each sequence, or of one and its draft, over its cache."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ RESIDENT_BLOCKS = Factor(
 
 
 def time_decode_attention(operator: Operator, device: Device, f: Factors) -> Number:
-    """One new token of each sequence over a cache of ``n`` tokens."""
+    """One new token of each sequence over a cache of ``n`` tokens, or ``m`` of them: a draft beside it."""
     latency = operator.launches * f.kernel_latency_s
     return latency + share_launch(time_equal, operator, device, f)
 
@@ -75,10 +75,13 @@ def time_equal(operator: Operator, device: Device, f: Factors) -> Number:
 
 
 def time_grouped_blocks(op: Operator, pairs: Number, most_parts: Number, device: Device, f: Factors) -> Number:
-    """The kernel of which one block serves a sequence, a key head and a part of the tokens."""
+    """The kernel of which one block serves a sequence, a key head and a part of the tokens.
+
+    The queries of a draft are packed beside those of the heads that share the key.
+    """
     parts = whole_part(minimum(most_parts, square_root(MOST_WAVES * most_parts)) + 0.5)
     parts = maximum(minimum(parts, whole_part(MOST_WAVES * device.units / pairs)), 1)
-    tokens = round_up(op.n / parts, TOKEN_STEP) * ceil(op.group / GROUP_STEP)
+    tokens = round_up(op.n / parts, TOKEN_STEP) * ceil(op.group * op.m / GROUP_STEP)
     waves = ceil(pairs * parts / device.units)
     cycles = f.attention_block_cycles + tokens * op.k / STATED_HEAD_SIZE * f.grouped_token_cycles
     return finish_decode(op, waves * cycles, parts, 0.0, device, f)
@@ -87,15 +90,16 @@ def time_grouped_blocks(op: Operator, pairs: Number, most_parts: Number, device:
 def time_head_blocks(op: Operator, device: Device, f: Factors) -> Number:
     """The kernel of which one block serves a sequence, a query head and a part of the tokens.
 
-    Query heads that share keys read them once each, from the cache but for the first.
+    Query heads that share keys, and the queries of a draft, read them once each, from the cache but for the first.
     """
     least_parts = maximum(whole_part(op.n / HEAD_LEAST_TOKENS), 1)
     parts = maximum(minimum(whole_part(device.units / op.batch), least_parts), 1) if device.splits_context else 1
     tokens = round_up(op.n / parts, HEAD_TOKEN_STEP)
-    waves = ceil(op.batch * parts / (device.units * f.resident_blocks))
+    waves = ceil(op.batch * op.m * parts / (device.units * f.resident_blocks))
     cycles = f.attention_block_cycles + tokens * op.k / STATED_HEAD_SIZE * f.head_token_cycles
-    cached = op.kv_bytes * op.group * find_cache_time(device, f)
-    return finish_decode(op, waves * cycles, parts, where(op.group > 1, cached, 0.0), device, f)
+    readers = op.group * op.m
+    cached = op.kv_bytes * readers * find_cache_time(device, f)
+    return finish_decode(op, waves * cycles, parts, where(readers > 1, cached, 0.0), device, f)
 
 
 def finish_decode(op: Operator, cycles: Number, parts: Number, cached: Number, device: Device, f: Factors) -> Number:
