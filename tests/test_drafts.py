@@ -12,6 +12,7 @@ from test_serving import make_engine
 from simulator import ImpossibleError, InputError
 from simulator.costs.batch import Batch, Segment
 from simulator.costs.passes import build_pass
+from simulator.prediction import Question
 from simulator.serving.block_pool import BlockPool
 from simulator.serving.drafts import Acceptance, Draft
 from simulator.serving.engine import Engine
@@ -24,7 +25,7 @@ MODEL, DEVICE, PROFILE = "llama-3.1-8b", "a100-sxm-80gb", "a100-sxm-80gb--vllm-0
 
 
 def ask(**given: Any) -> Simulation:
-    usual = {"stack": "vllm-0.10", "dtype": "bf16", "prompt_tokens": 128, "concurrency": 1, "num_requests": 2}
+    usual: dict[str, Any] = {"stack": "vllm-0.10", "dtype": "bf16", "prompt_tokens": 128, "concurrency": 1, "num_requests": 2}
     return simulate(given.pop("model", MODEL), DEVICE, PROFILE, **(usual | given))
 
 
@@ -79,9 +80,10 @@ def test_a_pass_and_its_draft_take_what_the_law_says_of_their_batches() -> None:
     question = setup.draft.question
     assert question is not None
 
-    def time(of: Any, tokens: int, context: int) -> float:
+    def time(of: Question, tokens: int, context: int) -> float:
+        a, d, stack, _ = of.work
         segment = Segment(8.0, float(tokens), float(context), decodes=True)
-        return float(time_pass(build_pass(*of.work[:3], Batch((segment,))), of.machine).seconds)
+        return float(time_pass(build_pass(a, d, stack, Batch((segment,))), of.machine).seconds)
 
     by_hand = time(setup.question, 4, 200) + time(question, 4, 200) + time(question, 1, 201) + time(question, 1, 202)
     assert setup.clock.time(np.full(8, 200)) == pytest.approx(by_hand, rel=1e-6)
