@@ -25,7 +25,13 @@ MODEL, DEVICE, PROFILE = "llama-3.1-8b", "a100-sxm-80gb", "a100-sxm-80gb--vllm-0
 
 
 def ask(**given: Any) -> Simulation:
-    usual: dict[str, Any] = {"stack": "vllm-0.10", "dtype": "bf16", "prompt_tokens": 128, "concurrency": 1, "num_requests": 2}
+    usual: dict[str, Any] = {
+        "stack": "vllm-0.10",
+        "dtype": "bf16",
+        "prompt_tokens": 128,
+        "concurrency": 1,
+        "num_requests": 2,
+    }
     return simulate(given.pop("model", MODEL), DEVICE, PROFILE, **(usual | given))
 
 
