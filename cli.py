@@ -5,12 +5,31 @@ Exit codes: 0 done, 1 a check failed, 2 bad input, 3 impossible (does not fit).
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
+from types import FrameType
+from typing import NoReturn
 
-import click
+CHILD = "multiprocessing.spawn"  # is loaded in a worker process, which says nothing of its own
 
-from simulator.errors import CheckFailed, InputError, RoofcastError
+
+def leave_at_once(number: int, frame: FrameType | None) -> None:
+    """End at an interrupt before the command runs, or while it ends: one line, and no traceback of an import."""
+    if CHILD not in sys.modules:
+        os.write(2, b"roofcast: interrupted\n")
+    os._exit(130)
+
+
+if os.path.basename(sys.argv[0]).removesuffix(".exe") in ("roofcast", "cli.py"):  # not where it is only imported
+    signal.signal(signal.SIGINT, leave_at_once)
+
+import click  # noqa: E402
+
+from simulator.errors import CheckFailed, InputError, RoofcastError  # noqa: E402
 
 MOST_CHARACTERS = 600  # of an error
 
@@ -69,8 +88,14 @@ def app() -> None:
 
 def main() -> None:
     """Run the command; every error that Roofcast raises is one line and an exit code."""
+    early = signal.getsignal(signal.SIGINT) is leave_at_once
     try:
+        if early:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "standard output is closed")
         app(standalone_mode=False)
+        sys.stdout.flush()
     except RoofcastError as error:
         fail(str(error), error.exit_code)
     except click.exceptions.Exit as done:
@@ -83,16 +108,29 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         fail("interrupted", 130)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        leave(141)
     except OSError as error:
         fail(f"cannot write the answer: {error.strerror}", CheckFailed.exit_code)
+    finally:
+        if early:
+            signal.signal(signal.SIGINT, leave_at_once)
 
 
 def fail(text: str, code: int) -> None:
     """Print one line and stop."""
     line = " ".join(text.split())
-    click.echo(f"roofcast: {line if len(line) <= MOST_CHARACTERS else line[:MOST_CHARACTERS] + ' ...'}", err=True)
+    with suppress(OSError):  # standard error may be closed too
+        click.echo(f"roofcast: {line if len(line) <= MOST_CHARACTERS else line[:MOST_CHARACTERS] + ' ...'}", err=True)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Stop, with nothing left in a buffer for Python to fail on when it ends."""
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

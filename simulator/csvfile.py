@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from simulator import textfile
 from simulator.errors import InputError
 
 Row = dict[str, str]
-MOST_COUNT = 2**31  # past any number of tokens
+MOST_COUNT = 2**40  # past any number of tokens or bytes
 
 
 def read_text(path: Path) -> str:
@@ -20,14 +21,7 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: no such file, or not text.
     """
-    try:
-        if path.suffix == ".gz":
-            import gzip
-
-            return gzip.decompress(path.read_bytes()).decode("utf-8-sig")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the table: {error}") from None
+    return textfile.read_text(path, "cannot read the table")
 
 
 def split_csv(path: Path, text: str) -> tuple[list[str], Iterator[tuple[str, Row]]]:

@@ -23,22 +23,27 @@ if TYPE_CHECKING:
 
 
 class Dimension(Enum):
-    """What a quantity measures: its name in messages, its SI unit, and an example of how to write it."""
+    """What a quantity measures: its name in messages, its SI unit, how to write it, and the least and most there is.
 
-    BYTES = ("bytes", "B", "80 GB")
-    BYTES_PER_SECOND = ("bytes per second", "B/s", "2039 GB/s")
-    FLOPS_PER_SECOND = ("FLOP per second", "FLOP/s", "312 TFLOP/s")
-    WATTS = ("watts", "W", "400 W")
-    HERTZ = ("hertz", "Hz", "1410 MHz")
-    SECONDS = ("seconds", "s", "5 us")
-    JOULES = ("joules", "J", "3.6 MJ")
-    DOLLARS = ("US dollars", "USD", "1.20 USD")
-    DOLLARS_PER_SECOND = ("US dollars per second", "USD/s", "1.20 USD/h")
+    The limits are far past any device, so that no time or size made of numbers within them leaves what a float holds.
+    """
 
-    def __init__(self, label: str, unit: str, example: str) -> None:
+    BYTES = ("bytes", "B", "80 GB", 1e-3, 1e18)
+    BYTES_PER_SECOND = ("bytes per second", "B/s", "2039 GB/s", 1.0, 1e18)
+    FLOPS_PER_SECOND = ("FLOP per second", "FLOP/s", "312 TFLOP/s", 1.0, 1e21)
+    WATTS = ("watts", "W", "400 W", 1e-3, 1e9)
+    HERTZ = ("hertz", "Hz", "1410 MHz", 1.0, 1e15)
+    SECONDS = ("seconds", "s", "5 us", 1e-15, 1e15)
+    JOULES = ("joules", "J", "3.6 MJ", 1e-15, 1e18)
+    DOLLARS = ("US dollars", "USD", "1.20 USD", 1e-15, 1e15)
+    DOLLARS_PER_SECOND = ("US dollars per second", "USD/s", "1.20 USD/h", 1e-18, 1e12)
+
+    def __init__(self, label: str, unit: str, example: str, least: float, most: float) -> None:
         self.label = label
         self.unit = unit
         self.example = example
+        self.least = least
+        self.most = most
 
 
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
@@ -80,6 +85,7 @@ def _index_units() -> dict[str, tuple[Dimension, Decimal]]:
     return {symbol: (dimension, size) for symbol, dimension, size in _list_units()}
 
 
+MOST_LETTERS = 100
 _NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan)\b)"
 _NUMBER_THEN_UNIT = rf"(?P<number>{_NUMBER})\s*(?P<unit>(?:[^\W\d].*)?)"
 _BITS = r"(?i:[kmgtpe]?i?)(?:b|bits?)(?:/s|ps)?"
@@ -97,8 +103,10 @@ def parse_quantity(text: str, dimension: Dimension) -> float:
 
     Raises:
         ValueError: one line: no number, no unit, a unit that is unknown or of another dimension, or a value that is
-            not finite and above zero.
+            not within the limits of the dimension.
     """
+    if len(text) > MOST_LETTERS:
+        raise ValueError(f"{text[:MOST_LETTERS]!r}... is too long for a number and a unit")
     match = re.fullmatch(_NUMBER_THEN_UNIT, text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a number and a unit, e.g. {dimension.example!r}")
@@ -111,11 +119,11 @@ def parse_quantity(text: str, dimension: Dimension) -> float:
     found, size = units[unit]
     if found is not dimension:
         raise ValueError(f"{text!r} is {found.label}; this field needs {dimension.label}, e.g. {dimension.example!r}")
-    return _scale(text, number, size)
+    return _scale(text, number, size, dimension)
 
 
-def _scale(text: str, number: str, size: Decimal) -> float:
-    """Return number x size, checked before and after: either may leave the range of a float."""
+def _scale(text: str, number: str, size: Decimal, dimension: Dimension) -> float:
+    """Return number x size, checked before and after: the number may be none that a float holds."""
     from decimal import Decimal
 
     if not math.isfinite(float(number)):
@@ -123,8 +131,10 @@ def _scale(text: str, number: str, size: Decimal) -> float:
     if float(number) <= 0:
         raise ValueError(f"{text!r} must be more than zero")
     value = float(Decimal(number) * size)  # Decimal, so that '4.1 TB' is the float 4.1e12 and not its neighbour
-    if not 0 < value < math.inf:
-        raise ValueError(f"{text!r} is out of range")
+    if not dimension.least <= value <= dimension.most:
+        raise ValueError(
+            f"{text!r} is out of range; allowed are {dimension.least:g} to {dimension.most:g} {dimension.unit}"
+        )
     return value
 
 
@@ -161,6 +171,16 @@ class Quantity:
         from pydantic_core import core_schema
 
         return core_schema.no_info_before_validator_function(self.read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """What an editor checks and shows: a text of a number and a unit."""
+        d = self.dimension
+        return {
+            "type": "string",
+            "pattern": r"^\s*[+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*\S.*$",
+            "description": f"{d.label}, {d.least:g} to {d.most:g} {d.unit}",
+            "examples": [d.example],
+        }
 
 
 # Field types for specs: text with a unit in the file, an SI float in the dataclass.

@@ -343,7 +343,11 @@ class Hub:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, hub: Hub | None) -> None:
-    module = None if hub is None else SimpleNamespace(hf_hub_download=hub.download)
+    module = (
+        None
+        if hub is None
+        else SimpleNamespace(hf_hub_download=hub.download, try_to_load_from_cache=lambda name, file: "there")
+    )
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
     monkeypatch.setitem(sys.modules, "huggingface_hub.errors", SimpleNamespace(EntryNotFoundError=NoEntryError))
 

@@ -9,6 +9,11 @@ from click.testing import CliRunner
 
 from cli import app
 from simulator.commands.options import Written
+from simulator.errors import InputError
+from simulator.explore.sweep.space import NAMES, SIZES, Space, build_space
+from simulator.explore.sweep.sweep import make_plan
+from simulator.explore.sweep.writers import Parts, write_sweep
+from simulator.specfile import reserve
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = str(ROOT / "calibration" / "tables" / "narayanan-2023-a100-30-rows.csv")
@@ -64,6 +69,55 @@ def test_an_interrupted_sweep_goes_on_over_its_own_file(tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     assert run(*WRITERS["sweep"], str(path)) is None
     assert run(*WRITERS["sweep"], str(path), "--resume") is None
+
+
+def test_a_sweep_does_not_go_on_over_what_it_did_not_write(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    for text in ("", "batch_size,notes\n1,mine\n", "notes of mine\n"):
+        path.write_text(text)
+        assert "no file of" in str(run(*WRITERS["sweep"], str(path), "--resume"))
+        assert path.read_text() == text
+
+
+def test_hard_links_and_files_of_a_folder_that_is_read_are_read_too(tmp_path: Path) -> None:
+    table, hard = tmp_path / "rows" / "t.csv", tmp_path / "hard.csv"
+    table.parent.mkdir()
+    table.write_text(Path(ROWS).read_text())
+    hard.hardlink_to(table)
+    for source, target in ((table, hard), (table.parent, table)):
+        refused = run("calibrate", "fit", str(source), *FIT, "--out", str(target), "--force")
+        assert refused == f"{target}: is read by this command; write elsewhere"
+    assert table.read_text() == Path(ROWS).read_text()
+
+
+def test_a_file_that_another_process_writes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    release = reserve(path, path.resolve())
+    assert run("predict", *ASKED, "--out", str(path)) == (
+        f"{path}: another process writes it; wait for its end, or write elsewhere"
+    )
+    release()
+    assert run("predict", *ASKED, "--out", str(path)) is None
+
+
+@pytest.mark.parametrize(("content", "problem"), [(b"", "is empty"), (b"PK\x03\x04", "is cut off")])
+def test_a_part_that_is_damaged_is_named(content: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    plan = make_plan(build_space_of_one())
+    parts = Parts(path, plan)
+    parts.open(resume=False)
+    parts.find(0).write_bytes(content)
+    with pytest.raises(InputError, match=f"{parts.find(0).name}: {problem}.*--resume works it out again"):
+        write_sweep(plan, path, resume=True)
+    (parts.folder / "mine.npz").write_bytes(b"")
+    with pytest.raises(InputError, match="is no part of this sweep"):
+        write_sweep(plan, path, resume=True)
+
+
+def build_space_of_one() -> Space:
+    names = dict.fromkeys(NAMES) | {"model": "gptj-6b", "hardware": "a100-sxm-80gb", "calibration": "none"}
+    sizes = dict.fromkeys(SIZES, 1) | dict.fromkeys(("prompt_tokens", "output_tokens", "batch_size"), 8)
+    return build_space(names | {k: sizes[k] for k in SIZES}, {}, {}, {k: v for k, v in sizes.items() if k not in SIZES})
 
 
 def list_leaves(command: click.Command) -> list[click.Command]:

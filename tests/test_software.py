@@ -131,7 +131,7 @@ def test_formats_are_told_apart_by_what_is_not_of_16_bits() -> None:
 def test_rows_of_nothing_are_refused(name: str, tmp_path: Path) -> None:
     shipped = (PROFILE_FOLDER / "a100-sxm-40gb--vllm-0.6.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(re.sub(rf"^  {name}: \d+$", f"  {name}: 0", shipped, flags=re.MULTILINE))
-    with pytest.raises(InputError, match=rf"covers: {name} is 0; it must be at least 1"):
+    with pytest.raises(InputError, match=rf"covers.{name}: {name} is 0; it must be at least 1"):
         load_profile(tmp_path / "mine.yaml")
 
 

@@ -22,6 +22,12 @@ from simulator.errors import InputError
 from simulator.specfile import Spec, build, nearest, read_spec, spec_dataclass, unknown_name, write_whole
 from simulator.units import Bytes, BytesPerSecond
 
+WHOLE = st.integers(-(2**63) + 1, 2**63 - 1)  # what a spec may hold
+DEEP = "is nested more than 64 deep"
+BOMB = "x0: &x0 [a, a, a, a, a, a, a, a, a]\n" + "".join(
+    f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 9)
+)
+
 
 @spec_dataclass
 class Memory:
@@ -115,7 +121,7 @@ def test_json_has_the_lines_of_its_keys_too(write: Write) -> None:
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
+    st.none() | st.booleans() | WHOLE | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
@@ -202,16 +208,21 @@ def test_a_date_is_text_and_a_byte_order_mark_is_nothing(write: Write) -> None:
         ),
         ("a100.yaml", "id: a\nb: !!int c\n", "a100.yaml:2: b: 'c' cannot be read as int"),
         ("a100.yaml", "id: a\n<<: b\n", "a100.yaml:2: '<<' takes a mapping or a list of mappings"),
-        ("a100.yaml", "id: &a\n  b: *a\n", "a100.yaml: is nested too deeply, or an alias contains itself"),
-        ("a100.json", "[" * 100_000, "a100.json: is nested too deeply, or an alias contains itself"),
+        ("a100.yaml", "id: &a\n  b: *a\n", f"a100.yaml:1: {DEEP}, or an alias contains itself"),
+        ("a100.json", "[" * 100_000, "a100.json:1: not valid JSON: nested more than 64 deep"),
+        ("a100.yaml", "a: " + "[" * 5_000 + "]" * 5_000, f"a100.yaml:1: {DEEP}"),
+        ("a100.yaml", "a: " + "[" * 100_000, f"a100.yaml:1: {DEEP}"),
+        ("a100.yaml", "a: &a\n  <<: *a\n", f"a100.yaml:1: {DEEP}, or an alias contains itself"),
+        ("a100.yaml", BOMB, "a100.yaml:1: has more than 50000 values, those that aliases repeat included"),
+        ("a100.yaml", "a: " + "1:" * 90 + "1", f"a100.yaml:1: a: '{'1:' * 18}1...' is too long for a number"),
         (
             "a100.yaml",
-            "a: " + "[" * 5_000 + "]" * 5_000,
-            "a100.yaml: is nested too deeply, or an alias contains itself",
+            "a: " + "1" * 40,
+            f"a100.yaml:1: a: {'1' * 40} is past 2^63, the most that a whole number can be",
         ),
         ("a100.json", '{"id": "a",\n}', "a100.json:2: not valid JSON: "),
-        ("a100.json", "1" * 5000, "a100.json:1: not valid JSON: Exceeds the limit"),
-        ("a100.yaml", b"id: \xff\n", "a100.yaml: is not UTF-8 text (byte 4)"),
+        ("a100.json", "1" * 5000, "a100.json:1: not valid JSON: the whole number 1111"),
+        ("a100.yaml", b"id: \xff\n", "a100.yaml: cannot be read: not text in UTF-8 (byte 4)"),
     ],
 )
 def test_a_malformed_file_is_refused_with_its_line(write: Write, name: str, text: str | bytes, message: str) -> None:
@@ -285,7 +296,7 @@ BANDWITH = "id: a\nmemory:\n  capacity: 80 GB\n  bandwith: 2039 GB/s\n"
         ),
         ("id: a\nmemory:\n  bandwidth: 2039 GB/s\n", "2: memory: missing key 'capacity'"),
         ("id: a\nmemory: {}\n", "2: memory: missing keys 'capacity', 'bandwidth'"),
-        ("# a device\nname: a\n", "2: missing keys 'id', 'memory' (and 1 more)"),
+        ("# a device\nname: a\n", "2: missing keys 'id', 'memory' (and 1 more: name)"),
         (DEVICE + "  efficiency: 1e12\n", "5: memory.efficiency: '1e12' is text in YAML; write 1.0e+12"),
         (DEVICE + "  efficiency: 2.5e-3x\n", "5: memory.efficiency: '2.5e-3x' is text; needs a number"),
         (DEVICE + "  efficiency: 2.5E3\n", "5: memory.efficiency: '2.5E3' is text in YAML; write 2.5e+3"),
@@ -298,7 +309,7 @@ BANDWITH = "id: a\nmemory:\n  capacity: 80 GB\n  bandwith: 2039 GB/s\n"
         (DEVICE + "units: '2.5'\n", "5: units: '2.5' is text; needs a whole number"),
         (DEVICE + "units: 2.0\n", "5: units: 2.0 is a number; needs a whole number"),
         (DEVICE + "units: true\n", "5: units: true is a boolean; needs a whole number"),
-        (DEVICE + "units: 0\n", "5: units: 0 should be greater than 0"),
+        (DEVICE + "units: 0\n", "5: units: units is 0; it must be above 0"),
         (DEVICE + "units:\n", "5: units: is empty; needs a whole number"),
         (DEVICE + "sparse: 1\n", "5: sparse: 1 is a number; needs true or false"),
         (DEVICE + "kind: gpus\n", "5: kind: unknown value 'gpus'; did you mean 'gpu'? (allowed: gpu, cpu)"),
@@ -325,11 +336,11 @@ BANDWITH = "id: a\nmemory:\n  capacity: 80 GB\n  bandwith: 2039 GB/s\n"
         (DEVICE.replace("a100", '""'), "1: a device needs an id that is not empty"),
         (
             BANDWITH + "units: x\nsparse: 0\n",
-            f"4: memory.bandwith: unknown key; did you mean 'bandwidth'? {MEMORY_KEYS} (and 2 more)",
+            f"4: memory.bandwith: unknown key; did you mean 'bandwidth'? {MEMORY_KEYS} (and 2 more: units, sparse)",
         ),
         (
             "sparse: 0\nid: 1\n" + DEVICE.removeprefix("id: a100\n"),
-            "1: sparse: 0 is a number; needs true or false (and 1 more)",
+            "1: sparse: 0 is a number; needs true or false (and 1 more: id)",
         ),
     ],
 )

@@ -71,14 +71,15 @@ def test_a_quantity_is_rounded_once() -> None:
     assert parse_quantity("4.1 TB", Dimension.BYTES) == 4.1e12
 
 
-@given(st.integers(1, 10**15), st.sampled_from(sorted(PREFIXES)))
+@given(st.integers(1, 10**6), st.sampled_from(sorted(set(PREFIXES) - {"E"})))
 def test_decimal_prefixes_are_powers_of_a_thousand(number: int, prefix: str) -> None:
     assert parse_quantity(f"{number} {prefix}B/s", Dimension.BYTES_PER_SECOND) == float(number * int(PREFIXES[prefix]))
 
 
-@given(st.floats(1e-200, 1e200))
-def test_every_float_survives_being_written_with_its_si_unit(value: float) -> None:
+@given(st.floats(0, 1))
+def test_every_float_survives_being_written_with_its_si_unit(share: float) -> None:
     for dimension in Dimension:
+        value = min(max(dimension.least * (dimension.most / dimension.least) ** share, dimension.least), dimension.most)
         assert parse_quantity(f"{value!r} {dimension.unit}", dimension) == value
 
 
@@ -129,8 +130,8 @@ def test_the_example_in_messages_is_itself_valid(dimension: Dimension) -> None:
         ("inf GB", Dimension.BYTES, "'inf GB' is not finite"),
         ("nan GB", Dimension.BYTES, "'nan GB' is not finite"),
         ("1e999 GB", Dimension.BYTES, "'1e999 GB' is not finite"),
-        ("1e308 GB", Dimension.BYTES, "'1e308 GB' is out of range"),
-        ("1e-320 ns", Dimension.SECONDS, "'1e-320 ns' is out of range"),
+        ("1e308 GB", Dimension.BYTES, "'1e308 GB' is out of range; allowed are 0.001 to 1e+18 B"),
+        ("1e-320 ns", Dimension.SECONDS, "'1e-320 ns' is out of range; allowed are 1e-15 to 1e+15 s"),
         ("0 GB", Dimension.BYTES, "'0 GB' must be more than zero"),
         ("-5 GB", Dimension.BYTES, "'-5 GB' must be more than zero"),
     ],
@@ -219,7 +220,7 @@ def test_people_read_durations_in_the_unit_they_reach(value_s: float, text: str)
     assert format_seconds(value_s) == text
 
 
-@given(st.floats(1e-12, 1e21))
+@given(st.floats(1.0, 1e8))
 def test_what_is_written_for_people_reads_back_to_half_a_percent(value: float) -> None:
     for dimension in Dimension:
         read_back = parse_quantity(format_quantity(value, dimension.unit), dimension)

@@ -10,7 +10,7 @@ import click
 
 from calibration.commands.options import describe_command, parse_seconds
 from simulator.commands.delivery import warn
-from simulator.commands.options import gather, output_option, writing_option
+from simulator.commands.options import Written, gather, output_option, writing_option
 from simulator.errors import InputError
 from simulator.report.output import OutputForm
 
@@ -34,6 +34,16 @@ ENGINE = {
 }
 
 
+def is_profile(path: Path) -> bool:
+    """Whether a file is a profile of Roofcast, which a run that is resumed fits anew."""
+    from simulator.specfile import read_spec
+
+    try:
+        return str(read_spec(path).data.get("schema", "")).startswith("roofcast/profile/")
+    except InputError:
+        return False
+
+
 @click.command()
 @click.option("--device", help="Device in front of you: cpu, cuda or cuda:N.  [default: cpu]")
 @click.option("--suite", type=click.Choice(["quick", "full"]), default="quick", show_default=True, help="Benchmarks.")
@@ -46,7 +56,9 @@ ENGINE = {
 @click.option("--stack", "-s", help=f"Software stack: name or YAML.  [default: {USUAL_STACK}]")
 @click.option("--resume", is_flag=True, help="Go on with the table of an earlier run.")
 @click.option("--dry-run", is_flag=True, help="List what would be measured and stop.")
-@writing_option("--out", required=True, text="Profile to write; the table goes beside it as .csv.")
+@writing_option(
+    "--out", required=True, text="Profile to write; the table goes beside it as .csv.", kind=Written(is_profile)
+)
 @output_option
 def run(
     device: str | None,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import InputError
+from simulator.textfile import parse_json, read_text
 
-MOST_BYTES = 256 * 2**20
 MOST_COUNT = 1e12
 # How a JSON file begins; lines of a log may begin with a bracket too, but not with one of these behind it.
 JSON_START = re.compile(r"\s*(?:\{\s*(?:[\"}]|$)|\[\s*(?:[{\]]|$))")
@@ -35,12 +35,7 @@ def read_content(path: Path) -> Content:
     Raises:
         InputError: no such file, not text, too large, empty, or JSON that is cut off or broken.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: larger than {MOST_BYTES >> 20} MiB; is this the result of a benchmark?")
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
+    text = read_text(path)
     if not text.strip():
         raise InputError(f"{path}: the file is empty")
     return Content(path, text, tuple(parse_objects(path, text)) if JSON_START.match(text) else ())
@@ -53,17 +48,15 @@ def parse_objects(path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
         InputError: neither.
     """
     try:
-        return list_objects(str(path), json.loads(text))
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply") from None
+        return list_objects(str(path), parse_json(text))
     except ValueError as error:
         problem = error
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     found = []
     for number, line in lines:
         try:
-            found += list_objects(f"{path}:{number}", json.loads(line))
-        except (ValueError, RecursionError) as error:
+            found += list_objects(f"{path}:{number}", parse_json(line))
+        except ValueError as error:
             # One document over several lines fails in its first line too: then the document's error is the one to tell.
             told = problem if number == lines[0][0] else error
             raise InputError(f"{path}: not valid JSON ({describe_json(told, number)}); is it cut off?") from None

@@ -11,10 +11,8 @@ operators are repeated as they are.
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +20,7 @@ from typing import NamedTuple
 from calibration.readers.content import Content
 from calibration.readers.runs import Run, Told
 from calibration.readers.settle import need_place
-from simulator.csvfile import Row, split_csv
+from simulator.csvfile import MOST_COUNT, Row, read_text, split_csv
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import OPERATOR_METRIC, Measurement, parse_positive
@@ -111,7 +109,7 @@ def read_file(path: Path, kind: str, hardware: str, stack: str) -> list[Measurem
         except KeyError as error:
             raise InputError(f"{path}:1: missing column {error.args[0]}") from None
         except ValueError as error:
-            raise InputError(f"{where}: not a number: {error}") from None
+            raise InputError(f"{where}: {error}") from None
         except InputError as error:
             raise InputError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
         layout = (hardware, stack, one.devices, 1, one.weight_dtype, one.dtype, one.kv_dtype, 1, 0, 0)
@@ -125,12 +123,22 @@ def read_cells(path: Path) -> list[tuple[str, Row]]:
     Raises:
         InputError: not readable, or a row with fewer or more cells than the header.
     """
+    return list(split_csv(path, read_text(path))[1])
+
+
+def take_whole(cells: Row, name: str, least: int = 1) -> float:
+    """A whole number of tokens, heads, widths or devices: nobody has run half of one.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
-        packed = path.read_bytes()
-        text = (gzip.decompress(packed) if path.suffix == ".gz" else packed).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the table: {error}") from None
-    return list(split_csv(path, text)[1])
+        number = float(cells[name])
+    except ValueError:
+        raise ValueError(f"not a number: {name} is '{cells[name]}'") from None
+    if not least <= number <= MOST_COUNT or number != int(number):
+        raise ValueError(f"{name} is '{cells[name]}'; it must be a whole number of at least {least}")
+    return number
 
 
 def find_formats(name: str) -> tuple[str, str]:
@@ -148,7 +156,7 @@ def name_cache(dtype: str) -> str:
 def describe_product(cells: Row, cache_bytes: float) -> Described:
     """A matrix product, on one device."""
     dtype, weights = find_formats(cells["gemm_dtype"])
-    sizes = {name: float(cells[name]) for name in "mnk"}
+    sizes = {name: take_whole(cells, name) for name in "mnk"}
     weights_bytes = sizes["n"] * sizes["k"] * COPIED_BYTES.get(weights, 1.0)
     copies = max(1, min(MOST_COPIES, math.ceil(cache_bytes / weights_bytes)))
     text = format_operator("linear", **sizes, copies=copies)
@@ -160,14 +168,14 @@ def describe_attention(cells: Row, queries: float, context: float) -> Described:
     dtype, cache = cells["attn_dtype"], cells["kv_cache_dtype"]
     if dtype not in CACHES or cache not in CACHES:
         raise UnknownRowError(f"attention in {dtype} over a cache in {cache}")
-    window = float(cells["window_size"])
+    window = take_whole(cells, "window_size", least=-1)  # -1 and 0: none
     sizes = {
-        "sequences": float(cells["batch_size"]),
+        "sequences": take_whole(cells, "batch_size"),
         "queries": queries,
         "context": context,
-        "heads": float(cells["num_heads"]),
-        "kv_heads": float(cells["num_key_value_heads"]),
-        "head_size": float(cells["head_dim"]),
+        "heads": take_whole(cells, "num_heads"),
+        "kv_heads": take_whole(cells, "num_key_value_heads"),
+        "head_size": take_whole(cells, "head_dim"),
         "window": window if 0 < window < context else 0.0,
         "copies": 1.0,
     }
@@ -177,13 +185,13 @@ def describe_attention(cells: Row, queries: float, context: float) -> Described:
 
 def describe_prefill(cells: Row, cache_bytes: float) -> Described:
     """Attention over a prompt."""
-    tokens = float(cells["isl"])
+    tokens = take_whole(cells, "isl")
     return describe_attention(cells, tokens, tokens)
 
 
 def describe_decode(cells: Row, cache_bytes: float) -> Described:
     """Attention of one new token; ``step`` tokens are in the cache before."""
-    return describe_attention(cells, 1.0, float(cells["step"]) + 1)
+    return describe_attention(cells, 1.0, take_whole(cells, "step", least=0) + 1)
 
 
 def describe_experts(cells: Row, cache_bytes: float) -> Described:
@@ -193,16 +201,17 @@ def describe_experts(cells: Row, cache_bytes: float) -> Described:
     drawn = POWER_LAW.fullmatch(routing)
     if routing != BALANCED and drawn is None:
         raise UnknownRowError(f"experts drawn by {routing}")
-    choice = (int(cells["topk"]), int(cells["num_experts"]))
-    ungated = choice in UNGATED_CHOICES or (int(cells["hidden_size"]), int(cells["inter_size"])) in UNGATED_SIZES
+    choice = (take_whole(cells, "topk"), take_whole(cells, "num_experts"))
+    hidden, width = take_whole(cells, "hidden_size"), take_whole(cells, "inter_size")
+    ungated = choice in UNGATED_CHOICES or (hidden, width) in UNGATED_SIZES
     sizes = {
         "matrices": 2.0 if ungated else 3.0,
-        "tokens": float(cells["num_tokens"]),
-        "hidden": float(cells["hidden_size"]),
-        "width": float(cells["inter_size"]) / float(cells["moe_tp_size"]),
-        "chosen": float(cells["topk"]),
-        "experts": float(cells["num_experts"]),
-        "held": float(cells["num_experts"]) / float(cells["moe_ep_size"]),
+        "tokens": take_whole(cells, "num_tokens"),
+        "hidden": hidden,
+        "width": width / take_whole(cells, "moe_tp_size"),
+        "chosen": choice[0],
+        "experts": choice[1],
+        "held": choice[1] / take_whole(cells, "moe_ep_size"),
         "skew": 0.0 if drawn is None else float(drawn[1]),
         "copies": 1.0,
     }
@@ -215,9 +224,9 @@ def describe_reduce(cells: Row, dtype: str, direct: int) -> Described:
         raise UnknownRowError(cells["op_name"])
     if dtype not in HALF:
         raise UnknownRowError(f"format {dtype}")
-    size = float(cells["message_size"]) * BYTES
+    size = take_whole(cells, "message_size") * BYTES
     text = format_operator("all_reduce", bytes=size, direct=direct)
-    return Described(text, int(cells["num_gpus"]), HALF[dtype], HALF[dtype], HALF[dtype])
+    return Described(text, int(take_whole(cells, "num_gpus")), HALF[dtype], HALF[dtype], HALF[dtype])
 
 
 # Name of the table, and how its rows are described, from their cells and the size of the last cache.

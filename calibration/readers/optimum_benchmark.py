@@ -9,7 +9,6 @@ Source: https://github.com/huggingface/optimum-benchmark, optimum_benchmark/scen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from calibration.readers.content import Content, find_nested, need_number, take_count, take_number, take_text
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
+from simulator.textfile import parse_json, read_text
 
 TOOL = "optimum-benchmark"
 PARTS = ("prefill", "decode", "generate")
@@ -58,9 +58,9 @@ def read_config(path: Path) -> Any:
     if beside == path or not beside.is_file():
         return None
     try:
-        return json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise InputError(f"{beside}: not valid JSON") from None
+        return parse_json(read_text(beside))
+    except ValueError as error:
+        raise InputError(f"{beside}: not valid JSON: {error}") from None
 
 
 def parse_report(where: str, report: Mapping[str, Any], config: Mapping[str, Any], told: Told) -> Iterator[Run]:

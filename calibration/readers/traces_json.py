@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from simulator.errors import InputError
+from simulator.textfile import parse_json, read_text
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -17,12 +17,9 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         InputError: not readable, not JSON, or not objects.
     """
+    text = read_text(path, "cannot read the traces")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the traces: {error}") from None
-    try:
-        documents = [(str(path), json.loads(text))]
+        documents = [(str(path), parse_json(text))]
     except ValueError:
         documents = [(f"{path}:{number}", parse_line(path, number, line)) for number, line in number_lines(text)]
     if not documents:
@@ -41,7 +38,7 @@ def number_lines(text: str) -> list[tuple[int, str]]:
 def parse_line(path: Path, number: int, line: str) -> Any:
     """One line of JSON."""
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError as error:
         raise InputError(f"{path}:{number}: not JSON: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from simulator.serving.workload import Load
 
 
+MOST_POINTS = 100_000  # of one answer that is printed
+
+
 class Counts(NamedTuple):
     """Token counts and batch sizes, one or several of each."""
 
@@ -35,11 +39,21 @@ class Counts(NamedTuple):
 
     @property
     def workload(self) -> Workload:
-        """Every combination, as arrays that broadcast; plain numbers where there is one of each."""
+        """Every combination, as arrays that broadcast; plain numbers where there is one of each.
+
+        Raises:
+            InputError: more than are answered at once.
+        """
         import numpy as np
 
         from simulator.inputs.workload import Workload
 
+        points = math.prod(map(len, self))
+        if points > MOST_POINTS:
+            raise InputError(
+                f"{points:,} combinations of tokens and batch sizes are more than the {MOST_POINTS:,} that are "
+                "answered at once; `roofcast sweep --out FILE.csv` writes any number"
+            )
         single = all(len(values) == 1 for values in self)
         return Workload(*([values[0] for values in self] if single else np.ix_(*self)))
 

@@ -8,6 +8,7 @@ field there and a row here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -19,7 +20,7 @@ from simulator.commands.asked import Asked, AskedLoad, Choices
 from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.output import OutputForm
-from simulator.specfile import check_target
+from simulator.specfile import check_target, reserve
 
 if TYPE_CHECKING:
     from simulator.metrics.rates import AskedRates
@@ -276,18 +277,21 @@ slo_option = click.option(
 
 
 class Written(click.Path):
-    """A file that a command writes."""
+    """A file that a command writes. ``own``: whether one that is there is the command's own, for ``--resume``."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Callable[[Path], bool] = lambda path: False) -> None:
         super().__init__(path_type=Path, dir_okay=False)
+        self.own = own
 
 
 WRITTEN = Written()
 
 
-def writing_option(*flags: str, text: str, required: bool = False, callback: Check | None = None) -> Decorator:
+def writing_option(
+    *flags: str, text: str, required: bool = False, callback: Check | None = None, kind: Written = WRITTEN
+) -> Decorator:
     """An option that names a file to write, with ``--force``; before any work, a command checks all such files."""
-    written = click.option(*flags, type=WRITTEN, required=required, callback=callback, help=text)
+    written = click.option(*flags, type=kind, required=required, callback=callback, help=text)
     force = click.option("--force", is_flag=True, help="Write over files that are there.")
 
     def add(command: Verb) -> Verb:
@@ -301,36 +305,56 @@ def writing_option(*flags: str, text: str, required: bool = False, callback: Che
     return add
 
 
-out_option = writing_option("--out", text="Write the answer to a file, whole or not at all.")
+WRITE_ANSWER = "Write the answer to a file, whole or not at all."
+out_option = writing_option("--out", text=WRITE_ANSWER)
 
 
 def check_written(context: click.Context, force: bool) -> None:
-    """Refuse files to write that cannot be, that are read too, or that are there already and not to be replaced.
+    """Refuse files to write that cannot be, that are read too, that another process writes, or that are there already.
 
-    ``--resume`` goes on with the files of an earlier run, and so replaces its own.
+    ``--force`` replaces what is there, and ``--resume`` what its own command wrote. What is read stays in any case,
+    whatever name, link or folder leads to it.
 
     Raises:
         InputError: with the file.
     """
     kinds = {parameter.name: parameter.type for parameter in context.command.params}
     given = [(kinds[name], value) for name, value in context.params.items() if name in kinds]
-    written = [value for kind, value in given if isinstance(kind, Written) and value is not None]
+    written = [(kind, value) for kind, value in given if isinstance(kind, Written) and value is not None]
     read = [path for kind, value in given if not isinstance(kind, Written) for path in list_paths(value)]
-    for place, path in enumerate(written):
+    before: list[Path] = []
+    for kind, path in written:
         target = check_target(path)
-        if target in [other.resolve() for other in written[:place]]:
+        if any(is_same(target, other) for other in before):
             raise InputError(f"{path}: two answers are to be written to it")
-        if target in read:
+        before.append(target)
+        if any(is_same(target, other) for other in read) or is_inside(target, read):
             raise InputError(f"{path}: is read by this command; write elsewhere")
-        if target.exists() and not (force or context.params.get("resume")):
+        if target.exists() and not (force or (context.params.get("resume") and kind.own(target))):
             raise InputError(f"{path}: is there already; --force writes over it")
+        context.call_on_close(reserve(path, target))
+
+
+def is_same(path: Path, other: Path) -> bool:
+    """Whether two paths are one file, by name or as links of either kind."""
+    try:
+        return path == other.resolve() or path.samefile(other)
+    except OSError:
+        return False
+
+
+def is_inside(target: Path, read: Sequence[Path]) -> bool:
+    """Whether a file that is there stands in a folder that is read."""
+    return target.is_file() and any(folder in target.parents for folder in read if folder.is_dir())
 
 
 def list_paths(value: object) -> list[Path]:
-    """The files that the value of an option may name: a path, a name, or several of them."""
+    """The files that the value of an option may name: a path, a name, or several of them, also as ``key=value``."""
+    if isinstance(value, dict):
+        return list_paths(list(value.values()))
     if isinstance(value, list | tuple):
         return [path for one in value for path in list_paths(one)]
-    if not isinstance(value, str | Path) or len(str(value)) > MOST_PATH:
+    if not isinstance(value, str | Path) or not str(value) or len(str(value)) > MOST_PATH or "\0" in str(value):
         return []
-    path = Path(value).resolve()
+    path = Path(os.path.expanduser(value)).resolve()
     return [path, path / "config.json"]

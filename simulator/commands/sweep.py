@@ -12,7 +12,16 @@ import click
 
 from simulator.commands.asked import Choices
 from simulator.commands.delivery import deliver, warn
-from simulator.commands.options import name_option, out_option, output_option, rates_options, slo_option, sweep_options
+from simulator.commands.options import (
+    WRITE_ANSWER,
+    Written,
+    name_option,
+    output_option,
+    rates_options,
+    slo_option,
+    sweep_options,
+    writing_option,
+)
 from simulator.errors import InputError
 from simulator.prediction import describe_build
 from simulator.report.output import OutputForm
@@ -43,7 +52,7 @@ MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted sweep into --out.")
 @output_option
-@out_option
+@writing_option("--out", text=WRITE_ANSWER, kind=Written(lambda path: True))  # the writer looks at its columns
 def sweep(
     asked: Choices,
     where: tuple[str, ...],

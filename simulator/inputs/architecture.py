@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from simulator.errors import InputError, suggest
 from simulator.inputs.checkpoint import CheckpointFormats
-from simulator.specfile import spec_dataclass
+from simulator.specfile import Count, Range, check_ranges, spec_dataclass
 
 PositionEmbedding = Literal["learned", "rotary", "alibi", "none"]
+# What memory could ever hold of each: a width of a layer, its heads, its experts, a table's rows.
+Width: TypeAlias = Annotated[int, Range(1, 2**24)]
+Heads: TypeAlias = Annotated[int, Range(1, 2**16)]
+Layers: TypeAlias = Annotated[int, Range(1, 10_000)]
+Rows: TypeAlias = Annotated[int, Range(1, 2**28)]
+Positions: TypeAlias = Annotated[int, Range(1, 2**40)]
+Norms: TypeAlias = Annotated[int, Range(0, 100)]
+Numbers: TypeAlias = Annotated[int, Range(0, 10**15)]
+MOST_LAYERS = 10_000
 QueryKeyNorm = Literal["none", "head", "head with bias", "projection", "query head"]
 
 
@@ -32,18 +41,16 @@ class LayerGroup:
     of weights that the layers share by turns, as Zamba's attention does; None: each has its own.
     """
 
-    count: int
+    count: Layers
     mixer: str | None = None  # None: the kind that the model's fields make
     feed_forward: str | None = None  # likewise
     sizes: dict[str, Any] | None = None
-    copies: int | None = None
+    copies: Layers | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a group of no layers, or of more sets of weights than layers."""
-        if isinstance(self.count, int) and self.count < 1:
-            raise ValueError(f"count is {self.count}; it must be at least 1")
-        if self.copies is not None and not 1 <= self.copies <= self.count:
-            raise ValueError(f"copies is {self.copies}; it must be 1 to count")
+        """Refuse more sets of weights than layers."""
+        if self.copies is not None and not self.copies <= self.count:
+            raise ValueError(f"copies is {self.copies}; it must be at most count")
 
     def __hash__(self) -> int:
         """Of the kinds and the count, since sizes have none."""
@@ -57,24 +64,24 @@ class Architecture:
     The dimensions may also be NumPy arrays or SymPy symbols when the object is made in code: cost laws do not mind.
     """
 
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int  # of a dense feed-forward block
-    vocab_size: int
-    max_position_embeddings: int
-    num_key_value_heads: int | None = None  # None: as many as attention heads
-    head_dim: int | None = None  # None: hidden_size / num_attention_heads
-    embedding_size: int | None = None  # width of a factorised embedding; None: hidden_size
-    embedding_projections: int = 1  # with a factorised embedding: one narrows the head's input, a second widens it
+    hidden_size: Width
+    num_hidden_layers: Layers
+    num_attention_heads: Heads
+    intermediate_size: Width  # of a dense feed-forward block
+    vocab_size: Rows
+    max_position_embeddings: Positions
+    num_key_value_heads: Heads | None = None  # None: as many as attention heads
+    head_dim: Width | None = None  # None: hidden_size / num_attention_heads
+    embedding_size: Width | None = None  # width of a factorised embedding; None: hidden_size
+    embedding_projections: Norms = 1  # with a factorised embedding: one narrows the head's input, a second widens it
     position_embedding: PositionEmbedding = "rotary"
-    position_offset: int = 0  # rows of a learned position table before that of the first position
+    position_offset: Count = 0  # rows of a learned position table before that of the first position
     tie_word_embeddings: bool = False
     gated_mlp: bool = False  # three matrices (GLU variants, Shazeer 2020) instead of two
     parallel_residual: bool = False  # attention and FFN read the same residual stream
-    norms_per_layer: int = 2
+    norms_per_layer: Norms = 2
     norm_bias: bool = True  # LayerNorm has weight and bias, RMSNorm a weight only
-    final_norms: int = 1  # after the last layer
+    final_norms: Norms = 1  # after the last layer
     qk_norm: QueryKeyNorm = "none"  # norm of queries and keys, with weights for one head or for all heads
     embedding_norm: bool = False
     attention_bias: bool = False
@@ -82,26 +89,26 @@ class Architecture:
     attention_sinks: bool = False  # one learned score a head that takes part in the softmax
     mlp_bias: bool = False
     lm_head_bias: bool = False
-    v_head_dim: int | None = None  # width of a value of one head; None: as a key
-    sliding_window: int | None = None  # tokens that window attention sees, the query's own included
+    v_head_dim: Width | None = None  # width of a value of one head; None: as a key
+    sliding_window: Positions | None = None  # tokens that window attention sees, the query's own included
     # Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1): kv_lora_rank makes it so.
-    q_lora_rank: int | None = None
-    kv_lora_rank: int | None = None
-    qk_nope_head_dim: int | None = None
-    qk_rope_head_dim: int | None = None
+    q_lora_rank: Width | None = None
+    kv_lora_rank: Width | None = None
+    qk_nope_head_dim: Width | None = None
+    qk_rope_head_dim: Width | None = None
     # Mixture of experts: num_experts makes it so.
-    num_experts: int | None = None
-    num_experts_per_tok: int | None = None
-    moe_intermediate_size: int | None = None
-    shared_expert_intermediate_size: int | None = None  # of all shared experts together
+    num_experts: Heads | None = None
+    num_experts_per_tok: Heads | None = None
+    moe_intermediate_size: Width | None = None
+    shared_expert_intermediate_size: Width | None = None  # of all shared experts together
     shared_expert_gate: bool = False
     router_bias: bool = False
-    moe_latent_size: int | None = None  # routed experts work on a projection so wide; None: on the hidden state
+    moe_latent_size: Width | None = None  # routed experts work on a projection so wide; None: on the hidden state
     # Rows of a second token table for each layer, that a layer mixes into its output (Gemma 3n).
-    per_layer_vocab_size: int | None = None
-    per_layer_input_size: int | None = None
-    other_parameters: int = 0  # learned numbers outside the layers that enter no product of matrices to speak of
-    other_layer_parameters: int = 0  # the same of one layer: scales, mixing of residual streams, further norms
+    per_layer_vocab_size: Rows | None = None
+    per_layer_input_size: Width | None = None
+    other_parameters: Numbers = 0  # learned numbers outside the layers that enter no product of matrices to speak of
+    other_layer_parameters: Numbers = 0  # the same of one layer: scales, mixing of residual streams, further norms
     layers: tuple[LayerGroup, ...] | None = None  # None: all are alike, of the kinds that the fields above make
 
     @property
@@ -233,11 +240,6 @@ SMALLEST: dict[str, Any] = {
 }
 
 
-MAY_BE_ZERO = {"position_offset", "norms_per_layer", "final_norms", "other_parameters", "other_layer_parameters"}
-MOST = 10**12  # of any dimension; no model comes near
-MOST_LAYERS = 10_000
-
-
 @spec_dataclass
 class ModelSpec:
     """One architecture file: the dimensions with their name, aliases and sources."""
@@ -246,17 +248,13 @@ class ModelSpec:
     name: str
     architecture: Architecture
     aliases: list[str] | None = None
-    published_parameters: float | None = None
+    published_parameters: Annotated[float, Range(1, 1e18)] | None = None
     sources: list[Source] | None = None
     note: str | None = None  # what a person should know who uses it
     formats: CheckpointFormats | None = None  # of the published weights; None: not known, or 16 bits throughout
 
-    def __post_init__(self) -> None:
-        """Refuse a size that is none."""
-        if self.published_parameters is not None and self.published_parameters <= 0:
-            raise ValueError(f"published_parameters is {self.published_parameters}; it must be above 0")
 
-
+MOST_SIZE = 2**40  # of what only a kind of layer knows
 FIELD_NAMES = frozenset(field.name for field in fields(Architecture))
 LATENT_FIELDS = ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
 EXPERT_FIELDS = ("num_experts_per_tok", "moe_intermediate_size")
@@ -266,18 +264,11 @@ def check_architecture(architecture: Architecture, where: str) -> None:
     """Refuse dimensions that no model can have.
 
     Raises:
-        InputError: a dimension below 1, heads that do not divide what they share, or a part of a structure without the
-            rest of it.
+        InputError: a dimension out of its range, heads that do not divide what they share, or a part of a structure
+            without the rest of it.
     """
     a = architecture
-    for field in fields(a):
-        value = getattr(a, field.name)
-        least = 0 if field.name in MAY_BE_ZERO else 1
-        if isinstance(value, int) and not isinstance(value, bool) and value < least:
-            raise InputError(f"{where}: {field.name} is {value}; it must be at least {least}")
-        most = MOST_LAYERS if field.name == "num_hidden_layers" else MOST
-        if isinstance(value, int) and value > most:
-            raise InputError(f"{where}: {field.name} is above {most}")
+    check_ranges(a, where)
     if not a.is_latent and a.head_dim is None and a.hidden_size % a.num_attention_heads:
         raise InputError(
             f"{where}: hidden_size {a.hidden_size} is not a multiple of num_attention_heads {a.num_attention_heads}; "
@@ -310,10 +301,26 @@ def check_layers(architecture: Architecture, where: str) -> None:
         raise InputError(f"{where}: layers add up to {total}, and num_hidden_layers is {a.num_hidden_layers}")
     for group in a.groups:
         own = specialise(a, group)
+        check_sizes(own, group, where)
         if group.mixer == "window_attention" and own.sliding_window is None:
             raise InputError(f"{where}: layers of window_attention, but no sliding_window")
         if group.feed_forward == "experts" and own.num_experts is None:
             raise InputError(f"{where}: layers of experts, but no num_experts")
+
+
+def check_sizes(own: Architecture, group: LayerGroup, where: str) -> None:
+    """Refuse sizes of a group of layers, whose architecture is ``own``, that no layer can have.
+
+    Raises:
+        InputError: with the size.
+    """
+    check_ranges(own, f"{where}: layers")
+    for name, size in (group.sizes or {}).items():
+        is_number = isinstance(size, int | float) and not isinstance(size, bool)
+        if not (isinstance(size, str | bool | None) or (is_number and 0 <= size <= MOST_SIZE)):
+            raise InputError(f"{where}: layers: {name} is {size!r}; it must be text or a number of 0 to {MOST_SIZE}")
+        if name in FIELD_NAMES and not isinstance(size, int | str | None):
+            raise InputError(f"{where}: layers: {name} is {size!r}; it must be a whole number, text, true or false")
 
 
 def specialise(architecture: Architecture, group: LayerGroup) -> Architecture:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from simulator.errors import InputError
 from simulator.inputs.formats import FORMATS, SIZES, WIDE_BITS, as_bytes, find_format
 from simulator.inputs.gguf_types import FILES
-from simulator.specfile import spec_dataclass
+from simulator.specfile import Range, spec_dataclass
 
 MOST_BITS = 64.0  # of one number
 LAYER_PARTS = ("attention", "feed_forward", "experts", "shared_experts")
@@ -23,7 +23,7 @@ class PartFormat:
     multiplied with them are brought to; None: they stay in the checkpoint's 16 bits.
     """
 
-    weights: str | float
+    weights: str | Annotated[float, Range(0, 64, above=True)]  # bits of one number
     inputs: str | None = None
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from simulator.inputs.stack import Stack
 
 # What a person asks for, by name; the other fields of a deployment follow from the model and the device.
 ASKED = ("tp", "pp", "dp", "ep", "micro_batches", "dtype", "weight_dtype", "kv_dtype")
+MOST_DEVICES = 2**20
 USUAL_DTYPE = "bf16"  # where neither a person nor a checkpoint names one
 
 
@@ -144,6 +145,8 @@ def check_deployment(deployment: Deployment, architecture: Architecture, hardwar
     for name, value in sizes.items():
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        if value > MOST_DEVICES:
+            raise InputError(f"{name} is above {MOST_DEVICES}, which nobody runs")
     for group in a.groups:
         check_tensor_parallel(d, specialise(a, group), group)
     if d.pp > a.num_hidden_layers:

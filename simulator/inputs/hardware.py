@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from simulator.errors import InputError
 from simulator.inputs.architecture import Source
 from simulator.numbers import maximum
-from simulator.specfile import spec_dataclass
+from simulator.specfile import Devices, Range, spec_dataclass
 from simulator.units import Bytes, BytesPerSecond, FlopsPerSecond, Hertz, Watts
 
 NARROW = ("fp8", "int8", "int4")  # formats of arithmetic in which weights may be stored where there is none
@@ -17,7 +17,7 @@ NARROW = ("fp8", "int8", "int4")  # formats of arithmetic in which weights may b
 class Compute:
     """Arithmetic units. Peaks are dense rates by data type; ``fp16/fp16`` is of sums in fp16 where that is faster."""
 
-    units: int  # streaming multiprocessors of a GPU, cores of a CPU
+    units: Annotated[int, Range(1, 10**7)]  # streaming multiprocessors of a GPU, cores of a CPU
     clock: Hertz  # at which the peaks are stated: the boost clock of a GPU
     matrix_peak: dict[str, FlopsPerSecond]
     vector_peak: dict[str, FlopsPerSecond] | None = None
@@ -25,11 +25,6 @@ class Compute:
     capability: str | None = None  # what compilers build for: 9.0 of CUDA, gfx942 of ROCm
     matrix_units: bool = True  # units that multiply small matrices at once; else products run on the vector lanes
     clock_limit: Hertz | None = None  # the highest that the driver sets, where it is not ``clock``
-
-    def __post_init__(self) -> None:
-        """Refuse a file that says there is no unit."""
-        if isinstance(self.units, int) and self.units < 1:
-            raise ValueError(f"units is {self.units}; it must be at least 1")
 
 
 @spec_dataclass
@@ -65,17 +60,13 @@ class Link:
     bandwidth: BytesPerSecond
     direction: Literal["each way", "both ways together"]
     technology: str | None = None
-    max_devices: int | None = None  # that it reaches
+    max_devices: Devices | None = None  # that it reaches
     form: Literal["switch", "mesh", "partial mesh", "pairs", "bus", "torus"] | None = None
-    nics: int | None = None  # network cards of a node, where the link is between nodes
-    shared_by: int | None = None  # devices of the node that share them; ``bandwidth`` is the part of each
+    nics: Devices | None = None  # network cards of a node, where the link is between nodes
+    shared_by: Devices | None = None  # devices of the node that share them; ``bandwidth`` is the part of each
 
     def __post_init__(self) -> None:
-        """Refuse a file that says the link reaches no device, or has no or half a set of network cards."""
-        for name in ("max_devices", "nics", "shared_by"):
-            count = getattr(self, name)
-            if isinstance(count, int) and count < 1:
-                raise ValueError(f"{name} is {count}; it must be at least 1")
+        """Refuse a file that says half of a set of network cards."""
         if (self.nics is None) != (self.shared_by is None):
             raise ValueError("nics and shared_by are given together, or neither")
 

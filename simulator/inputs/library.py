@@ -14,7 +14,7 @@ from simulator.errors import InputError, nearest
 from simulator.inputs.architecture import SMALLEST, Architecture, ModelSpec, check_architecture
 from simulator.inputs.checkpoint import formats_of_name
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.stack import Stack
+from simulator.inputs.stack import KERNEL_SECTIONS, Stack
 from simulator.names import normal_form
 from simulator.specfile import Spec, build, read_spec, unknown_name
 from simulator.specfile.compiled import read_compiled
@@ -136,13 +136,19 @@ def read_stack(path: Path) -> Stack:
     """Read a stack file, and check that what it builds is an architecture.
 
     Raises:
-        InputError: a field of ``builds_as`` or ``builds_as_by_model`` that is unknown or of the wrong type.
+        InputError: a field of ``builds_as`` or ``builds_as_by_model`` that is unknown or of the wrong type, or a value
+            in a ``when`` that the field of the architecture cannot have.
     """
     spec = read_spec(path)
     stack: Stack = build(spec, Stack)
     for changes in (stack.builds_as or {}, *(stack.builds_as_by_model or {}).values()):
         built = build(Spec(path, SMALLEST | changes, {}), Architecture)
         check_architecture(built, f"{path}: builds_as")
+    for section in KERNEL_SECTIONS:
+        for place, kernel in enumerate(getattr(stack, section) or ()):
+            for field, value in (kernel.when or {}).items():
+                line = spec.line_of((section, place, "when", field))
+                build(Spec(path, SMALLEST | {field: value}, {(field,): line}), Architecture)
     return stack
 
 

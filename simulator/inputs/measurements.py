@@ -11,7 +11,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from simulator.csvfile import read_text, split_csv
+from simulator.csvfile import MOST_COUNT, read_text, split_csv
 from simulator.errors import InputError, suggest
 from simulator.inputs.operator_text import name_kind, parse_operator
 from simulator.specfile import write_whole
@@ -226,6 +226,8 @@ def parse_count(where: str, name: str, text: str, least: int) -> int:
     number = parse_number(where, name, text)
     if number < least or number != int(number):
         raise InputError(f"{where}: {name} is '{text}'; it must be a whole number of at least {least}")
+    if number > MOST_COUNT:
+        raise InputError(f"{where}: {name} is '{text}'; it must be at most {MOST_COUNT}")
     return int(number)
 
 

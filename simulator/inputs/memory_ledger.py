@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from simulator.inputs.hardware import Hardware
 from simulator.numbers import where
-from simulator.specfile import spec_dataclass
+from simulator.specfile import Launches, Positive, spec_dataclass
 from simulator.units import Bytes
 
 if TYPE_CHECKING:
@@ -35,29 +35,18 @@ class MemoryLedger:
     from the share of the memory that the engine lets itself use, or from what it leaves.
     """
 
-    block_tokens: int = 1
-    sequences: int | None = None
-    sequences_small: int | None = None
+    block_tokens: Positive = 1
+    sequences: Positive | None = None
+    sequences_small: Positive | None = None
     small_below: Bytes = 0.0
     small_names: list[str] | None = None
-    logit_copies: int = 0
+    logit_copies: Launches = 0
     runtime_bytes: Bytes = 0.0
     parallel_bytes: Bytes = 0.0
     workspace_bytes: Bytes = 0.0
     graph_layer_bytes: Bytes = 0.0
     graph_base_bytes: Bytes = 0.0
     graphs_in_share: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse blocks and passes of nothing, and less than no memory."""
-        for name in ("block_tokens", "sequences", "sequences_small"):
-            count = getattr(self, name)
-            if isinstance(count, int) and count < 1:
-                raise ValueError(f"{name} is {count}; it must be at least 1")
-        taken = ("runtime_bytes", "parallel_bytes", "workspace_bytes", "graph_layer_bytes", "graph_base_bytes")
-        for name in ("small_below", "logit_copies", *taken):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
 
     def __hash__(self) -> int:
         """Of the numbers alone, since lists have no hash."""

@@ -27,6 +27,9 @@ KINDS: dict[str, tuple[str, ...]] = {
 # last cache; 0: it is flushed.
 OPTIONAL = frozenset({"window", "copies"})
 MAY_BE_ZERO = frozenset({"direct", "skew"}) | OPTIONAL
+# Tokens, heads, matrices and launches are whole; a width or a number of experts held may be a mean over devices.
+WHOLE = frozenset({"m", "n", "k", "batch", "sequences", "queries", "context", "heads", "kv_heads", "head_size"})
+WHOLE |= {"window", "copies", "matrices", "tokens", "chosen", "experts", "launches"}
 PREFILL, DECODE = "prefill_attention", "decode_attention"
 MOST_SIZE = 1e16
 NUMBER = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
@@ -53,6 +56,9 @@ def parse_operator(text: str) -> tuple[str, tuple[float, ...]]:
     for name, size in sizes.items():
         if not (0 < size < MOST_SIZE or (name in MAY_BE_ZERO and size == 0)):
             raise InputError(f"operator '{text}': {name} is {pairs[name]}; it must be above 0 and below {MOST_SIZE:g}")
+    parted = next((name for name, size in sizes.items() if name in WHOLE and size != int(size)), None)
+    if parted is not None:
+        raise InputError(f"operator '{text}': {parted} is {pairs[parted]}; it must be a whole number")
     if kind == "attention" and sizes["queries"] > sizes["context"]:
         raise InputError(f"operator '{text}': more queries than the context holds")
     if kind == "attention" and sizes["heads"] % sizes["kv_heads"]:

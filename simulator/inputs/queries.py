@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from simulator.csvfile import parse_whole, read_text, split_csv
 from simulator.errors import InputError, nearest
 
+MOST_QUERIES = 1_000_000
+
 
 class Queries(NamedTuple):
     """Token counts, one entry a query."""
@@ -35,7 +37,16 @@ def read_queries(path: Path) -> Queries:
 
 
 def combine_queries(prompt_tokens: list[int], output_tokens: list[int]) -> Queries:
-    """Every combination of the counts, one query each."""
+    """Every combination of the counts, one query each.
+
+    Raises:
+        InputError: more than fit into memory.
+    """
+    if len(prompt_tokens) * len(output_tokens) > MOST_QUERIES:
+        raise InputError(
+            f"{len(prompt_tokens) * len(output_tokens):,} combinations of prompt and output tokens are more than the "
+            f"{MOST_QUERIES:,} that fit into memory; ask for coarser ranges"
+        )
     prompt, output = np.meshgrid(prompt_tokens, output_tokens, indexing="ij")
     return Queries(prompt.ravel().astype(np.float64), output.ravel().astype(np.float64))
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from simulator.csvfile import parse_real
+from simulator.csvfile import MOST_COUNT, parse_real
 from simulator.errors import InputError
 from simulator.inputs.queries import read_csv
 
@@ -82,6 +82,10 @@ def parse_score(where: str, cells: dict[str, str], metric: str, output_column: s
     for name, number in zip(("prompt_tokens", output_column), numbers[1:], strict=True):
         if number < 0:
             raise InputError(f"{where}: {name} is {number:g}; it must not be negative")
+        if number > MOST_COUNT:
+            raise InputError(f"{where}: {name} is {number:g}; it must be at most {MOST_COUNT}")
+    if not 0 <= numbers[0] <= 1:
+        raise InputError(f"{where}: {metric} is {numbers[0]:g}; an accuracy is from 0 to 1")
     scenario = MODEL_PART.sub("", cells["scenario"]).rstrip(":,")
     accuracy, prompt_tokens, output_tokens = numbers
     return Score(where, scenario, cells["model"], accuracy, prompt_tokens, output_tokens, cells)

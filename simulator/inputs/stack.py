@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from simulator.errors import suggest
 from simulator.inputs.architecture import Architecture, Source, replace_fields
 from simulator.inputs.memory_ledger import NOTHING, MemoryLedger
 from simulator.memo import remember
-from simulator.specfile import spec_dataclass
+from simulator.specfile import Count, Launches, Positive, Range, Times, spec_dataclass
 from simulator.units import Bytes
 
 ARCHITECTURE_FIELDS = [field.name for field in fields(Architecture)]
+KERNEL_SECTIONS = ("embedding_kernels", "layer_kernels", "head_kernels", "expert_kernels")
 Tensor = Literal["hidden", "qkv", "qk", "kv", "heads", "ffn", "activated", "logits"]
-
-
-def refuse_negative(record: object, names: tuple[str, ...]) -> None:
-    """Refuse a record with a negative number.
-
-    Raises:
-        ValueError: with its name.
-    """
-    for name in names:
-        if getattr(record, name) < 0:
-            raise ValueError(f"{name} is {getattr(record, name)}; it must not be negative")
 
 
 @spec_dataclass
@@ -36,17 +26,16 @@ class MemoryKernel:
 
     name: str
     over: Tensor
-    reads: float = 0.0
-    writes: float = 0.0
-    reads_fp32: float = 0.0
-    writes_fp32: float = 0.0
-    launches: int = 1
+    reads: Times = 0.0
+    writes: Times = 0.0
+    reads_fp32: Times = 0.0
+    writes_fp32: Times = 0.0
+    launches: Launches = 1
     only_if_parallel: bool = False  # launched only where tp > 1
     when: dict[str, Any] | None = None  # launched only where these fields of the architecture have these values
 
     def __post_init__(self) -> None:
-        """Refuse negative traffic and launches, and conditions on what no architecture has."""
-        refuse_negative(self, ("reads", "writes", "reads_fp32", "writes_fp32", "launches"))
+        """Refuse conditions on what no architecture has."""
         for field in self.when or {}:
             if field not in ARCHITECTURE_FIELDS:
                 raise ValueError(suggest(f"when: unknown architecture field '{field}'", field, ARCHITECTURE_FIELDS))
@@ -64,30 +53,21 @@ class MemoryKernel:
 class SoftmaxPasses:
     """Traffic of the attention softmax over the score matrix, per element, and its kernel launches."""
 
-    reads: float
-    writes: float
-    launches: int
-    reads_fp32: float = 0.0
-    writes_fp32: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse negative traffic and launches."""
-        refuse_negative(self, ("reads", "writes", "reads_fp32", "writes_fp32", "launches"))
+    reads: Times
+    writes: Times
+    launches: Launches
+    reads_fp32: Times = 0.0
+    writes_fp32: Times = 0.0
 
 
 @spec_dataclass
 class FusedSoftmaxLimits:
     """Where the fused softmax kernel may be used; elsewhere the stack falls back to separate kernels."""
 
-    local_heads_multiple_of: int = 1  # heads x batch on one device
-    query_tokens_multiple_of: int = 1
-    context_above: int = 0
-    context_at_most: int = 2**31
-
-    def __post_init__(self) -> None:
-        """Refuse multiples of nothing."""
-        if min(self.local_heads_multiple_of, self.query_tokens_multiple_of) < 1:
-            raise ValueError("a multiple must be of at least 1")
+    local_heads_multiple_of: Positive = 1  # heads x batch on one device
+    query_tokens_multiple_of: Positive = 1
+    context_above: Count = 0
+    context_at_most: Count = 2**31
 
 
 @spec_dataclass
@@ -103,23 +83,18 @@ class UnfusedAttention:
 class AttentionLaunches:
     """Kernels of fused attention by phase, those that rotate, write the cache and prepare included where it does so."""
 
-    prefill: int = 1
-    decode: int = 1
+    prefill: Launches = 1
+    decode: Launches = 1
 
 
 @spec_dataclass
 class SchedulerLimits:
     """Most tokens of one pass and most sequences that run, on devices with at least so much memory."""
 
-    max_num_batched_tokens: int
-    max_num_seqs: int
+    max_num_batched_tokens: Positive
+    max_num_seqs: Positive
     memory_at_least: Bytes = 0.0
     not_on: list[str] | None = None  # devices whose ids begin so
-
-    def __post_init__(self) -> None:
-        """Refuse a pass of nothing."""
-        if min(self.max_num_batched_tokens, self.max_num_seqs) < 1:
-            raise ValueError("max_num_batched_tokens and max_num_seqs must be at least 1")
 
 
 @spec_dataclass
@@ -161,15 +136,11 @@ class Quantizing:
     type.
     """
 
-    launches: int
-    alone: int
-    reads: float = 1.0
-    writes: float = 0.5
+    launches: Launches
+    alone: Launches
+    reads: Times = 1.0
+    writes: Times = 0.5
     splits_k: bool = True  # these products may be split along k
-
-    def __post_init__(self) -> None:
-        """Refuse negative traffic and launches."""
-        refuse_negative(self, ("launches", "alone", "reads", "writes"))
 
 
 @spec_dataclass
@@ -198,10 +169,10 @@ class Stack:
     own_products: bool = False  # matrix products by kernels of the stack, not of the vendor's library
     narrow_loads: bool = False  # threads of its own kernels load four bytes at a time
     accumulates_fp16: bool = False  # products of fp16 are added up in fp16, which some devices do faster
-    dequantizes_above: int | None = None  # products of more tokens first dequantize narrow weights in memory
+    dequantizes_above: Count | None = None  # products of more tokens first dequantize narrow weights in memory
     # Devices, by what compilers build for, on which products with weights narrower than their inputs run as stripes.
     stripes_narrow_on: list[str] | None = None
-    skinny_rows: int = 32  # products of so few rows only stream their operands, however these are aligned
+    skinny_rows: Count = 32  # products of so few rows only stream their operands, however these are aligned
     allocates_cache: bool = False  # each layer allocates its cache anew for every request
     encodes_text: bool = False  # prompts come as text, and the time to turn it into tokens counts
     splits_context: bool = True  # decode attention may share the tokens of one sequence among blocks
@@ -213,15 +184,15 @@ class Stack:
     stores_as: dict[str, str] | None = None  # formats of weights that mean another one with this stack, with its scales
     quantizes_head: bool = False  # narrow weight formats hold for the token table and the head too
     static_cache: bool = False  # of the final length from the start, and every decode pass attends over all of it
-    cache_passes: float = 0.0  # times that a decode pass moves the whole cache on top of reading it once
+    cache_passes: Times = 0.0  # times that a decode pass moves the whole cache on top of reading it once
     repeats_kv_heads: bool = False  # keys and values are copied for every query head before decode attention reads them
     first_token_by_decode: bool = False  # a prompt's last token enters with a decode pass, which makes the first output
-    prefill_chunk: int | None = None  # prompts pass in chunks of so many tokens; None: at once
-    memory_share: float = 1.0  # share of the memory that the stack lets itself use
+    prefill_chunk: Positive | None = None  # prompts pass in chunks of so many tokens; None: at once
+    memory_share: Annotated[float, Range(0, 1, above=True)] = 1.0  # share of the memory that the stack lets itself use
     memory: MemoryLedger | None = None  # what it sets aside of that share
     even_stages: bool = False  # stages of a pipeline must have equally many layers
     scheduler: Scheduler | None = None  # None: it runs one batch after the other, and nothing is known under load
-    vocab_multiple: int = 1  # the vocabulary is padded to a multiple of this times tp
+    vocab_multiple: Annotated[int, Range(1, 2**20)] = 1  # the vocabulary is padded to a multiple of this times tp
     builds_as: dict[str, Any] | None = None
     builds_as_by_model: dict[str, dict[str, Any]] | None = None
     aliases: list[str] | None = None
@@ -232,12 +203,6 @@ class Stack:
         """Refuse a stack that asks for unfused attention without saying what its kernels do."""
         if (self.attention == "unfused") != (self.unfused_attention is not None):
             raise ValueError("attention: unfused and the section unfused_attention go together")
-        if self.vocab_multiple < 1:
-            raise ValueError(f"vocab_multiple is {self.vocab_multiple}; it must be at least 1")
-        if self.prefill_chunk is not None and self.prefill_chunk < 1:
-            raise ValueError(f"prefill_chunk is {self.prefill_chunk}; it must be at least 1")
-        if not 0 < self.memory_share <= 1:
-            raise ValueError(f"memory_share is {self.memory_share}; it must be above 0 and at most 1")
 
     def __hash__(self) -> int:
         """Of the id alone, since lists have none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from simulator.csvfile import MOST_COUNT
 from simulator.errors import InputError
 from simulator.inputs.measurements import LEAST, MOST
 
@@ -60,7 +61,7 @@ def make_trace(
         ("output_tokens", output_tokens, 0),
         ("requested_output_tokens", 1 if requested_tokens is None else requested_tokens, 1),
     ):
-        if not least <= count <= MOST or count != int(count):
+        if not least <= count <= MOST_COUNT or count != int(count):
             raise InputError(f"{where}: {name} is {count:g}; it must be a whole number of at least {least}")
         counts.append(int(count))
     requested = None if requested_tokens is None else counts[2]

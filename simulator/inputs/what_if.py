@@ -15,6 +15,9 @@ from simulator.inputs.architecture import Architecture, check_architecture
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import HARDWARE_FOLDER, find_by_name, find_file, load_hardware
 from simulator.specfile import Spec, build, read_spec
+from simulator.textfile import MOST_WHOLE, shorten
+
+MOST_LETTERS = 200  # of one value
 
 
 def change_architecture(architecture: Architecture, changes: Mapping[str, Any]) -> Architecture:
@@ -60,12 +63,16 @@ def read_scalar(text: str) -> Any:
     """
     import yaml
 
+    if len(text) > MOST_LETTERS or text.count("[") + text.count("{") > 1:
+        raise InputError(f"'{shorten(text)}' is not a value")
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, OverflowError):
         value = ...
     if not isinstance(value, str | int | float | bool | None):
         raise InputError(f"'{text}' is not a value")
+    if isinstance(value, int) and abs(value) > MOST_WHOLE:
+        raise InputError(f"'{shorten(text)}' is past 2^63, the most that a whole number can be")
     return value
 
 

@@ -95,7 +95,8 @@ def list_layouts(
 def list_widths(architecture: Architecture, node: int) -> list[int]:
     """Devices that may share a layer: up to a node's, and whole nodes."""
     heads = int(architecture.num_attention_heads)
-    return [*range(1, node + 1), *range(2 * node, heads + 1, node)]
+    within = range(1, min(node, heads) + 1)  # what does not divide the heads cannot share them
+    return [width for width in (*within, *range(2 * node, heads + 1, node)) if heads % width == 0]
 
 
 def divides(deployment: Deployment, architecture: Architecture, hardware: Hardware, stack: Stack) -> bool:

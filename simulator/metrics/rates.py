@@ -7,14 +7,15 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from simulator.errors import InputError, suggest, unknown_name
-from simulator.specfile import build, read_spec, spec_dataclass
+from simulator.specfile import Range, build, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 from simulator.units import DollarsPerSecond
 
 HOUR_S = 3600
+MOST_GRAMS = 1e6
 JOULES_PER_KWH = 3.6e6
 MONEY = r"(\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Z]{3})"
 PER_SECOND = {"h": 3600.0, "s": 1.0}
@@ -40,7 +41,7 @@ class Grid:
     """Carbon intensity of electricity, grams of CO2 equivalents per kilowatt-hour."""
 
     id: str
-    g_co2e_per_kwh: float
+    g_co2e_per_kwh: Annotated[float, Range(0, 1e6)]
     date: str
     title: str
     url: str | None = None
@@ -57,7 +58,7 @@ class Site:
     """Power usage effectiveness of a data centre: all its energy over that of its machines."""
 
     id: str
-    pue: float
+    pue: Annotated[float, Range(1, 100)]
     date: str
     title: str
     url: str | None = None
@@ -181,8 +182,8 @@ def find_grid(text: str | None) -> Grid:
             raise InputError(f"grid: '{text}' needs the unit of an intensity, e.g. '400 gCO2e/kWh'")
         raise unknown_name("grid", wanted, grids)
     grams = float(matched[1]) * (1000 if matched[2] else 1)
-    if not math.isfinite(grams):
-        raise InputError(f"grid: '{text}' is not finite")
+    if not grams <= MOST_GRAMS:
+        raise InputError(f"grid: '{text}' is more than {MOST_GRAMS:g} gCO2e/kWh")
     return Grid("given", grams, "today", "as given")
 
 

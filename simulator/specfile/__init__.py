@@ -12,16 +12,37 @@ and then compiled (`simulator.specfile.compiled`): the parsers behind these two 
 from pathlib import Path
 
 from simulator.errors import nearest, unknown_name
+from simulator.specfile.ranges import (
+    Count,
+    Devices,
+    Error,
+    Launches,
+    Positive,
+    Range,
+    Share,
+    Times,
+    check_ranges,
+)
 from simulator.specfile.spec import KeyPath, Spec, T, spec_dataclass
-from simulator.specfile.writing import check_target, write_whole
+from simulator.specfile.writing import check_target, reserve, write_whole
 
 __all__ = [
+    "Count",
+    "Devices",
+    "Error",
     "KeyPath",
+    "Launches",
+    "Positive",
+    "Range",
+    "Share",
     "Spec",
+    "Times",
     "build",
+    "check_ranges",
     "check_target",
     "nearest",
     "read_spec",
+    "reserve",
     "spec_dataclass",
     "unknown_name",
     "write_whole",

@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 CLASS, TUPLE = "(class)", "(tuple)"  # keys of what JSON has no form for; no field or key of a file is spelled so
 HERE = os.path.dirname(__file__)
-READERS = tuple(os.path.join(HERE, name) for name in ("compiled.py", "reading.py", "validation.py", "../units.py"))
+CODE = ("compiled.py", "ranges.py", "reading.py", "validation.py", "../units.py")
+READERS = tuple(os.path.join(HERE, name) for name in CODE)
 
 
 def read_compiled(source: Path, read: Callable[[Path], T]) -> T:

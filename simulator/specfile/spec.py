@@ -32,9 +32,14 @@ class Spec:
         return error_at(self.path, self.line_of(at), at, what)
 
 
+def name_key(at: KeyPath) -> str:
+    """Return a key as people write it: ``sources[0].title``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).removeprefix(".")
+
+
 def error_at(path: Path, line: int, at: KeyPath, what: str) -> InputError:
     """Return the error that says where in a file ``what`` is wrong."""
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).removeprefix(".")
+    key = name_key(at)
     message = f"{path}:{line}: {key}: {what}" if key else f"{path}:{line}: {what}"
     return InputError(" ".join(message.splitlines()))  # a key may hold a line break, and so may what a parser says
 

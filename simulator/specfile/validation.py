@@ -13,7 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from simulator.errors import InputError, nearest, suggest
-from simulator.specfile.spec import KeyPath, Spec, T, describe_value
+from simulator.specfile.ranges import write
+from simulator.specfile.spec import KeyPath, Spec, T, describe_value, name_key
+
+MOST_NAMED = 3  # further keys that are wrong
 
 
 @cache
@@ -43,7 +46,8 @@ def _explain(spec: Spec, kind: type[Any], errors: list[ErrorDetails]) -> InputEr
         if error["type"] != "missing" or error["loc"] not in misspelt:
             by_place.setdefault(_find_place(spec.data, error["loc"])[0], []).append(error)
     first, *others = sorted(by_place, key=spec.line_of)
-    more = f" (and {len(others)} more)" if others else ""
+    named = ", ".join(name_key(place) or "the file" for place in others[:MOST_NAMED])
+    more = f" (and {len(others)} more: {named}{', ...' if len(others) > MOST_NAMED else ''})" if others else ""
     return spec.error(_word(spec, kind, first, by_place[first]) + more, first)
 
 
@@ -81,6 +85,8 @@ def _word(spec: Spec, kind: type[Any], at: KeyPath, errors: list[ErrorDetails]) 
         case "missing":
             names = ", ".join(repr(each["loc"][-1]) for each in errors if each["type"] == "missing")
             return f"missing key{'s' if ',' in names else ''} {names}"
+        case "greater_than" | "greater_than_equal" | "less_than_equal":
+            return _word_range(str(next((part for part in reversed(at) if isinstance(part, str)), "")), value, error)
         case "value_error":
             return str(error["ctx"]["error"])
         case "literal_error" | "enum":
@@ -94,6 +100,12 @@ def _word(spec: Spec, kind: type[Any], at: KeyPath, errors: list[ErrorDetails]) 
         return f"{value!r} is text{'' if spec.path.suffix == '.json' else ' in YAML'}; write {number}"
     in_quotes = " (write it in quotes)" if needs == ["text"] and isinstance(value, int | float) else ""
     return f"{describe_value(value)}; needs {' or '.join(dict.fromkeys(needs))}{in_quotes}"
+
+
+def _word_range(name: str, value: object, error: ErrorDetails) -> str:
+    words = {"gt": "above", "ge": "at least", "le": "at most"}
+    kind, limit = next((words[key], end) for key, end in error["ctx"].items() if key in words)
+    return f"{name} is {reprlib.repr(value)}; it must be {kind} {write(limit)}".lstrip()
 
 
 def _write_number(value: object, whole: bool) -> str | None:

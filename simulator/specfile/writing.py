@@ -1,7 +1,10 @@
 """Files written whole or not at all."""
 
 import contextlib
+import hashlib
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from simulator.errors import InputError
@@ -22,6 +25,42 @@ def check_target(path: Path) -> Path:
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     return target
+
+
+def reserve(path: Path, target: Path) -> Callable[[], None]:
+    """Keep a file to be written for this process, and return what gives it free again; its end does so too.
+
+    The lock is a file in the folder of temporary files, named after the target, so that nothing stands beside it.
+    Where there are no such locks, or no folder of one's own for them, nothing is kept.
+
+    Raises:
+        InputError: another process keeps it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return lambda: None
+    folder = Path(tempfile.gettempdir(), f"roofcast-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            return lambda: None
+        lock = folder / f"{hashlib.sha256(os.fsencode(target)).hexdigest()[:32]}.lock"
+        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return lambda: None
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(number)
+        raise InputError(f"{path}: another process writes it; wait for its end, or write elsewhere") from None
+
+    def release() -> None:
+        with contextlib.suppress(OSError):
+            lock.unlink()
+            os.close(number)
+
+    return release
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from simulator.errors import InputError, nearest, unknown_name
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.library import MODEL_FOLDER, find_file, iterate_names, read_model, read_shipped_model
+from simulator.specfile import Devices as Count
 from simulator.specfile import build, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 
@@ -22,7 +23,7 @@ class HelmModel:
     published: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     part_of: str | None = None
-    times: int = 1
+    times: Count = 1
     note: str | None = None
 
 
@@ -38,8 +39,8 @@ class HelmModels:
 class Devices:
     """Tensor- and pipeline-parallel sizes of one model."""
 
-    tp: int
-    pp: int = 1
+    tp: Count
+    pp: Count = 1
 
 
 @spec_dataclass

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
-from simulator.specfile import build, read_spec, spec_dataclass
+from simulator.specfile import Range, build, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 from simulator.timing.factors import Prior
 
@@ -33,9 +33,9 @@ class LearnedPrior:
     """One factor's prior where its conditions hold; None: whatever it is."""
 
     factor: str
-    value: float
+    value: Annotated[float, Range(1e-30, 1e30)]
     unit: str
-    spread: float
+    spread: Annotated[float, Range(0, 10, above=True)]
     method: str
     scope: str
     sources: list[str]
@@ -45,11 +45,6 @@ class LearnedPrior:
     memories: list[str] | None = None
     hosts: list[str] | None = None
     stacks: list[str] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a value or spread that says nothing."""
-        if self.value <= 0 or self.spread <= 0:
-            raise ValueError(f"{self.factor}: value and spread must be above 0")
 
     def holds(self, traits: Traits, stack: Stack) -> bool:
         """Whether it is of a device with a stack."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from simulator.frozen import frozen_dataclass
 from simulator.inputs.library import PROFILE_FOLDER, find_by_name, find_file
 from simulator.inputs.stack import Stack
 from simulator.inputs.stack_versions import name_engine
-from simulator.specfile import build, read_spec, spec_dataclass
+from simulator.specfile import Count, Devices, Error, Positive, Range, Share, build, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 from simulator.timing import host
 from simulator.timing.factors import Factors, Prior
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 SCHEMA = "roofcast/profile/2"
 HOST_FACTORS = frozenset(factor.name for factor in host.FACTORS)
-MOST_ERROR = 10  # of a logarithm: nothing is known of the factor
+FactorValue: TypeAlias = Annotated[float, Range(1e-30, 1e30)]  # the table of factors has closer ranges
+LogError: TypeAlias = Annotated[float, Range(0, 10)]  # of a logarithm: nothing is known of the factor
+Correlation: TypeAlias = Annotated[float, Range(-1, 1)]
 ROUNDED_EIGENVALUE = 0.01  # correlations are stored to three decimals
 
 
@@ -37,20 +39,20 @@ ROUNDED_EIGENVALUE = 0.01  # correlations are stored to three decimals
 class FittedFactor:
     """One factor as fitted: standard errors are relative (of the logarithm)."""
 
-    value: float
+    value: FactorValue
     unit: str
-    standard_error: float
-    prior: float
-    prior_standard_error: float
+    standard_error: LogError
+    prior: FactorValue
+    prior_standard_error: LogError
 
 
 @spec_dataclass
 class Discrepancy:
     """Relative scatter (one standard deviation) that remains between law and measurement: by phase, by operator."""
 
-    prefill: float
-    decode: float
-    operators: dict[str, float] | None = None
+    prefill: LogError
+    decode: LogError
+    operators: dict[str, LogError] | None = None
 
 
 @spec_dataclass
@@ -58,12 +60,12 @@ class Provenance:
     """What was measured, when, and how well the fit holds."""
 
     date: str
-    rows: int
+    rows: Count
     table: str
     table_sha256: str
     models: list[str]
     roofcast_version: str
-    mape: float
+    mape: Error
     command: str | None = None
     source: str | None = None
 
@@ -75,15 +77,9 @@ class Coverage:
     models: list[str]
     kinds: list[str]
     formats: list[str]
-    tp: int
-    batch_size: int
-    tokens: int
-
-    def __post_init__(self) -> None:
-        """Refuse the most of a size that is nothing."""
-        for name in ("tp", "batch_size", "tokens"):
-            if isinstance(getattr(self, name), int) and getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+    tp: Devices
+    batch_size: Positive
+    tokens: Positive
 
 
 @spec_dataclass
@@ -92,23 +88,23 @@ class Check:
 
     date: str
     table: str
-    rows: int
+    rows: Positive
     models: list[str]
-    mape: float
-    median_ape: float
-    p90_ape: float
-    bias: float
-    coverage_90: float
+    mape: Error
+    median_ape: Error
+    p90_ape: Error
+    bias: Annotated[float, Range(-1, 1e9)]
+    coverage_90: Share
 
 
 @spec_dataclass
 class OperatorCheck:
     """Errors on operators of one kind that the profile was not fitted to, as fractions of the measured time."""
 
-    rows: int
-    mape: float
-    median_ape: float
-    coverage_90: float
+    rows: Positive
+    mape: Error
+    median_ape: Error
+    coverage_90: Share
 
 
 @spec_dataclass
@@ -120,7 +116,7 @@ class Profile:
     hardware: str
     stack: str
     factors: dict[str, FittedFactor]
-    correlation: dict[str, list[float]]
+    correlation: dict[str, list[Correlation]]
     discrepancy: Discrepancy
     provenance: Provenance | None = None
     covers: Coverage | None = None  # None: of a profile whose rows were operators
@@ -221,8 +217,6 @@ def read_profile(path: Path) -> Profile:
         if name not in known:
             raise InputError(suggest(f"{path}: factors: unknown factor '{name}'", name, known))
         meaning = known[name]
-        if not all(0 <= error <= MOST_ERROR for error in (factor.standard_error, factor.prior_standard_error)):
-            raise InputError(f"{path}: factors.{name}: a standard error is not within 0 to {MOST_ERROR}")
         if factor.unit != meaning.unit:
             raise InputError(f"{path}: factors.{name} is in '{factor.unit}'; it must be in '{meaning.unit}'")
         if not meaning.low <= factor.value <= meaning.high:
@@ -230,9 +224,6 @@ def read_profile(path: Path) -> Profile:
                 f"{path}: factors.{name} is {factor.value:g}; allowed are {meaning.low:g} to {meaning.high:g}"
             )
     check_correlation(path, profile)
-    spread = profile.discrepancy
-    if min(spread.prefill, spread.decode, *(spread.operators or {}).values()) < 0:
-        raise InputError(f"{path}: discrepancy is negative")
     return profile
 
 

@@ -36,6 +36,7 @@ SIZES = tuple(field.name for field in fields(Deployment) if isinstance(field.def
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 FIELD_RANGE = re.compile(r"(?P<first>.+?)\.\.(?P<last>[^*]+?)(?P<sign>[*+])(?P<step>[^*+]+)")
 DASH_RANGE = re.compile(r"\d+-\d+[+*]\d+")
+MOST_FACTOR = Decimal(10) ** 18
 MOST_WHOLE = 2**53  # up to here a float holds every whole number
 # Numbers of a data sheet that the time laws take as arrays, by key, with what they measure; None: a whole number.
 HARDWARE_NUMBERS: tuple[tuple[re.Pattern[str], Dimension | None], ...] = (
@@ -293,8 +294,8 @@ def read_factor(text: str, where: str) -> Decimal:
         factor = Decimal(text.strip())
     except InvalidOperation:
         factor = Decimal("nan")
-    if not factor.is_finite() or not factor > Decimal("1.000001"):
-        raise InputError(f"{where}: the factor '{text.strip()}' of a range must be a number above 1")
+    if not factor.is_finite() or not Decimal("1.000001") < factor <= MOST_FACTOR:
+        raise InputError(f"{where}: the factor '{text.strip()}' of a range must be a number above 1, 1e18 at most")
     return factor
 
 

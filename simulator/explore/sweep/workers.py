@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.connection import wait
 from typing import Any
 
 from simulator.errors import InputError
@@ -38,8 +43,24 @@ def run_chunks(plan: Plan, chunks: Iterable[int], jobs: int = 1, dask: str | Non
 def run_on_processes(plan: Plan, chunks: Iterable[int], jobs: int) -> Iterator[ChunkAnswer]:
     """Answer chunks on processes of their own, which get the plan once."""
     context = get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(jobs, context, set_plan, (plan,)) as pool:
+    with ProcessPoolExecutor(jobs, context, start_worker, (plan,)) as pool:
+        with block_interrupts():
+            pool.submit(os.getpid)  # starts the workers
         yield from keep_under_way(lambda chunk: pool.submit(evaluate_own_chunk, chunk), chunks, jobs * UNDER_WAY)
+
+
+@contextmanager
+def block_interrupts() -> Iterator[None]:
+    """Keep an interrupt waiting; processes that are started meanwhile never get one: their parent tells them to end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # which would let interrupts through, once it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_on_dask(plan: Plan, chunks: Iterable[int], address: str) -> Iterator[ChunkAnswer]:
@@ -93,9 +114,17 @@ def keep_under_way(submit: Callable[[int], Any], chunks: Iterable[int], most: in
             future.cancel()
 
 
-def set_plan(plan: Plan) -> None:
-    """Keep the plan in a worker process."""
+def start_worker(plan: Plan) -> None:
+    """Keep the plan in a worker process, and end with the process that started it, however that ends."""
     _plan[:] = [plan]
+    parent = parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def evaluate_own_chunk(chunk: int) -> ChunkAnswer:

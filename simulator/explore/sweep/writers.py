@@ -11,10 +11,13 @@ import io
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +31,12 @@ from simulator.explore.sweep.plan import Plan
 from simulator.explore.sweep.sweep import Progress, Tally
 from simulator.explore.sweep.workers import run_chunks
 from simulator.specfile import check_target, write_whole
+from simulator.textfile import parse_json, read_text
 
 SCHEMA = "roofcast/sweep-parts/1"
 MANIFEST = "manifest.json"
 ABOUT = "about the chunk"  # beside the columns of a part: JSON
+MOST_HEADER = 2**16  # letters
 STREAMED = (".csv", ".parquet")
 
 
@@ -63,6 +68,8 @@ def write_sweep(
     if form == ".parquet":
         require_pyarrow()
     parts = Parts(check_target(out), plan)
+    if resume:
+        check_own(out, plan)
     parts.open(resume)
     tally = Tally(plan, progress)
     there = parts.list_chunks()
@@ -86,6 +93,28 @@ def write_sweep(
     rows = join_parts(parts, plan)
     parts.remove()
     return Written(rows, plan.space.points, dict(tally.left_out))
+
+
+def check_own(out: Path, plan: Plan) -> None:
+    """Refuse to go on over a file that no sweep of this question wrote, which its columns tell.
+
+    Raises:
+        InputError: it is empty, or has others.
+    """
+    if not out.exists():
+        return
+    if not out.stat().st_size:
+        raise InputError(f"{out}: is empty, and so no file of a sweep; delete it, or write elsewhere")
+    try:
+        if out.suffix.lower() == ".parquet":
+            columns = require_pyarrow().parquet.read_schema(out).names
+        else:
+            with out.open(encoding="utf-8") as file:
+                columns = file.readline(MOST_HEADER).rstrip("\n").split(",")
+    except (OSError, ValueError):  # pyarrow's own errors are of the latter
+        columns = []
+    if columns != list(plan.shown):
+        raise InputError(f"{out}: is no file of this sweep; write elsewhere, or over it with --force and no --resume")
 
 
 def hash_question(plan: Plan) -> str:
@@ -120,8 +149,8 @@ class Parts:
             write_whole(there, json.dumps(self.manifest, indent=2) + "\n")
             return
         try:
-            manifest = json.loads(there.read_text())
-        except (OSError, ValueError):
+            manifest = parse_json(read_text(there))
+        except (InputError, ValueError):
             raise InputError(f"{self.folder}: is no folder of parts of a sweep; delete it or write elsewhere") from None
         if not resume:
             raise InputError(f"{self.folder}: holds an unfinished sweep; --resume goes on with it, or delete it")
@@ -148,25 +177,51 @@ class Parts:
         write_whole(self.find(chunk), content.getvalue())
 
     def list_chunks(self) -> set[int]:
-        """Chunks whose parts are there."""
-        return {int(path.stem) for path in self.folder.glob("*.npz")}
+        """Chunks whose parts are there.
+
+        Raises:
+            InputError: a file that is no part of this sweep.
+        """
+        names = {self.find(chunk).name: chunk for chunk in range(self.manifest["chunks"])}
+        found = {path: names.get(path.name) for path in sorted(self.folder.glob("*.npz"))}
+        foreign = next((path for path, chunk in found.items() if chunk is None), None)
+        if foreign is not None:
+            raise InputError(f"{foreign}: is no part of this sweep; move it away")
+        return {chunk for chunk in found.values() if chunk is not None}
+
+    @contextmanager
+    def load(self, chunk: int) -> Iterator[Any]:
+        """The content of a part.
+
+        Raises:
+            InputError: it is empty, cut off or not a part.
+        """
+        path = self.find(chunk)
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                yield content
+        except (OSError, ValueError, LookupError, TypeError, EOFError, BadZipFile, zlib.error):
+            size = path.stat().st_size if path.is_file() else 0
+            problem = "is cut off or no part of a sweep" if size else "is empty"
+            raise InputError(f"{path}: {problem}; delete it, and --resume works it out again") from None
 
     def describe(self, chunk: int) -> ChunkAnswer:
         """A part without its rows."""
-        with np.load(self.find(chunk), allow_pickle=False) as content:
-            about = json.loads(str(content[ABOUT]))
-        return ChunkAnswer({}, about["points"], about["left_out"])
+        with self.load(chunk) as content:
+            about = parse_json(str(content[ABOUT]))
+            return ChunkAnswer({}, about["points"], about["left_out"])
 
     def read(self, names: Iterable[str]) -> Iterator[Table]:
         """Some columns of all parts, one part after the other."""
         for chunk in range(self.manifest["chunks"]):
-            with np.load(self.find(chunk), allow_pickle=False) as content:
-                texts = json.loads(str(content[ABOUT]))["texts"]
+            with self.load(chunk) as content:
+                texts = parse_json(str(content[ABOUT]))["texts"]
                 columns = {name: content[name] for name in names}
-            yield {
-                name: np.array(texts[name], dtype=object)[column] if name in texts else column
-                for name, column in columns.items()
-            }
+                table = {
+                    name: np.array(texts[name], dtype=object)[column] if name in texts else column
+                    for name, column in columns.items()
+                }
+            yield table
 
     def remove_if_empty(self) -> None:
         """Delete the folder where it has no part to go on from."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from simulator.errors import InputError
-from simulator.inputs.architecture import MOST
+
+MOST = 10**12  # of any number; the fields of an architecture have closer ranges of their own
 
 
 class Config(NamedTuple):
