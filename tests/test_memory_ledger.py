@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from samples import predict
 
 from simulator.costs.footprint import count_reserved_bytes, measure_footprint
+from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_model, load_stack
 from simulator.inputs.memory_ledger import MemoryLedger, suit_stack
 from simulator.metrics.capacity import find_capacity
 from simulator.metrics.pool import Kind, Pool, group_layers, measure_pool
+from simulator.specfile import check_ranges
 
 H100, A100, L4 = (load_hardware(name) for name in ("h100-sxm-80gb", "a100-sxm-80gb", "l4-24gb"))
 VLLM, IDEAL = load_stack("vllm-0.10"), load_stack("ideal")
@@ -129,15 +131,15 @@ def test_activations_are_of_one_budget_for_the_whole_batch() -> None:
 
 def test_a_ledger_of_nothing_takes_nothing() -> None:
     assert measure_footprint(LLAMA, Deployment(), IDEAL, 9, 1, 1).runtime_bytes == 0
-    with pytest.raises(ValueError, match="runtime_bytes is -1"):
-        MemoryLedger(runtime_bytes=-1.0)
+    with pytest.raises(InputError, match="block_tokens is 0; it must be at least 1"):
+        check_ranges(MemoryLedger(block_tokens=0), "memory")
 
 
 @pytest.mark.parametrize(("field", "value"), [("memory_share", 7.0), ("memory_share", 0.0), ("prefill_chunk", 0)])
 def test_a_stack_with_a_share_or_chunk_that_cannot_be_is_refused(field: str, value: float) -> None:
     changes: dict[str, Any] = {field: value}
-    with pytest.raises(ValueError, match=field):
-        replace(VLLM, **changes)
+    with pytest.raises(InputError, match=field):
+        predict("gptj-6b", "a100-sxm-80gb", stack=replace(VLLM, **changes))
 
 
 # What people run

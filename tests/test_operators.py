@@ -20,7 +20,7 @@ from simulator.costs.passes import build_pass, list_all
 from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_model, load_stack
-from simulator.inputs.operator_text import (
+from simulator.inputs.operator_text import , WHOLE
     DECODE,
     KINDS,
     PREFILL,
@@ -46,7 +46,8 @@ element_sizes = st.sampled_from(list(DTYPES))
 def operators(draw: st.DrawFn, sizes: st.SearchStrategy[float]) -> tuple[str, dict[str, float]]:
     """A kind with a value of each of its sizes."""
     kind = draw(st.sampled_from(list(KINDS)))
-    drawn = {name: draw(st.integers(0, 1) if name == "direct" else sizes) for name in KINDS[kind]}
+    whole = {"direct": st.integers(0, 1)} | dict.fromkeys(WHOLE, st.integers(1, 10**15 - 1))
+    drawn = {name: draw(whole.get(name, sizes)) for name in KINDS[kind]}
     if kind == "attention":
         drawn["queries"], drawn["context"] = sorted((drawn["queries"], drawn["context"]))
         drawn["kv_heads"] = drawn["heads"]

@@ -16,7 +16,7 @@ from simulator.inputs.checkpoint import formats_of_name
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import KERNEL_SECTIONS, Stack
 from simulator.names import normal_form
-from simulator.specfile import Spec, build, read_spec, unknown_name
+from simulator.specfile import Spec, build, check_ranges, read_spec, unknown_name
 from simulator.specfile.compiled import read_compiled
 
 
@@ -103,6 +103,7 @@ def load_stack(stack: str | Path | Stack) -> Stack:
         InputError: no such name or file, or the file is wrong.
     """
     if isinstance(stack, Stack):
+        check_ranges(stack, f"stack {stack.id}")
         return stack
     path = find_file(stack)
     return load_version(str(stack)) if path is None else read_stack(path)
