@@ -20,10 +20,11 @@ from simulator.costs.passes import build_pass, list_all
 from simulator.errors import InputError
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_model, load_stack
-from simulator.inputs.operator_text import , WHOLE
+from simulator.inputs.operator_text import (
     DECODE,
     KINDS,
     PREFILL,
+    WHOLE,
     format_operator,
     is_library_reduce,
     name_kind,
