@@ -79,6 +79,13 @@ OWN: dict[str, dict[str, Any]] = {
     "qwen3_omni_moe_text": {"tie_word_embeddings": False},
     "recurrent_gemma": {"num_key_value_heads": 1},
     "vaultgemma": {"query_pre_attn_scalar": 16},
+    "gpt_neo": {"attention_types": [[["global", "local"], 3]], "num_layers": 6, "num_heads": 4},
+    "openai-gpt": {"n_positions": 256},
+    "modernbert-decoder": {"local_attention": 64},
+    "xglm": {"num_layers": 6, "attention_heads": 4, "ffn_dim": 160},
+    "cpmant": {"dim_head": 16, "dim_ff": 160},
+    "moshi": {"ffn_dim": 160, "num_codebooks": 2},
+    "hrm_text": {"num_hidden_layers": 2},
     "zamba": {"num_hidden_layers": 8, "attn_layer_period": 3, "attn_layer_offset": 2, "attention_head_dim": 32},
     "zamba2": {
         **{"num_hidden_layers": 6, "layers_block_type": ["mamba", "mamba", "hybrid", "mamba", "hybrid", "mamba"]},
@@ -88,8 +95,9 @@ OWN: dict[str, dict[str, Any]] = {
 PARTS = ("_text",)  # types that only a wrapper builds, and their text model
 WITHOUT_A_MODEL = {"glm4v_moe_text", "glm4v_text", "qwen2_5_omni_text", "qwen3_omni_moe_text", "qwen3_vl_moe_text"}
 ALIASES = {"RefinedWeb", "RefinedWebModel", "kimi_k2", "qwen2_vl", "qwen2_5_vl", "mistral4", "mimo_v2", "qwen3_5"}
-ALIASES |= {"qwen3_5_moe"}
-TESTED_WITH_FILES = {"step3p5", "nemotron-nas", "qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"}
+ALIASES |= {"qwen3_5_moe", "phi4mm"}
+TESTED_WITH_FILES = {"step3p5", "nemotron-nas", "qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text", "dbrx"}
+TESTED_WITH_FILES |= {"cohere_compass_text", "emu3_text_model", "mllama_text_model", "phi4_multimodal"}
 
 
 def make_config(transformers: Any, model_type: str, **changes: Any) -> Any:
@@ -197,7 +205,7 @@ def test_every_kind_of_mixer_is_met() -> None:
     met = {group.mixer for case in CASES.values() for group in load_case(case).groups}
     assert set(MIXERS) - met <= {
         *("none", "attention_and_mamba2", "lightning_attention", "indexed_latent_attention", "indexed_attention"),
-        *("real_gated_recurrence", "window_attention", "latent_attention"),
+        *("real_gated_recurrence", "window_attention", "latent_attention", "rwkv", "mlstm"),
     }
 
 
@@ -285,6 +293,36 @@ def test_step_has_heads_of_its_own_under_windows(tmp_path: Path) -> None:
     published = sizes | {"model_type": "step3p5", "layer_types": [*types, "full_attention"]}  # one that drafts
     published |= {"attention_other_setting": {"num_attention_heads": 6, "num_attention_groups": 2, "head_dim": 16}}
     assert count_parameters(read(tmp_path, published | {"moe_layers_enum": "3,4,5"})) == count
+
+
+def test_files_with_parts_have_the_parameters_of_the_models_that_transformers_builds(tmp_path: Path) -> None:
+    """Counted once on the meta device; DBRX is published with 132 billion, Llama 3.2 11B has 9.78 of them for text."""
+    experts = {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4}
+    dbrx = {"model_type": "dbrx", "d_model": 6144, "n_heads": 48, "n_layers": 40, "vocab_size": 100352}
+    dbrx |= {"attn_config": {"kv_n_heads": 8}, "ffn_config": experts}
+    assert count_parameters(read(tmp_path, dbrx)) == 131_596_523_520
+    small = {"hidden_size": 64, "num_hidden_layers": 10, "num_attention_heads": 4, "num_key_value_heads": 2}
+    small |= {"intermediate_size": 160, "vocab_size": 128}
+    seeing = small | {"model_type": "mllama_text_model", "cross_attention_layers": [3, 8]}
+    a = read(tmp_path, {"model_type": "mllama", "text_config": seeing})
+    assert count_parameters(a) == 448_388
+    assert count_kv_numbers(a, ONE, 10) == 8 * 2 * 32 * 10  # layers that look at an image keep nothing of a text
+    assert count_parameters(read(tmp_path, small | {"model_type": "phi4_multimodal"})) == 447_808
+    part = {"model_type": "emu3", "text_config": small | {"model_type": "emu3_text_model"}}
+    assert count_parameters(read(tmp_path, part)) == 447_808
+    compass = {"model_type": "cohere_compass_text", "head_dim": 16}
+    assert count_parameters(read(tmp_path, small | compass)) == 438_976
+
+
+def test_stacks_that_run_again_are_stored_once_and_keep_each_run(tmp_path: Path) -> None:
+    stack = {"hidden_size": 64, "num_attention_heads": 4, "head_dim": 16, "intermediate_size": 160, "vocab_size": 128}
+    files = [
+        {"model_type": "hrm_text", "num_hidden_layers": 2, "H_cycles": slow, "L_cycles": fast} | stack
+        for slow, fast in ((1, 1), (2, 3))
+    ]
+    once, often = (read(tmp_path, config) for config in files)
+    assert count_parameters(once) == count_parameters(often)
+    assert count_kv_numbers(often, ONE, 50) == 4 * count_kv_numbers(once, ONE, 50)
 
 
 def test_blocks_that_a_search_left_out_have_neither_weights_nor_cache(tmp_path: Path) -> None:

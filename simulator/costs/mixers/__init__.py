@@ -9,6 +9,7 @@ from simulator.costs.mixers.indexed import IndexedAttention, IndexedLatentAttent
 from simulator.costs.mixers.latent import LatentAttention
 from simulator.costs.mixers.lightning import LightningAttention
 from simulator.costs.mixers.mamba import Mamba, Mamba2
+from simulator.costs.mixers.memories import Mlstm, Rwkv
 from simulator.costs.structure import Mixer
 
 MIXERS: dict[str, Mixer] = {
@@ -27,4 +28,6 @@ MIXERS: dict[str, Mixer] = {
     "attention_and_mamba2": SideBySide(Attention(), Mamba2()),
     "short_convolution": ShortConvolution(),
     "real_gated_recurrence": RealGatedRecurrence(),
+    "rwkv": Rwkv(),
+    "mlstm": Mlstm(),
 }

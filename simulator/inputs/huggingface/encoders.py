@@ -10,6 +10,7 @@ ENCODERS = frozenset(
         "albert",
         "align",
         "bert",
+        "bert-generation",
         "big_bird",
         "camembert",
         "canine",
@@ -81,6 +82,8 @@ BOTH = frozenset(
         "marian",
         "mbart",
         "moonshine",
+        "musicgen",
+        "musicgen_melody",
         "mt5",
         "mvp",
         "nllb-moe",
@@ -93,11 +96,20 @@ BOTH = frozenset(
         "t5",
         "t5gemma",
         "t5gemma2",
+        "trocr",
         "udop",
         "umt5",
         "whisper",
     ]
 )
+# Decoders that work in a way of their own, which no kind of layer here describes.
+OTHERS = {
+    "blt": "bytes are gathered into patches by a model of their own",
+    "reformer": "attention to tokens of equal hashes",
+    "git": "a captioner of images",
+    "gemma4_assistant": "it drafts tokens and reads the cache of the model that checks them",
+    "gemma4_unified_assistant": "it drafts tokens and reads the cache of the model that checks them",
+}
 
 
 def refuse_encoders(config: Config, model_type: str) -> None:
@@ -111,5 +123,7 @@ def refuse_encoders(config: Config, model_type: str) -> None:
         raise config.error(f"'{config.data.get('_class_name')}' is not a decoder, but a part of a diffusion model")
     if model_type in ENCODERS:
         raise config.error(f"'{model_type}' is not a decoder: an encoder writes no text token by token")
+    if model_type in OTHERS:
+        raise config.error(f"'{model_type}' is not supported: {OTHERS[model_type]}")
     if model_type in BOTH or config.data.get("is_encoder_decoder") is True:
         raise config.error(f"'{model_type}' is not a decoder alone: models with an encoder are not supported")

@@ -147,6 +147,59 @@ def derive_deepseek_v2(config: Config, values: Fields) -> Fields:
     return derive_shared(config, values, shared=2)
 
 
+def derive_gpt_neox_japanese(config: Config, values: Fields) -> Fields:
+    """Inner width as a multiple; of all layers the last alone has a bias of what attention returns."""
+    multiple = config.whole("intermediate_multiple_size", default=4) or 4
+    return {"intermediate_size": multiple * values["hidden_size"], "other_parameters": values["hidden_size"]}
+
+
+def derive_cpmant(config: Config, values: Fields) -> Fields:
+    """Rows of the token table for prompts, tables of segments and of relative positions, and a head of its own."""
+    segments = config.whole("segment_types", default=32) or 0
+    prompts = (config.whole("prompt_types", default=32) or 0) * (config.whole("prompt_length", default=32) or 0)
+    buckets = segments**2 + (config.whole("position_bias_num_buckets", default=512) or 0)
+    others = (segments + prompts) * values["hidden_size"] + buckets * values["num_attention_heads"]
+    return {"other_parameters": others, "tie_word_embeddings": False}
+
+
+def derive_modernbert(config: Config, values: Fields) -> Fields:
+    """A matrix and a norm before the head; the first layer has no norm, since the embedding has one."""
+    window = config.whole("local_attention", default=128) or 128
+    return {
+        "embedding_size": values["hidden_size"],
+        "sliding_window": config.whole("sliding_window", default=window // 2),
+    }
+
+
+def derive_mllama(config: Config, values: Fields) -> Fields:
+    """Layers that look at an image are passed over where there is none: their parameters stay, and eight more rows."""
+    h, width = values["hidden_size"], values["intermediate_size"]
+    size = h // values["num_attention_heads"]
+    kept = size * (values["num_key_value_heads"] or values["num_attention_heads"])
+    listed = config.items("cross_attention_layers", int) or range(3, values["num_hidden_layers"], 5)
+    one = 2 * h * (h + kept) + 3 * h * width + 2 * h + 2 * size + 2
+    return {
+        "num_hidden_layers": values["num_hidden_layers"] - len(listed),
+        "other_parameters": len(listed) * one + 8 * h,
+    }
+
+
+def derive_moshi(config: Config, values: Fields) -> Fields:
+    """The dense block's two inward matrices are one, as wide as the file says; a row more in the token table."""
+    return {"intermediate_size": values["intermediate_size"] // 2, "other_parameters": values["hidden_size"]}
+
+
+def derive_dbrx(config: Config, values: Fields) -> Fields:
+    """Sizes of attention and of the experts stand in parts of their own."""
+    attention, experts = config.part("attn_config"), config.part("ffn_config")
+    fields: Fields = {"num_key_value_heads": 1 if attention is None else attention.whole("kv_n_heads", default=1)}
+    if experts is not None:
+        fields["num_experts"] = experts.whole("moe_num_experts", default=4)
+        fields["num_experts_per_tok"] = experts.whole("moe_top_k", default=1)
+        fields["moe_intermediate_size"] = experts.whole("ffn_hidden_size", default=3584)
+    return fields
+
+
 FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
     "opt": derive_opt,
     "falcon": derive_falcon,
@@ -164,4 +217,10 @@ FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
     "lfm2": derive_lfm2,
     "nemotron_h": derive_nemotron_h,
     "mpt": derive_mpt,
+    "gpt_neox_japanese": derive_gpt_neox_japanese,
+    "cpmant": derive_cpmant,
+    "modernbert": derive_modernbert,
+    "mllama": derive_mllama,
+    "moshi": derive_moshi,
+    "dbrx": derive_dbrx,
 }

@@ -12,8 +12,9 @@ from typing import Any
 from simulator.inputs.huggingface.by_layer import place_axk1, place_nemotron_nas, place_step
 from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.kinds import Kind
+from simulator.inputs.huggingface.recurrences import place_rwkv, place_xlstm
 from simulator.inputs.huggingface.shared_caches import place_gemma3n, place_gemma4
-from simulator.inputs.huggingface.shared_weights import place_zamba, place_zamba2
+from simulator.inputs.huggingface.shared_weights import place_hrm, place_zamba, place_zamba2
 from simulator.inputs.huggingface.state_spaces import (
     place_bamba,
     place_falcon_h1,
@@ -294,6 +295,9 @@ LAYER_RULES: dict[str, Callable[[Config, Fields, list[Kind]], Placed]] = {
     "gemma4": place_gemma4,
     "zamba": place_zamba,
     "zamba2": place_zamba2,
+    "hrm": place_hrm,
+    "rwkv": place_rwkv,
+    "xlstm": place_xlstm,
     "bamba": place_bamba,
     "falcon_h1": place_falcon_h1,
     "granite_hybrid": place_granite_hybrid,

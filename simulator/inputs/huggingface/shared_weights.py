@@ -1,5 +1,6 @@
-"""Layers of Zamba: between state spaces stand blocks of attention whose weights all of them share.
+"""Layers that share weights: of Zamba, and of hierarchical reasoning, whose two stacks run several times.
 
+Zamba: between state spaces stand blocks of attention whose weights all of them share.
 Glorioso et al. 2024 (arXiv 2405.16712), section 2: the blocks read the hidden state beside the embedding, so their
 inputs are twice as wide. A block and the state space after it count as two layers here.
 """
@@ -70,3 +71,21 @@ def interleave(config: Config, values: Fields, marks: list[bool], mamba: Kind, c
     for mark in marks:
         placed += [block, after] if mark else [mamba.with_sizes(norms_per_layer=1)]
     return placed, {"num_hidden_layers": len(placed)}
+
+
+def place_hrm(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
+    """A slow stack of layers after ``L_cycles`` runs of a fast one, ``H_cycles`` times (Wang et al. 2025, 2506.21734).
+
+    Each run has a cache of its own, and attention a gate of each element.
+    """
+    slow = config.whole("H_cycles", default=2) or 1
+    fast = config.whole("L_cycles", default=3) or 1
+    stack = config.whole("num_layers_per_stack", default=None)
+    if stack is None:
+        stack = len(kinds)
+    gated = Kind().with_sizes(attention_gate="element")
+    placed = [gated._replace(copies=stack)] * (stack * slow * fast)
+    # A size that is the model's own keeps the second stack a group of its own.
+    own = gated.with_sizes(head_dim=values["head_dim"])._replace(copies=stack)
+    placed += [own] * (stack * slow)
+    return placed, {"num_hidden_layers": len(placed), "other_parameters": values["hidden_size"]}
