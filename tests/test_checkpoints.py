@@ -141,6 +141,24 @@ def test_the_cache_is_in_the_format_that_the_checkpoint_says(tmp_path: Path) -> 
         assert 2 * ask(spec).kv_cache_bytes == ask(spec, kv_dtype="bf16").kv_cache_bytes
 
 
+def test_experts_may_have_a_format_of_their_own(tmp_path: Path) -> None:
+    fp8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    spec = read(tmp_path, fp8, MOE | {"expert_dtype": "fp4"})
+    parts = count_parts(spec)
+    narrow = parts["experts"] * 4.25 + (parts["attention"]) * (8 + 32 / 128**2)
+    wide = 16 * (count_parameters(spec.architecture) - parts["experts"] - parts["attention"])
+    assert weigh(spec) == pytest.approx((narrow + wide) / 8, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "gigabytes"),
+    [("deepseek-v3.2", 674), ("kimi-k2.5", 594), ("moonshotai/Kimi-K2-Instruct", 1029), ("mimo-v2-flash", 313)],
+)
+def test_models_that_ship_are_as_heavy_as_their_published_files(name: str, gigabytes: float) -> None:
+    """MiMo-V2-Flash: 313 GB of files; Kimi-K2.6: 595 GB; DeepSeek-V3.2 without what drafts tokens."""
+    assert model_facts(load_model(name))["weights_checkpoint_bytes"] == pytest.approx(gigabytes * 1e9, rel=0.02)
+
+
 def test_what_lies_beside_a_configuration_counts(tmp_path: Path) -> None:
     beside = {"quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
     (tmp_path / "hf_quant_config.json").write_text(json.dumps(beside))

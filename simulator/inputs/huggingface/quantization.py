@@ -12,7 +12,7 @@ from typing import Any
 
 from simulator.errors import suggest
 from simulator.inputs.architecture import Architecture
-from simulator.inputs.checkpoint import CheckpointFormats
+from simulator.inputs.checkpoint import CheckpointFormats, PartFormat
 from simulator.inputs.formats import FORMATS, UNSTATED, match_format
 from simulator.inputs.huggingface.arguments import read_compressed_tensors, read_modelopt, read_quark
 from simulator.inputs.huggingface.config import Config
@@ -58,10 +58,27 @@ def read_formats(config: Config, inner: Config, path: Path, architecture: Archit
         return None if dtype is None else CheckpointFormats(dtype=dtype, origin=f"{dtype} in {path.name}")
     origin, part = found
     method = find_method(part)
-    scheme = METHODS[method](part)
+    scheme = set_experts_apart(METHODS[method](part), part, inner, config)
     parts: dict[str, Any] = place_scheme(scheme, architecture, part.where)
     origin = f"{origin}: {scheme.label or method}"
     return CheckpointFormats(dtype=dtype or "bf16", kv_dtype=scheme.kv_dtype, origin=origin, **parts)
+
+
+def set_experts_apart(scheme: Scheme, *files: Config) -> Scheme:
+    """The scheme with ``expert_dtype``, as DeepSeek-V4 has it: routed experts in fp4, a scale of 8 bits for each 32.
+
+    Raises:
+        InputError: an ``expert_dtype`` that is not known.
+    """
+    where = next((file for file in files if file.data.get("expert_dtype") is not None), None)
+    if where is None:
+        return scheme
+    named = where.data["expert_dtype"]
+    if named not in ("fp4", "fp8"):
+        raise where.error(f"expert_dtype is {named!r}; known are fp4 and fp8")
+    inputs = None if scheme.default is None else scheme.default.inputs
+    stored = PartFormat("mxfp4", inputs) if named == "fp4" else scheme.default
+    return scheme._replace(experts=stored, label=f"{scheme.label}, experts {named}")
 
 
 def read_dtype(config: Config) -> str | None:
