@@ -20,7 +20,7 @@ from samples import predict
 from cli import app, main
 from simulator.errors import ImpossibleError, InputError
 from simulator.explore.compare import Answer, compare, find_ratios
-from simulator.metrics.rates import find_price
+from simulator.metrics.prices import find_price, find_prices
 from simulator.metrics.registry import TIMES, list_columns
 from simulator.timing.intervals import NORMAL_90
 from simulator.timing.transfer import ERRORS
@@ -58,6 +58,7 @@ class TestRows:
             *("-c", "none", "-c", "a100-sxm-80gb--vllm-0.6", "-p", "128", "-n", "1,16", "-b", "1", "-b", "8"),
         )["rows"]
         assert len(rows) == 3 * 2 * 2 * 2 * 2 * 2
+        prices = find_prices(["a100-sxm-80gb", "h100-sxm-80gb"], None)
         assert [row["row"] for row in rows] == list(range(1, len(rows) + 1))
         for row in rows:
             prediction = predict(
@@ -69,6 +70,7 @@ class TestRows:
                 prompt_tokens=row["prompt_tokens"],
                 output_tokens=row["output_tokens"],
                 batch_size=row["batch_size"],
+                price=prices[row["hardware"]].id,  # type: ignore[union-attr]  # both have one
             )
             for name in list_columns():
                 expected = getattr(prediction, name)

@@ -11,7 +11,7 @@ import pytest
 
 from simulator.errors import InputError
 from simulator.inputs import library
-from simulator.metrics import rates
+from simulator.metrics import rate_file
 from simulator.specfile import build, compiled, read_spec, spec_dataclass
 from simulator.specfile.compiled import read_compiled
 from simulator.studies import names
@@ -30,7 +30,7 @@ SHIPPED += [(folder, library.read_names) for folder, _ in KINDS]
 SHIPPED += [
     (names.FOLDER / "helm_models.yaml", names.read_helm_file),
     (names.FOLDER / "layouts.yaml", names.read_layouts),
-    (Path(rates.__file__).with_name("rates.yaml"), rates.read_rate_file),
+    (Path(rate_file.__file__).with_name("rates.yaml"), rate_file.read_rate_file),
 ]
 
 

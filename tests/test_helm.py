@@ -21,7 +21,7 @@ from calibration.traces.estimate_cost import Prices, Query, estimate_costs, pric
 from simulator.errors import CheckFailed, ImpossibleError, InputError
 from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import read_table, write_table
-from simulator.metrics.rates import PER_SECOND, TOKENS, Money, parse_rate
+from simulator.metrics.rate_file import PER_SECOND, TOKENS, Money, parse_rate
 from simulator.studies.helm import compare_runtimes, export_runtimes, list_prefills, summarise_errors
 from simulator.studies.helm_runtimes import RuntimeFit, estimate_as_helm, format_helm, read_helm
 from simulator.studies.ideal import Setting

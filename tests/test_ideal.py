@@ -22,7 +22,9 @@ from simulator.inputs.library import load_hardware, load_stack, read_shipped_mod
 from simulator.inputs.queries import combine_queries, read_queries
 from simulator.inputs.workload import Workload
 from simulator.metrics.layout import choose_layout, divides, find_device_bytes
-from simulator.metrics.rates import Grid, Price, Site, find_grid, find_price, find_site, read_rates
+from simulator.metrics.prices import find_price
+from simulator.metrics.rate_file import Grid, Price, Site, read_rates
+from simulator.metrics.rates import find_grid, find_site
 from simulator.studies.ideal import Setting, count_flops, predict_queries, summarise
 from simulator.studies.names import find_layout, resolve_model
 

@@ -16,7 +16,8 @@ from simulator import InputError, sweep
 from simulator.explore.sensitivity import find_sensitivity
 from simulator.metrics import registry
 from simulator.metrics.metric import Follows, Metric
-from simulator.metrics.rates import find_grid, find_price, find_site
+from simulator.metrics.prices import find_price
+from simulator.metrics.rates import find_grid, find_site
 from simulator.metrics.registry import METRICS, list_columns, list_headed, list_limits, list_numbers
 
 ASKED = ("-m", "llama-3-8b", "-H", "a100-sxm-80gb", "-s", "vllm-0.6")

@@ -26,7 +26,7 @@ from simulator.explore.explain import explain
 from simulator.explore.latency_points import find_points
 from simulator.explore.sensitivity import find_sensitivity
 from simulator.inputs.measurements import read_table
-from simulator.metrics.rates import find_price
+from simulator.metrics.prices import find_price
 from simulator.prediction import Prediction
 from simulator.report.plots import latency, pareto, roofline, tornado, waterfall
 from simulator.report.plots.text import draw_bar

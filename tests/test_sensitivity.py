@@ -26,7 +26,8 @@ from simulator.explore.datasheet import CLOCK, UNITS, find_unit, list_numbers, r
 from simulator.explore.dual import Dual, seed_duals
 from simulator.explore.sensitivity import GRID, PRICE, PUE, change_question, find_sensitivity, list_inputs
 from simulator.inputs.library import PROFILE_FOLDER, load_hardware
-from simulator.metrics.rates import Price, find_price
+from simulator.metrics.prices import find_price
+from simulator.metrics.rate_file import Price
 from simulator.prediction import Question, answer, describe_machine
 from simulator.report.sensitivity import SCHEMA
 from simulator.timing.priors import list_factors
@@ -39,7 +40,7 @@ MODELS = [
     *("gemma-2-9b", "falcon-7b", "qwen1.5-moe-a2.7b", "pythia-70m"),
 ]
 LAYOUTS: list[dict[str, Any]] = [{}, {"tp": 2}, {"tp": 8}, {"pp": 2, "micro_batches": 2}, {"tp": 2, "dp": 2, "ep": 4}]
-GIVEN = Price("given", [], 1e-3, "today", "as given")
+GIVEN = Price("given", [], 1e-3, "today", "as given", "you", "as given")
 METRICS = ("ttft_s", "tpot_s", "e2e_s", "cost_usd", "output_tokens_per_s", "mfu", "energy_j", "carbon_kg")
 DIMENSIONS = dict(zip(METRICS, (1, 1, 1, 0, -1, 0, 0, 0), strict=True))  # of time; prices and watts are per second
 

@@ -24,13 +24,13 @@ from simulator.explore.sweep.sweep import sweep
 from simulator.inputs.library import load_hardware
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.layout import divides, list_layouts
-from simulator.metrics.rates import Price
+from simulator.metrics.rate_file import Price
 from simulator.prediction import Prediction, Question
 from simulator.report.solution import SCHEMA
 
 H100 = load_hardware("h100-sxm-80gb")
 A100, VLLM, MEGATRON = load_hardware("a100-sxm-80gb"), "a100-sxm-80gb--vllm-0.6", "a100-sxm-80gb--megatron-lm-2022"
-PRICE = Price("given", [], 1e-3, "today", "as given")
+PRICE = Price("given", [], 1e-3, "today", "as given", "you", "as given")
 NAMES = ("ttft_s", "tpot_s", "e2e_s", "cost_usd", "output_tokens_per_s", "energy_j")
 AT_LEAST = ("output_tokens_per_s",)
 # Small enough for every count that fits to be tried: learned positions, or little memory.

@@ -23,7 +23,7 @@ from simulator.errors import InputError
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.queries import read_csv
 from simulator.inputs.scores import find_output_column
-from simulator.metrics.rates import Money
+from simulator.metrics.rate_file import Money
 from simulator.studies.helm_runtimes import API_OUTPUTS, API_PROMPTS, RuntimeFit, estimate_as_helm
 
 

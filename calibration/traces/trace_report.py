@@ -14,7 +14,7 @@ from calibration.traces.denoise import PER_TOKEN, Denoised, denoise, name_prompt
 from calibration.traces.estimate_cost import Prices, estimate_costs, read_queries
 from simulator.errors import InputError, unknown_name
 from simulator.inputs.measurements import print_table, read_table
-from simulator.metrics.rates import PER_SECOND, TOKENS, parse_rate
+from simulator.metrics.rate_file import PER_SECOND, TOKENS, parse_rate
 from simulator.report.ideal import describe_setting, frame
 from simulator.report.output import OutputForm, format_json, format_markdown, format_rows, format_table
 from simulator.studies.helm import (

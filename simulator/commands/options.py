@@ -246,7 +246,9 @@ def read_load(given: Mapping[str, Any]) -> AskedLoad:
 load_options = gather("load", take([*LOAD, *ENGINE]), read_load)
 
 RATES: dict[str, Decorator] = {
-    "price": click.option("--price", help="Of one device: '4.096 USD/h', or a price that ships by name."),
+    "price": click.option(
+        "--price", help="Of one device: '4.096 USD/h', h100=2.5,b200=4.8 (USD/h each), or a price that ships by name."
+    ),
     "grid": click.option("--grid", help="Electricity: '400 gCO2e/kWh', or a grid that ships.  [default: world]"),
     "pue": click.option("--pue", help="Power usage effectiveness: a number, or a site.  [default: average]"),
 }

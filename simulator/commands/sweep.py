@@ -137,13 +137,17 @@ def report_rows(rows: list[dict[str, Any]], space: Space, left_out: dict[str, in
 
 
 def list_notes(plan: Plan) -> list[str]:
-    """What a person should know of the models."""
+    """What a person should know of the models and of the prices."""
+    from simulator.metrics.prices import describe_mix
+
     stacks = {one.stack.id: one.stack for rows in plan.software for row in rows for one in row}
     notes = [model.note for model in plan.models if model.note is not None]
     if not plan.space.architecture_fields:
         built = (describe_build(model, stack) for model in plan.models for stack in stacks.values())
         notes += [note for note in built if note is not None]
-    return notes
+    devices = [next(one for one in rows if not isinstance(one, str)).id for rows in plan.devices]
+    mixed = describe_mix({name: one.price for name, one in zip(devices, plan.rates, strict=True)})
+    return notes if mixed is None else [*notes, mixed]
 
 
 @contextmanager

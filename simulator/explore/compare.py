@@ -223,7 +223,7 @@ def compare(
     if count > MOST_COMBINATIONS:
         raise InputError(f"{count:,} combinations are more than the {MOST_COMBINATIONS:,} that are set side by side")
     rates = AskedRates(price, grid, pue)
-    known = {place.hardware.id: rates.find(place.hardware.id) for place in places}
+    known = rates.find_all(list(dict.fromkeys(place.hardware.id for place in places)))
     predictions, impossible = predict_all(product(models, places, deployments, workloads), changes or {}, known)
     if not assume_fits:
         impossible += [refuse_misfit(one) for one in predictions if not one.fits]

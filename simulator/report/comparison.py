@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from simulator.explore.compare import Comparison
+from simulator.metrics.prices import describe_mix
 from simulator.metrics.registry import TIMES, list_headed, list_ranked
 from simulator.report.output import OutputForm, format_cell, format_csv, format_json, format_markdown, format_table
 from simulator.report.rates import describe_lacks, describe_rates
@@ -56,7 +57,8 @@ def list_notes(comparison: Comparison) -> list[str]:
     lines: dict[str, None] = {}
     for prediction in comparison.predictions:
         lines |= dict.fromkeys([*describe_rates(prediction.question), *describe_lacks(prediction)])
-    return list(lines)
+    mixed = describe_mix({one.question.hardware.id: one.question.rates.price for one in comparison.predictions})
+    return [*lines, *([f"  {mixed}"] if mixed else [])]
 
 
 def names_profiles(rows: list[dict[str, Any]]) -> bool:

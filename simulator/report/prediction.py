@@ -9,7 +9,7 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.what_if import describe
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.metric import ENDS
-from simulator.metrics.rates import HOUR_S
+from simulator.metrics.rate_file import HOUR_S
 from simulator.metrics.registry import METRICS, TIMES, list_headed, list_ranked
 from simulator.metrics.rows import COUNTS, list_rows
 from simulator.prediction import Prediction

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.inputs.hardware import Hardware
-from simulator.metrics.rates import HOUR_S, Rates, describe_price
+from simulator.metrics.prices import describe_price
+from simulator.metrics.rate_file import HOUR_S
+from simulator.metrics.rates import Rates
 from simulator.metrics.registry import METRICS
 from simulator.prediction import Prediction, Question
 

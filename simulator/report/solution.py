@@ -11,7 +11,7 @@ from simulator.explore.sensitivity import list_used_numbers
 from simulator.explore.solution import Solution, Trial, find_beyond, list_limit, plain_value
 from simulator.explore.solve import Problem, has_table
 from simulator.inputs.deployment import Deployment
-from simulator.metrics.rates import HOUR_S
+from simulator.metrics.rate_file import HOUR_S
 from simulator.metrics.registry import list_ranked
 from simulator.report.output import OutputForm, format_cell, format_rows, format_table
 from simulator.report.rates import describe_rates

@@ -22,7 +22,8 @@ from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
 from simulator.metrics.layout import choose_layout
 from simulator.metrics.power import find_pass_power, find_tdp
-from simulator.metrics.rates import HOUR_S, SHIPPED_RATES, AskedRates, Rates
+from simulator.metrics.rate_file import HOUR_S
+from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
 from simulator.numbers import Number
 from simulator.prediction import Prediction, answer, resolve
 from simulator.studies.names import Devices

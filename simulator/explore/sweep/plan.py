@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -182,14 +182,16 @@ def resolve_software(hardware: DeviceName, stack: StackName, calibration: Profil
     return choose_software(load_hardware(hardware), stack, calibration)
 
 
-def resolve_rates(hardware: DeviceName, axes: tuple[Axis, ...], asked: AskedRates) -> Rates:
-    """What money and carbon of a device rest on; a device with changed facts has a price where one is given alone.
+def resolve_rates(devices: Sequence[DeviceName], axes: tuple[Axis, ...], asked: AskedRates) -> tuple[Rates, ...]:
+    """What money and carbon of each device rest on; one with changed facts has a price where one is given alone.
 
     Raises:
         InputError: a price, grid or site that cannot be read.
     """
-    found = asked.find(load_hardware(hardware).id)
-    return found._replace(price=None) if axes and asked.price is None else found
+    ids = [load_hardware(device).id for device in devices]
+    found = asked.find_all(list(dict.fromkeys(ids)))
+    changed = bool(axes) and asked.price is None
+    return tuple(found[one]._replace(price=None) if changed else found[one] for one in ids)
 
 
 def check_fields(architecture: Architecture, axes: tuple[Axis, ...]) -> None:
@@ -250,7 +252,7 @@ def resolve_plan(
         specs,
         resolve_devices(devices, space.hardware_fields),
         software,
-        tuple(resolve_rates(device, space.hardware_fields, rates) for device in devices),
+        resolve_rates(devices, space.hardware_fields, rates),
         shown,
         conditions,
         reduction,
