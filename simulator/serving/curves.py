@@ -1,0 +1,193 @@
+"""What the passes of one replica take, by the sequences that it runs: curves, from which loads are estimated.
+
+A decode pass of ``n`` sequences takes ``step(n)``. Prompts that are read beside them, or in a pass of their own, take
+``opening + k reading`` of it for ``k`` prompts: each takes its own, and a pass with any prompt more, as for reading all
+experts, or less, where the first fills what a pass has left. Both come from the law of a pass
+(``timing.passes.time_pass``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.costs.batch import Batch, Segment
+from simulator.costs.passes import Pass, build_linear, forget_contexts, list_mixing
+from simulator.costs.request import Work
+from simulator.errors import InputError
+from simulator.inputs.ranges import parse_counts
+from simulator.inputs.stack import Scheduler
+from simulator.numbers import ceil, maximum
+from simulator.serving.pass_table import pad_rows
+from simulator.serving.state import Requests
+from simulator.serving.steady import BESIDE
+from simulator.timing.passes import Machine, time_pass
+
+Array = NDArray[np.float64]
+GROUPS = 5  # of prompts by their length, where they differ
+TOGETHER = 4.0  # prompts in a pass, to see what one more takes
+SINGLY = 16  # sequences up to which a curve has a point for each; those past it as graphs are captured
+
+
+class Mix(NamedTuple):
+    """Requests by their moments: mean prompts of ``GROUPS`` by length, mean outputs and their spread (standard
+    deviation over mean), the mean context of a decode pass, and the tokens held midway and at the end."""
+
+    prompts: Array
+    output_tokens: float
+    output_spread: float
+    context_tokens: float
+    middle_tokens: float
+    final_tokens: float
+    longest: int
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Mean tokens of a prompt."""
+        return float(self.prompts.mean())
+
+    @property
+    def passes(self) -> float:
+        """Decode passes of a request."""
+        return max(self.output_tokens - 1, 0.0)
+
+
+def measure_mix(requests: Requests) -> Mix:
+    """The moments of requests."""
+    inputs, outputs = (np.asarray(one, dtype=np.float64) for one in (requests.input_tokens, requests.output_tokens))
+    alike = len(np.unique(inputs)) == 1
+    groups = np.array_split(np.sort(inputs), 1 if alike else min(GROUPS, len(inputs)))
+    return Mix(
+        np.array([group.mean() for group in groups]),
+        float(outputs.mean()),
+        float(outputs.std() / outputs.mean()),
+        # A decode pass is one of a long request with more likelihood than of a short one.
+        float(np.average(inputs + outputs / 2, weights=outputs)),
+        float((inputs + outputs / 2).mean()),
+        float((inputs + outputs).mean()),
+        int((inputs + outputs).max()),
+    )
+
+
+class Curves(NamedTuple):
+    """One replica by the sequences it runs, along the last axis, seconds; axes of factors or budgets stand in front.
+
+    ``alone_s``: a prompt with nothing beside it. ``chunks``: passes that a prompt takes. ``spread``: of a prompt's
+    seconds, standard deviation over mean. ``padded``: sequences that a pass of so many really runs.
+    """
+
+    sequences: Array
+    step_s: Array
+    opening_s: Array
+    reading_s: Array
+    alone_s: Array
+    chunks: Array
+    spread: Array
+    scheduler: Scheduler
+    padded: Array
+
+    @property
+    def beside(self) -> bool:
+        """Whether prompts are read beside decoding sequences."""
+        return self.scheduler.policy in BESIDE
+
+    @property
+    def ahead(self) -> int:
+        """Passes that are chosen before one that has just come can be: the one that runs, and one chosen ahead."""
+        return 1 + self.scheduler.asynchronous
+
+    def read(self, name: str, at: Array) -> Array:
+        """One of the curves at some sequences, which need not be whole."""
+        values: Array = getattr(self, name)
+        found = np.minimum(np.maximum(at, 1.0), self.sequences[-1])
+        if len(self.padded):
+            whole = np.minimum(np.ceil(found), len(self.padded) - 1).astype(np.int64)
+            found = np.where(found > SINGLY, np.minimum(self.padded[whole], self.sequences[-1]), found)
+        return interpolate(self.sequences, values, found)
+
+
+def interpolate(grid: Array, values: Array, at: Array) -> Array:
+    """Values along the last axis between the points of a grid, which ``at`` is within."""
+    if len(grid) == 1:
+        return np.broadcast_to(values, np.broadcast_shapes(values.shape, at.shape))
+    place = np.clip(np.searchsorted(grid, at, side="right") - 1, 0, len(grid) - 2)
+    share = (at - grid[place]) / (grid[place + 1] - grid[place])
+    if at.ndim == 1:
+        low, high = values[..., place], values[..., place + 1]
+    else:
+        shape = np.broadcast_shapes(values.shape[:-1], at.shape[:-1])
+        places = np.broadcast_to(place, (*shape, at.shape[-1]))
+        known = np.broadcast_to(values, (*shape, len(grid)))
+        low, high = (np.take_along_axis(known, one, -1) for one in (places, places + 1))
+    return np.asarray(low + share * (high - low))
+
+
+def choose_grid(most: int) -> Array:
+    """Numbers of sequences to time: each of the first few, then six to an octave."""
+    many = np.unique(8 * np.round(np.geomspace(24, max(most, 24) + 8, 3 + int(4 * np.log2(max(most, 24) / 24))) / 8))
+    grid = np.concatenate([[1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17], many]).astype(np.float64)
+    return np.unique(np.minimum(grid, max(most, 1)))
+
+
+def measure_curves(
+    work: Work, machine: Machine, scheduler: Scheduler, mix: Mix, budget: Any, most: int
+) -> Curves:  # fmt: skip
+    """Time a replica of up to so many sequences; ``budget`` may be an array of shape (budgets, 1, 1).
+
+    Raises:
+        InputError: static batches, which no steady state describes.
+    """
+    if scheduler.policy == "static":
+        raise InputError("static batches have no steady state; simulate them")
+    beside = scheduler.policy in BESIDE
+    n = choose_grid(most)
+    padded = pad_rows(parse_counts(scheduler.graph_rows, "graph_rows"), most) if scheduler.graph_rows else []
+    rows = np.array(padded, dtype=np.float64)[n.astype(np.int64)] if padded else n
+    a, d, stack = work[:3]
+
+    def time(*segments: Segment, run: tuple[Segment, ...] = ()) -> Array:
+        """Seconds of a pass, whose linear layers run ``run`` where graphs pad it."""
+        batch, linear = Batch(segments), Batch(run or segments)
+        work = Pass(build_linear(a, d, stack, forget_contexts(linear)), list_mixing(a, d, stack, batch))
+        return np.asarray(time_pass(work, machine).seconds, dtype=np.float64)
+
+    # All arrays have an axis of prompts and one of sequences, behind which the axes of factors stand in front.
+    wide = n[np.newaxis, :]
+    decoding, running = (Segment(one, 1.0, mix.context_tokens, decodes=True) for one in (wide, rows[np.newaxis, :]))
+    step_s = time(decoding, run=(running,))
+    prompts = mix.prompts[:, np.newaxis]
+    room = (
+        maximum(budget - (wide if beside else 0.0 * wide), 1.0) if scheduler.chunked_prefill else prompts + 0.0 * wide
+    )
+    chunks = ceil(prompts / room)
+    tokens = prompts / chunks + 0.0 * wide
+    before = (prompts - tokens) / 2
+    others = (decoding,) if beside else ()
+    base_s = step_s if beside else 0.0
+    together = np.clip(np.floor(budget / mix.prompt_tokens) + 0.0 * tokens, 1.0, TOGETHER)
+    both = np.concatenate([np.ones_like(together), together], axis=-2)  # one prompt, and several
+    twice, after = (np.concatenate([one + 0.0 * together] * 2, axis=-2) for one in (tokens, before))
+    read_s = time(Segment(both, twice, after), *others) - base_s
+    first_s, more_s = np.split(read_s, 2, axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each_s = np.where(together > 1, (more_s - first_s) / (together - 1), first_s)
+    each_s = np.maximum(each_s, 0.0)
+    alone_s = chunks * time(Segment(1.0, tokens, before)) if beside else chunks * first_s
+    found = (chunks * each_s, chunks * (first_s - each_s), alone_s, chunks)
+    reading, opening, alone, parts = (np.broadcast_to(one, np.broadcast_shapes(np.shape(one), first_s.shape))
+                                      for one in found)  # fmt: skip
+    whole = opening + reading
+    mean_s = whole.mean(axis=-2)
+    return Curves(
+        n,
+        step_s[..., 0, :],
+        opening.mean(axis=-2),
+        reading.mean(axis=-2),
+        alone.mean(axis=-2),
+        parts.mean(axis=-2),
+        whole.std(axis=-2) / np.maximum(mean_s, 1e-12),
+        scheduler,
+        np.array(padded, dtype=np.float64),
+    )
