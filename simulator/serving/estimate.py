@@ -122,7 +122,9 @@ class Estimate(NamedTuple):
             return ttft_s
         passes, lengths = self.mix.passes, self.mix.output_spread
         variance = (passes * np.nan_to_num(self.tpot_s) * lengths) ** 2 + passes * within + passes**2 * self.wander
-        whole_s: Array = self.e2e_s + np.sqrt(z**2 * variance + (ttft_s - self.ttft_s) ** 2) * np.sign(z)
+        with np.errstate(invalid="ignore"):  # of what is saturated nothing is known
+            moved = np.sqrt(z**2 * variance + (ttft_s - self.ttft_s) ** 2) * np.sign(z)
+        whole_s: Array = np.where(self.saturated & np.isinf(self.ttft_s), np.inf, self.e2e_s + moved)
         return whole_s
 
     def find_ttft(self, z: float, share: float) -> Array:
