@@ -168,6 +168,7 @@ def test_money_adds_up_and_idle_time_is_paid_for() -> None:
     assert busy.usd_per_request == pytest.approx(14.4 / 3600)
     assert half.usd_per_request == pytest.approx(2 * 14.4 / 3600)
     assert busy.prefill_usd_per_million_input_tokens is not None
+    assert busy.decode_usd_per_million_output_tokens is not None
     assert busy.energy_j_per_request is not None
     parts = (1000 * busy.prefill_usd_per_million_input_tokens + 100 * busy.decode_usd_per_million_output_tokens) / 1e6
     assert parts == pytest.approx(busy.usd_per_request)
