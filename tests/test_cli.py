@@ -321,3 +321,32 @@ def test_a_prediction_loads_none_of_the_heavy_libraries() -> None:
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in predicted.stderr.splitlines()}
     assert {"simulator", "numpy"} <= loaded
     assert heavy.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        (["predict", "-m"], "qwen3.5-2", ["qwen3.5-27b"]),
+        (["predict", "-H"], "h100-s", ["h100-sxm-80gb"]),
+        (["predict", "-s"], "vllm-0.6", ["vllm-0.6"]),
+        (["predict", "-c"], "v100-sxm-32gb", ["v100-sxm-32gb--megatron-lm-2022"]),
+        (["predict", "--kv-dtype"], "fp8-", ["fp8-block"]),
+        (["sweep", "-m"], "gpt2,gpt-oss-1", ["gpt2,gpt-oss-120b"]),
+        (["models", "show"], "kimi-k2.", ["kimi-k2.5"]),
+        (["hardware", "show"], "mi300a", ["mi300a-128gb"]),
+        (["calibrate", "show"], "v100", ["v100-sxm-32gb--megatron-lm-2022"]),
+        (["calibrate", "fit", "x.csv", "-H"], "l40s", ["l40s-48gb"]),
+    ],
+)
+def test_a_shell_completes_names(words: list[str], incomplete: str, expected: list[str]) -> None:
+    from click.shell_completion import ShellComplete
+
+    found = ShellComplete(app, {}, "roofcast", "_ROOFCAST_COMPLETE").get_completions(words, incomplete)
+    assert [item.value for item in found] == expected
+
+
+def test_a_shell_completes_paths() -> None:
+    from click.shell_completion import ShellComplete
+
+    (item,) = ShellComplete(app, {}, "roofcast", "_ROOFCAST_COMPLETE").get_completions(["predict", "-m"], "./mine")
+    assert item.type == "file"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simulator.commands.completion import complete_names
 from simulator.commands.options import Decorator, count_option, gather, name_option
 from simulator.errors import InputError
 from simulator.units import Dimension, parse_quantity
@@ -51,7 +52,9 @@ CHOOSING = {
 
 def tell(*flags: str, text: str, count: bool = False) -> Decorator:
     """An option that says what a file may leave out."""
-    return click.option(*flags, type=click.IntRange(1) if count else None, help=text)
+    if count:
+        return click.option(*flags, type=click.IntRange(1), help=text)
+    return click.option(*flags, help=text, shell_complete=complete_names)
 
 
 def flag(name: str, text: str) -> Decorator:

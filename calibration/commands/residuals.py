@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from calibration.commands.options import TABLE, source_options
+from simulator.commands.completion import complete_names
 from simulator.commands.delivery import warn
 from simulator.commands.plot import check_place, deliver_plot, picture_options
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @TABLE
-@click.option("-c", "--calibration", required=True, help="Profile: name or YAML.")
+@click.option("-c", "--calibration", required=True, help="Profile: name or YAML.", shell_complete=complete_names)
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
 @source_options
 @picture_options

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 
 from calibration.commands.options import describe_command, parse_seconds
+from simulator.commands.completion import complete_names
 from simulator.commands.delivery import warn
 from simulator.commands.options import Written, gather, output_option, writing_option
 from simulator.errors import InputError
@@ -52,8 +53,18 @@ def is_profile(path: Path) -> bool:
     "--time-budget", callback=parse_seconds, help="Time for all of it.  [default: 60s, full 10min, engine 5min]"
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order of the benchmarks.")
-@click.option("--hardware", "-H", help="Data sheet: name or YAML.  [default: found by name; measured for a CPU]")
-@click.option("--stack", "-s", help=f"Software stack: name or YAML.  [default: {USUAL_STACK}]")
+@click.option(
+    "--hardware",
+    "-H",
+    help="Data sheet: name or YAML.  [default: found by name; measured for a CPU]",
+    shell_complete=complete_names,
+)
+@click.option(
+    "--stack",
+    "-s",
+    help=f"Software stack: name or YAML.  [default: {USUAL_STACK}]",
+    shell_complete=complete_names,
+)
 @click.option("--resume", is_flag=True, help="Go on with the table of an earlier run.")
 @click.option("--dry-run", is_flag=True, help="List what would be measured and stop.")
 @writing_option(

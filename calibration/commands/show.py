@@ -6,15 +6,21 @@ from pathlib import Path
 
 import click
 
+from simulator.commands.completion import complete_names
 from simulator.commands.delivery import deliver
 from simulator.commands.options import FILE, WRITTEN, out_option, output_option
 from simulator.report.output import OutputForm
 
 
 @click.command()
-@click.argument("profile")
+@click.argument("profile", shell_complete=complete_names)
 @click.option("--table", type=FILE, help="Table the profile was fitted to.  [default: beside the profile]")
-@click.option("--hardware", "-H", help="Device of the table: name or YAML.  [default: beside the profile, or by name]")
+@click.option(
+    "--hardware",
+    "-H",
+    help="Device of the table: name or YAML.  [default: beside the profile, or by name]",
+    shell_complete=complete_names,
+)
 @click.option("--plot", type=WRITTEN, help="Draw measured against predicted times: a .svg or .png file.")
 @output_option
 @out_option

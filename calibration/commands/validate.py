@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from calibration.commands.options import TABLE, source_options
+from simulator.commands.completion import complete_names
 from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import check_percent, out_option, output_option
 from simulator.report.output import OutputForm
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @TABLE
-@click.option("-c", "--calibration", required=True, help="Profile: name or YAML.")
+@click.option("-c", "--calibration", required=True, help="Profile: name or YAML.", shell_complete=complete_names)
 @click.option("--max-mape", type=float, callback=check_percent, metavar="PERCENT", help="Fail past this mean error.")
 @click.option("--record", is_flag=True, help="Write the errors into the profile, for predictions to quote.")
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from simulator.commands.completion import complete_names
 from simulator.commands.delivery import deliver
 from simulator.commands.options import out_option, output_option
 from simulator.errors import CheckFailed, InputError
@@ -34,7 +35,7 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
     @group.command(
         "show", help=f"Show all facts of one with its sources.\n\n\b\nExample:\n  roofcast {name} show {example}"
     )
-    @click.argument("spec")
+    @click.argument("spec", shell_complete=complete_names)
     @output_option
     @out_option
     def show(spec: str, output: OutputForm, out: Path | None) -> None:
@@ -46,7 +47,7 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
         "compare",
         help=f"Set the facts of several side by side.\n\n\b\nExample:\n  roofcast {name} compare {example} {other}",
     )
-    @click.argument("specs", nargs=-1, required=True)
+    @click.argument("specs", nargs=-1, required=True, shell_complete=complete_names)
     @output_option
     @out_option
     def compare(specs: tuple[str, ...], output: OutputForm, out: Path | None) -> None:
@@ -61,7 +62,7 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
         help="Check files, or all that ship: strict reading, a source for every number. Exit 1 where one fails."
         f"\n\n\b\nExample:\n  roofcast {name} check {example}",
     )
-    @click.argument("specs", nargs=-1)
+    @click.argument("specs", nargs=-1, shell_complete=complete_names)
     @output_option
     @out_option
     def check(specs: tuple[str, ...], output: OutputForm, out: Path | None) -> None:

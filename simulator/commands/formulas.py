@@ -6,14 +6,24 @@ from pathlib import Path
 
 import click
 
+from simulator.commands.completion import complete_names
 from simulator.commands.delivery import deliver
 from simulator.commands.options import assignment_option, out_option, output_option
 from simulator.report.output import OutputForm
 
 
 @click.command()
-@click.option("-m", "--model", help="Structure of this model.  [default: a plain GPT block]")
-@click.option("-s", "--stack", default="megatron-lm-2022", show_default=True, help="Software stack: name or YAML.")
+@click.option(
+    "-m", "--model", help="Structure of this model.  [default: a plain GPT block]", shell_complete=complete_names
+)
+@click.option(
+    "-s",
+    "--stack",
+    default="megatron-lm-2022",
+    show_default=True,
+    help="Software stack: name or YAML.",
+    shell_complete=complete_names,
+)
 @click.option("--notation", type=click.Choice(["text", "latex"]), default="text", show_default=True, help="Notation.")
 @assignment_option(
     "--at", "values", metavar="SYMBOL=NUMBER", text="Put a number in; model=NAME puts in all of a model's."

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import click
 
 from simulator.commands.asked import Asked, AskedLoad, Choices
+from simulator.commands.completion import complete_names
 from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.report.output import OutputForm
@@ -61,6 +62,8 @@ class Option(NamedTuple):
         given: dict[str, Any] = {} if self.default is None else {"default": self.default, "show_default": True}
         if self.is_count:
             given["type"] = click.IntRange(1)
+        else:
+            given["shell_complete"] = complete_names
         return click.option(*self.flags, self.name, required=self.required, help=self.text, **given)
 
     def take_several(self) -> Decorator:
@@ -73,6 +76,7 @@ class Option(NamedTuple):
             default=() if self.default is None else (str(self.default),),
             callback=parse_counts_given if self.is_count else parse_names,
             metavar=COUNT if self.is_count else NAMES,
+            shell_complete=None if self.is_count else complete_names,
             help=(self.several or self.text) + default,
         )
 
@@ -178,7 +182,9 @@ def assignment_option(*names: str, metavar: str, text: str) -> Decorator:
 
 def name_option(*names: str, text: str) -> Decorator:
     """An option that takes names, repeated or separated by commas."""
-    return click.option(*names, multiple=True, callback=parse_names, metavar=NAMES, help=text)
+    return click.option(
+        *names, multiple=True, callback=parse_names, metavar=NAMES, help=text, shell_complete=complete_names
+    )
 
 
 def gather(name: str, options: Mapping[str, Decorator], make: Callable[[Mapping[str, Any]], object]) -> Decorator:
