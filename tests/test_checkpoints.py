@@ -105,6 +105,17 @@ SCHEMES: dict[str, tuple[dict[str, Any], float, str]] = {
             "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}, "input_tensors": {"dtype": "fp8_e4m3"}},
         }, 8, "fp8",
     ),
+    "quark in fp4, attention in fp8": (
+        {
+            "quant_method": "quark",
+            "global_quant_config": {"weight": {"dtype": "fp4"}, "input_tensors": {"dtype": "fp4"}},
+            "layer_quant_config": {"*mlp*": {"weight": {"dtype": "fp4"}}, "*self_attn*": {"weight": {"dtype": "fp4"}}},
+        }, 4.25, "bf16",
+    ),
+    "torchao nvfp4": (
+        {"quant_method": "torchao", "quant_type": {"default": {"_type": "NVFP4WeightOnlyConfig"}}}, 4.5, "bf16",
+    ),
+    "vptq": ({"quant_method": "vptq", "bits": 2}, 2, "bf16"),
     "quanto": ({"quant_method": "quanto", "weights": "int8"}, 8, "bf16"),
     "eetq": ({"quant_method": "eetq"}, 8, "bf16"),
     "bitnet": ({"quant_method": "bitnet"}, 2, "int8"),
@@ -139,6 +150,15 @@ def test_the_cache_is_in_the_format_that_the_checkpoint_says(tmp_path: Path) -> 
         spec = read(tmp_path, quantization)
         assert ask(spec).question.work.deployment.cache_dtype == "fp8"
         assert 2 * ask(spec).kv_cache_bytes == ask(spec, kv_dtype="bf16").kv_cache_bytes
+
+
+def test_files_of_old_tools_beside_a_configuration_count(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    (tmp_path / "quantize_config.json").write_text(json.dumps({"bits": 4, "group_size": 128, "desc_act": False}))
+    spec = load_model(tmp_path)
+    assert weigh(spec) == pytest.approx(TABLES + LAYERS * 4.15625 / 8, rel=2e-4)
+    assert spec.formats is not None
+    assert spec.formats.origin == "quantize_config.json: gptq, 4 bits in groups of 128"
 
 
 def test_experts_may_have_a_format_of_their_own(tmp_path: Path) -> None:

@@ -179,19 +179,37 @@ def read_algorithm(part: Config) -> PartFormat | None:
     return stored
 
 
+# Types of Quark's numbers that this project has as formats; fp4 has a scale for each 32 of them.
 QUARK = {"fp4": "mxfp4", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "int8": "int8", "uint4": "int4", "int4": "int4"}
 
 
 def read_quark(part: Config) -> Scheme:
-    """AMD's Quark: a global format of weights and inputs, and names that are left out."""
+    """AMD's Quark: a global format of weights and inputs, layers with formats of their own, and names left out."""
     whole = part.part("global_quant_config")
-    weights = None if whole is None else whole.part("weight")
-    if whole is None or weights is None:
+    if whole is None or whole.part("weight") is None:
         raise part.error("missing key 'global_quant_config.weight'")
+    stored, dtype = read_quark_format(whole)
+    layers = part.part("layer_quant_config")
+    own = {} if layers is None else {name: layers.part(name) for name in layers.data}
+    special = tuple((name, read_quark_format(one)[0]) for name, one in own.items() if one and one.part("weight"))
+    caches = part.part("kv_cache_quant_config")
+    kept = [] if caches is None else [caches.part(name) for name in caches.data]
+    cache = next((one.part("output_tensors") for one in kept if one is not None), None)
+    kv_dtype = None if cache is None else QUARK.get(str(cache.data.get("dtype")))
+    return Scheme(stored, list_kept(part, "exclude"), special, kv_dtype=kv_dtype, label=f"quark, {dtype}")
+
+
+def read_quark_format(whole: Config) -> tuple[PartFormat, str]:
+    """The format of a part of Quark's that has ``weight`` and ``input_tensors``, and what it calls the weights'.
+
+    Raises:
+        InputError: an unknown type of numbers.
+    """
+    weights = whole.part("weight")
+    assert weights is not None
     dtype, given = weights.data.get("dtype"), whole.part("input_tensors")
     if dtype not in QUARK:
         raise weights.error(f"dtype is {dtype!r}; known are {', '.join(QUARK)}")
     read = None if given is None else QUARK.get(str(given.data.get("dtype")))
     name, group = QUARK[dtype], read_group(weights, "group_size")
-    stored = integers(4, group, 4, read) if name == "int4" else PartFormat(name, read)
-    return Scheme(stored, list_kept(part, "exclude"), label=f"quark, {dtype}")
+    return integers(4, group, 4, read) if name == "int4" else PartFormat(name, read), str(dtype)

@@ -100,6 +100,15 @@ TORCHAO = re.compile(
 )
 
 
+TORCHAO_FLOATS = {
+    "nvfp4inference": PartFormat("nvfp4", "nvfp4"),
+    "nvfp4dynamicactivationnvfp4weight": PartFormat("nvfp4", "nvfp4"),
+    "nvfp4weightonly": PartFormat("nvfp4"),
+    "mxfpinference": PartFormat("mxfp8", "mxfp8"),
+    "mxdynamicactivationmxweight": PartFormat("mxfp8", "mxfp8"),
+}
+
+
 def read_torchao(part: Config) -> Scheme:
     """The type's name says bits of inputs and weights; of four bits, bf16 scales and zeros serve each group."""
     kept = list_kept(part, "modules_to_not_convert")
@@ -118,6 +127,8 @@ def read_torchao(part: Config) -> Scheme:
     if not isinstance(given, str):
         raise part.error("missing key 'quant_type'")
     plain = given.lower().replace("_", "").removesuffix("config")
+    if plain in TORCHAO_FLOATS:
+        return Scheme(TORCHAO_FLOATS[plain], kept, label=f"torchao, {given}")
     matched = TORCHAO.search(plain)
     if matched is None:
         known = "Int4WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig, Float8WeightOnlyConfig and the like"
@@ -157,6 +168,11 @@ def read_mxfp4(part: Config) -> Scheme:
     """The experts alone, with inputs of 16 bits, as gpt-oss is published (arXiv 2508.10925, section 2.1)."""
     kept = list_kept(part, "modules_to_not_convert")
     return Scheme(None, kept, experts=PartFormat("mxfp4"), label="mxfp4 experts")
+
+
+def read_mxfp8(part: Config) -> Scheme:
+    """A scale of 8 bits for each 32 weights, and inputs likewise."""
+    return Scheme(PartFormat("mxfp8", "mxfp8"), list_kept(part, "modules_to_not_convert", "ignored_layers"))
 
 
 def read_mlx(part: Config) -> Scheme:
@@ -210,6 +226,19 @@ def read_aqlm(part: Config) -> Scheme:
     codes = read_bits(part, "nbits_per_codebook", default=16) * (part.whole("num_codebooks", default=1) or 1)
     bits = codes / (part.whole("in_group_size", default=8) or 8)
     return Scheme(PartFormat(bits), list_kept(part, "linear_weights_not_to_quantize"), label=f"aqlm, {bits:g} bits")
+
+
+def read_int8(part: Config) -> Scheme:
+    """Weights and inputs of eight bits, whatever else the file says."""
+    return Scheme(INT8, list_kept(part, "modules_to_not_convert", "ignore"), label="int8")
+
+
+def read_fp_quant(part: Config) -> Scheme:
+    """FP-Quant: weights and inputs of four bits in ``forward_dtype``, mxfp4 or nvfp4."""
+    named = str(part.data.get("forward_dtype", "mxfp4")).lower()
+    if named not in ("mxfp4", "nvfp4"):
+        raise part.error(f"forward_dtype is {named!r}; known are mxfp4 and nvfp4")
+    return Scheme(PartFormat(named, named), list_kept(part, "modules_to_not_convert"), label=f"fp_quant, {named}")
 
 
 def read_by_bits(part: Config) -> Scheme:

@@ -25,11 +25,14 @@ from simulator.inputs.huggingface.methods import (
     read_by_bits,
     read_exl,
     read_fp8,
+    read_fp_quant,
     read_gptq,
     read_hqq,
+    read_int8,
     read_mistral,
     read_mlx,
     read_mxfp4,
+    read_mxfp8,
     read_quanto,
     read_torchao,
 )
@@ -37,7 +40,8 @@ from simulator.inputs.huggingface.modules import Scheme, place_scheme
 from simulator.inputs.huggingface.stored import MOST_BITS
 from simulator.specfile import read_spec
 
-BESIDE = "hf_quant_config.json"
+# What tools write beside a ``config.json``: NVIDIA's Model Optimizer, AutoGPTQ and AutoAWQ.
+BESIDE = {"hf_quant_config.json": "", "quantize_config.json": "gptq", "quant_config.json": "awq"}
 
 
 def read_formats(config: Config, inner: Config, path: Path, architecture: Architecture) -> CheckpointFormats | None:
@@ -106,13 +110,15 @@ def find_part(config: Config) -> tuple[str, Config] | None:
 
 
 def find_beside(path: Path) -> tuple[str, Config] | None:
-    """The file that NVIDIA's Model Optimizer writes beside a ``config.json``."""
-    beside = path.parent / BESIDE
-    if not beside.is_file():
-        return None
-    whole = Config(str(beside), read_spec(beside).data)
-    part = whole.part("quantization") or whole
-    return BESIDE, part
+    """The file that a tool has written beside a ``config.json``, with its method where the file names none."""
+    for name, method in BESIDE.items():
+        beside = path.parent / name
+        if beside.is_file():
+            whole = Config(str(beside), read_spec(beside).data)
+            part = whole.part("quantization") or whole
+            usual = {"quant_method": method} if method else {}
+            return name, Config(part.where, usual | part.data)
+    return None
 
 
 def find_method(part: Config) -> str:
@@ -149,6 +155,7 @@ METHODS: dict[str, Callable[[Config], Scheme]] = {
     "exl2": read_exl,
     "exl3": read_exl,
     "mxfp4": read_mxfp4,
+    "mxfp8": read_mxfp8,
     "modelopt": read_modelopt,
     "quark": read_quark,
     "quanto": read_quanto,
@@ -156,6 +163,12 @@ METHODS: dict[str, Callable[[Config], Scheme]] = {
     "bitnet": read_bitnet,
     "eetq": read_by_bits,
     "higgs": read_by_bits,
+    "vptq": read_by_bits,
+    "spqr": read_by_bits,
+    "sinq": read_by_bits,
+    "ipex": read_by_bits,
+    "w8a8-int8": read_int8,
+    "fp-quant": read_fp_quant,
     "mlx": read_mlx,
     "mistral": read_mistral,
 }
@@ -169,6 +182,13 @@ SPELLINGS = {
     "modelopt-mixed": "modelopt",
     "nvfp4": "modelopt",
     "bnb": "bitsandbytes",
+    "finegrained-fp8": "fp8",
+    "w8a8-fp8": "fp8",
+    "bitblas": "gptq",
+    "gptq-bitblas": "gptq",
+    "moe-wna16": "gptq",
+    "petit-nvfp4": "modelopt",
+    "inc": "auto-round",
     "sparseml": "compressed-tensors",
 }
 # Keys that tell a method where none is named.
