@@ -118,6 +118,9 @@ class Asked:
         )
 
 
+NAMED = ("draft", "router")  # options of an engine that are names
+
+
 class AskedLoad(NamedTuple):
     """A load and what is set of the engine, as text by option."""
 
@@ -139,10 +142,9 @@ class AskedLoad(NamedTuple):
         read: dict[str, Any] = {
             name: read_amount(name, text, whole=name not in ("request_rate", "burstiness", "acceptance"))
             for name, text in texts.items()
-            if name not in ("trace", "lengths", "draft")
+            if name not in ("trace", "lengths", *NAMED)
         }
-        if "draft" in texts:
-            read["draft"] = texts["draft"]
+        read |= {name: texts[name] for name in NAMED if name in texts}
         if "trace" in texts:
             read["trace"] = Path(texts["trace"])
         if "lengths" in texts:

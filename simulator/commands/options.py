@@ -131,6 +131,8 @@ ENGINE = (
     Option(("--kv-blocks",), "Blocks of KV cache of one replica.  [default: by the memory]"),
     Option(("--draft",), "What drafts tokens that passes verify: a model, mtp (one more layer) or ngram."),
     Option(("--draft-tokens",), "Tokens drafted for each sequence in a pass."),
+    Option(("--router",), "Of replicas: round-robin, least-loaded or prefix-aware.  [default: round-robin]"),
+    Option(("--prefill-replicas",), "Replicas beside --dp that only read prompts; those of --dp then only decode."),
     Option(("--acceptance",), "Share of drafted tokens that are right, after right ones."),
 )
 

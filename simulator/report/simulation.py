@@ -52,12 +52,14 @@ def format_simulation(simulation: Simulation) -> str:
     deployment = question.work.deployment
     lengths = f"{np.mean(outcome.input_tokens):.4g} prompt + {np.mean(outcome.output_tokens):.4g} output tokens"
     draft = simulation.setup.draft
+    reading = simulation.setup.reading * deployment.tp * deployment.pp
+    beside = f" and {reading} that read prompts" if reading else ""
     drafted = "" if draft is None else f"; {draft.describe()}"
     mean = "" if len(np.unique(outcome.input_tokens)) == 1 else " on the mean"
     sentences = [
-        f"{question.model.name} on {deployment.devices} x {question.hardware.name}, {question.work.stack.name}, "
-        f"{describe_formats(deployment)}: {load.describe()}, {len(outcome.last_s):,} requests of {lengths}{mean}"
-        f"{drafted}",
+        f"{question.model.name} on {deployment.devices} x {question.hardware.name}{beside}, "
+        f"{question.work.stack.name}, {describe_formats(deployment)}: {load.describe()}, "
+        f"{len(outcome.last_s):,} requests of {lengths}{mean}{drafted}",
         f"basis: {describe_basis(answer(question))}",
     ]
     lines = [line for text in sentences for line in textwrap.wrap(text, COLUMNS, subsequent_indent="  ")]

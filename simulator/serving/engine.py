@@ -49,30 +49,43 @@ class Engine:
         self.pass_s = 1.0  # about how long a decode pass takes
         self.done = 0
 
+    @property
+    def load(self) -> int:
+        """Requests that it has, running or waiting."""
+        return self.state.running + len(self.state.waiting) + self.arrivals.queued
+
     def run(self, progress: Progress | None = None) -> Record:
         """Run until every request is done."""
-        state, turns = self.state, 0
-        while True:
+        turns = 0
+        while self.turn():
             turns += 1
             if progress is not None and turns % REPORT_EVERY == 0:
                 progress(self.done)
-            state.waiting.extend(self.arrivals.take(self.known_s, self.idle))
-            before, left = state.ids, len(state.leaving)
-            step = self.policy.plan(state)
-            if state.ids is not before:
-                self.record.note_preempted(before, state.ids)
-            self.release()
-            self.record.note_state(self.now_s, state)
-            if step.prompts or step.decodes:
-                self.run_step(step, may_change=left > 0)
-            elif left:
-                self.known_s, self.idle = self.now_s, True
-            elif self.arrivals.next_s < math.inf:
-                self.now_s = self.known_s = max(self.now_s, self.arrivals.next_s)
-                self.idle = True
-            else:
-                assert not state.waiting, "requests wait for an engine that runs nothing"
-                return self.record
+        assert not self.state.waiting, "requests wait for an engine that runs nothing"
+        return self.record
+
+    def turn(self) -> bool:
+        """Run a pass, or a run of decode passes, or wait for what comes next; whether there was any of it."""
+        state = self.state
+        state.waiting.extend(self.arrivals.take(self.known_s, self.idle))
+        if state.handed:
+            self.record.note_handed(len(state.ids), state.take_handed())
+        before, left = state.ids, len(state.leaving)
+        step = self.policy.plan(state)
+        if state.ids is not before:
+            self.record.note_preempted(before, state.ids)
+        self.release()
+        self.record.note_state(self.now_s, state)
+        if step.prompts or step.decodes:
+            self.run_step(step, may_change=left > 0)
+        elif left:
+            self.known_s, self.idle = self.now_s, True
+        elif self.arrivals.next_s < math.inf:
+            self.now_s = self.known_s = max(self.now_s, self.arrivals.next_s)
+            self.idle = True
+        else:
+            return False
+        return True
 
     def run_step(self, step: Step, may_change: bool) -> None:
         """Run one pass, or a run of decode passes, and end what is done."""
@@ -146,7 +159,7 @@ class Engine:
         self.state.leaving.append(request)
         if not self.asynchronous:
             self.release()
-        self.arrivals.note_done(self.now_s)
+        self.arrivals.note_done(self.now_s, request)
         self.done += 1
 
     def release(self) -> None:

@@ -165,6 +165,7 @@ def gather(
 
 def add_timelines(lines: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Replicas together, at every moment of any of them."""
+    lines = [line for line in lines if len(line)]  # a replica to which no request went has none
     if len(lines) == 1:
         return lines[0]
     moments = np.unique(np.concatenate([line[:, 0] for line in lines]))

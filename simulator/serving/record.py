@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,19 @@ class Record:
         self.paused |= {one: at for one, at in zip(before.tolist(), times, strict=True) if one not in kept}
         if self.own_s is not None:
             self.own_s = [at for one, at in zip(before.tolist(), times, strict=True) if one in kept]
+
+    def note_handed(self, before: int, requests: list[int]) -> None:
+        """Requests whose prompts another engine read, and whose first tokens it made, decode from now on."""
+        if requests:
+            times = [self.token_s] * before if self.own_s is None else self.own_s
+            self.own_s = [*times, *(float(self.first_s[request]) for request in requests)]
+
+    def pick(self, places: Counts) -> Record:
+        """The same run, with some of the requests alone."""
+        picked = copy(self)
+        picked.admitted_s, picked.first_s = self.admitted_s[places], self.first_s[places]
+        picked.last_s = self.last_s[places]
+        return picked
 
     def note_stalled(self, sequences: int) -> None:
         """Sequences that decode sat out a pass of prompts alone."""

@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.errors import ImpossibleError, InputError
+from simulator.errors import ImpossibleError, InputError, unknown_name
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_stack
 from simulator.inputs.ranges import parse_counts
 from simulator.inputs.stack import Scheduler, Stack
 from simulator.prediction import Question
+from simulator.serving.arrivals import Arrivals, Inbox
 from simulator.serving.block_pool import BlockPool
 from simulator.serving.clock import Clock
+from simulator.serving.cluster import IN_TURN, ROUTERS, Cluster, cut_outputs, time_transfers
 from simulator.serving.drafts import Acceptance, Draft, DraftedClock, find_draft
 from simulator.serving.engine import Engine, Progress
 from simulator.serving.outcome import Outcome, gather
@@ -35,6 +37,8 @@ class Options(NamedTuple):
     draft: str | None = None  # a model, mtp or ngram
     draft_tokens: int | None = None
     acceptance: float | None = None
+    router: str | None = None  # None: replicas in turn
+    prefill_replicas: int | None = None
 
 
 USUAL = Options()  # of the stack
@@ -52,6 +56,8 @@ class Setup:
     requests: Requests
     arrival_s: Seconds
     draft: Draft | None = None
+    router: str = IN_TURN
+    reading: int = 0  # replicas that read prompts alone
 
     @cached_property
     def clock(self) -> Clock:
@@ -82,7 +88,9 @@ class Setup:
         return PassTable(question.work, question.machine, rows, longest + 1 + drafted, padded or (), queries)
 
     def run(self, clock: Clock | None = None, progress: Progress | None = None) -> Outcome:
-        """Run every replica; requests go to them in turn."""
+        """Run every replica; requests go to them in turn, or as a router chooses."""
+        if self.reading or (self.router != IN_TURN and self.question.work.deployment.dp > 1):
+            return self.run_cluster(clock or self.clock, progress)
         replicas = self.question.work.deployment.dp
         count = len(self.requests)
         records = []
@@ -92,13 +100,30 @@ class Setup:
             if in_flight == 0:
                 raise InputError(f"concurrency is {self.load.concurrency}; {replicas} replicas need at least as many")
             requests = choose(self.requests, places)
-            engine = self.make_engine(requests, self.arrival_s[places], in_flight, clock or self.clock)
+            arrivals = start_arrivals(self.load, self.arrival_s[places], in_flight)
+            engine = self.make_engine(requests, arrivals, clock or self.clock)
             record = engine.run(progress)
             preempted = np.array([engine.state.preemptions.get(one, 0) for one in range(len(places))], dtype=np.int64)
             records.append((places, engine.arrivals.times(), record, preempted))
         return gather(records, self.requests.input_tokens, self.requests.output_tokens)
 
-    def make_engine(self, requests: Requests, arrival_s: Seconds, in_flight: int | None, clock: Clock) -> Engine:
+    def run_cluster(self, clock: Clock, progress: Progress | None) -> Outcome:
+        """Run all replicas at once, behind a router."""
+        several, in_flight = self.question.work.deployment.dp + self.reading, self.load.concurrency
+        inboxes = [Inbox(place) for place in range(several)]
+        cut = cut_outputs(self.requests)
+        engines = [
+            self.make_engine(cut if place < self.reading else self.requests, inbox, clock)
+            for place, inbox in enumerate(inboxes)
+        ]
+        moving_s = time_transfers(self.question, self.requests.input_tokens) if self.reading else None
+        outputs = self.requests.output_tokens
+        route = ROUTERS[self.router]()
+        cluster = Cluster(engines, inboxes, route, self.arrival_s, outputs, in_flight, self.reading, moving_s)
+        cluster.run(progress)
+        return gather(cluster.list_records(), self.requests.input_tokens, outputs)
+
+    def make_engine(self, requests: Requests, arrivals: Arrivals, clock: Clock) -> Engine:
         """One replica."""
         scheduler, room = self.scheduler, self.room
         shares = requests.chunks is not None and scheduler.prefix_cache and room.grows_evenly
@@ -109,7 +134,6 @@ class Setup:
         pool = BlockPool(room.blocks, chunk_blocks)
         drafted = 0 if self.draft is None else self.draft.tokens
         state = State(requests, self.limits, pool, room.blocks_of, room.block_tokens, policy.reserves, drafted)
-        arrivals = start_arrivals(self.load, arrival_s, in_flight)
         drafts = None if self.draft is None else Acceptance(self.draft, self.load.seed)
         return Engine(state, policy, clock, arrivals, scheduler.asynchronous, drafts)
 
@@ -171,7 +195,7 @@ def prepare(question: Question, load: Load, options: Options) -> Setup:
     """
     scheduler = find_scheduler(question.work.stack)
     for name, value in options._asdict().items():
-        if name in ("draft", "acceptance"):
+        if name in ("draft", "acceptance", "router"):
             continue
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise InputError(f"{name} is {value}; it must be a whole number of at least 1")
@@ -188,7 +212,15 @@ def prepare(question: Question, load: Load, options: Options) -> Setup:
         raise InputError(
             f"the trace has hashes of {requests.chunk_tokens} tokens, which are no whole blocks of {room.block_tokens}"
         )
-    return Setup(question, load, scheduler, limits, room, requests, arrival_s, draft)
+    router = options.router or IN_TURN
+    if router not in ROUTERS:
+        raise unknown_name("router", router, ROUTERS)
+    reading = options.prefill_replicas or 0
+    if reading and scheduler.policy == "static":
+        raise InputError(f"stack {question.work.stack.id} runs static batches, which read and decode together")
+    if options.router is not None and reading + question.work.deployment.dp == 1:
+        raise InputError("a router needs several replicas; --dp says how many")
+    return Setup(question, load, scheduler, limits, room, requests, arrival_s, draft, router, reading)
 
 
 def check_lengths(question: Question, requests: Requests, scheduler: Scheduler, limits: Limits) -> None:

@@ -202,6 +202,8 @@ class Simulation(Shown):
             "draft": None if draft is None else draft.name,
             "draft_tokens": None if draft is None else draft.tokens,
             "acceptance": None if draft is None else draft.acceptance,
+            "router": self.setup.router,
+            "prefill_replicas": self.setup.reading,
         }
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -269,6 +271,8 @@ def simulate(
     draft: str | None = None,
     draft_tokens: int | None = None,
     acceptance: float | None = None,
+    router: str | None = None,
+    prefill_replicas: int | None = None,
     limits: Mapping[str, float] | None = None,
     changes: Mapping[str, Any] | None = None,
     hardware_changes: Mapping[str, str] | None = None,
@@ -283,7 +287,7 @@ def simulate(
         stack: name, YAML or object; it must have a scheduler.
         tp: tensor-parallel size.
         pp: pipeline stages; they do not overlap passes.
-        dp: replicas, to which requests go in turn.
+        dp: replicas, to which requests go as ``router`` says.
         ep: devices that experts are spread over.
         dtype: format of matrix products.
         weight_dtype: format of weights.
@@ -304,6 +308,8 @@ def simulate(
         draft: what drafts tokens, which passes verify: a model by name or file, ``mtp`` (one more layer) or ``ngram``.
         draft_tokens: tokens that are drafted for each sequence in a pass.
         acceptance: the share of drafted tokens that are right, of those before which all are.
+        router: how requests go to replicas: ``round-robin``, ``least-loaded`` or ``prefix-aware``.
+        prefill_replicas: replicas beside ``dp`` that only read prompts; those of ``dp`` then only decode.
         limits: seconds by ``ttft_s``, ``tpot_s`` and ``e2e_s`` that a request must hold to count for ``goodput``.
         changes: architecture fields to change.
         hardware_changes: numbers of the data sheet to change, as of ``predict``.
@@ -331,7 +337,8 @@ def simulate(
     place = find_place(hardware, hardware_changes or {}, calibration, stack)
     question = ask(model, *place, deployment, load, changes)
     warn_of_build(question)
-    options = Options(max_num_batched_tokens, max_num_seqs, kv_blocks, draft, draft_tokens, acceptance)
+    drafted = (draft, draft_tokens, acceptance)
+    options = Options(max_num_batched_tokens, max_num_seqs, kv_blocks, *drafted, router, prefill_replicas)
     return run(question, load, options, limits, progress)
 
 

@@ -90,6 +90,7 @@ class State:
         self.generated: dict[int, int] = {}  # tokens that preempted requests had generated
         self.held: dict[int, list[int]] = {}  # chunks that running requests read
         self.leaving: list[int] = []
+        self.handed: set[int] = set()  # waiting requests whose prompts another engine has read
         self.preemptions: dict[int, int] = {}
         self.blocked = False  # the first in the queue enters only once a running request is done
         self.input = requests.input_tokens.tolist()
@@ -174,6 +175,19 @@ class State:
             self.held[request] = list(found)
         pool.take(max(self.count_owned(request, hit + new), 0))
         return Chunk(request, new, hit, hit + new == goal)
+
+    def take_handed(self) -> list[int]:
+        """Let the first in the queue decode whose prompts another engine has read, as far as there is room."""
+        taken: list[int] = []
+        while self.waiting and self.waiting[0] in self.handed and self.running < self.limits.max_num_seqs:
+            request = self.waiting[0]
+            if int(self.blocks_of[self.input[request] + 1]) > self.pool.available:
+                break
+            self.pool.take(self.count_owned(request, self.input[request]))
+            self.handed.discard(self.waiting.popleft())
+            self.start_decoding([request])
+            taken.append(request)
+        return taken
 
     def find_chunks(self, request: int) -> tuple[int, ...]:
         """Hashes of the prompt's whole chunks."""

@@ -145,7 +145,11 @@ def find_saturation(setup: Setup) -> Saturation:
     Of a closed loop: whether more are in flight than that. What comes all at once is not a rate.
     """
     replicas, most = setup.question.work.deployment.dp, find_most(setup)
-    served = replicas * float(find_steady(setup, most).requests_per_s)
+    steady = find_steady(setup, most)
+    served = replicas * float(steady.requests_per_s)
+    if setup.reading:  # the slower of those that read and those that decode
+        decoding_s = 1 / float(steady.requests_per_s) - float(steady.prefill_s)
+        served = min(setup.reading / float(steady.alone_s), replicas / decoding_s)
     load = setup.load
     if load.concurrency is not None:
         return Saturation(load.concurrency > replicas * most, served)

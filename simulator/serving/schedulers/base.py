@@ -70,6 +70,8 @@ class Policy(ABC):
             budget -= self.add(state, chunk, prompts)
         while state.waiting and budget > 0 and state.partial is None:
             request = state.waiting[0]
+            if request in state.handed:
+                break
             goal = state.count_goal(request)
             if not self.scheduler.chunked_prefill and goal > budget:
                 # Read again after a preemption, a prompt may have outgrown the budget of any pass.

@@ -62,6 +62,8 @@ class Sglang(Policy):
         reserved = self.count_reserved(state)
         while state.waiting and state.partial is None and min(budget, chunk_tokens) > 0:
             request = state.waiting[0]
+            if request in state.handed:
+                break
             wanted = min(state.output[request] - state.generated.get(request, 0), MOST_RESERVED_TOKENS)
             needed = int(state.blocks_of[min(state.count_goal(request) + wanted, len(state.blocks_of) - 1)])
             alone = not prompts and state.running == 0
