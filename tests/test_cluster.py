@@ -32,7 +32,7 @@ def test_replicas_in_turn_are_replicas_alone(stack: str) -> None:
 
 def test_a_router_that_looks_at_queues_shortens_them() -> None:
     """Long and short requests, near what the engines serve: those in turn wait behind each other, others do not."""
-    load = {"dp": 4, "request_rate": 34.0, "lengths": 1.3, "num_requests": 300, "max_num_seqs": 8}
+    load: dict[str, Any] = {"dp": 4, "request_rate": 34.0, "lengths": 1.3, "num_requests": 300, "max_num_seqs": 8}
     in_turn, least = (ask(**load, router=name).outcome.ttft_s for name in ("round-robin", "least-loaded"))
     print(in_turn.mean(), least.mean())
     assert least.mean() < 0.8 * in_turn.mean()
@@ -46,7 +46,7 @@ def test_a_router_that_looks_for_prefixes_finds_them(tmp_path: Path) -> None:
         rows.append(f"{0.3 * place},4100,4,{' '.join(f'{group}.{chunk}' for chunk in range(8))}")
     trace = tmp_path / "trace.csv"
     trace.write_text("\n".join(rows) + "\n")
-    given = {"dp": 4, "trace": trace, "num_requests": None, "kv_blocks": 1200}
+    given: dict[str, Any] = {"dp": 4, "trace": trace, "num_requests": None, "kv_blocks": 1200}
     found = {router: ask(**given, router=router).outcome.ttft_s.mean() for router in ("round-robin", "prefix-aware")}
     assert found["prefix-aware"] < 0.7 * found["round-robin"]
 

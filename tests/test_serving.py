@@ -48,8 +48,8 @@ class PlainClock:
 class OneByOne(Engine):
     """The oracle: the same engine without runs of passes, that checks itself before each."""
 
-    def choose_run(self, timed: Counts, may_change: bool) -> tuple[int, float]:
-        return 1, self.clock.time_run(timed, 1)
+    def choose_run(self, timed: Counts, may_change: bool) -> tuple[int, float, float]:
+        return 1, self.clock.time_run(timed, 1), 0.0
 
     def run_step(self, step: Step, may_change: bool) -> None:
         before_s = self.now_s

@@ -28,7 +28,7 @@ class BlockPool:
     @property
     def used(self) -> int:
         """Blocks of running requests."""
-        return self.total - self.available
+        return self.total - self.free - len(self.idle) * self.chunk_blocks
 
     def take(self, blocks: int) -> None:
         """Give blocks to a request; ``available`` says how many there are."""

@@ -12,14 +12,16 @@ from collections.abc import Callable
 import numpy as np
 
 from simulator.serving.arrivals import Arrivals
-from simulator.serving.clock import Clock, find_pass
+from simulator.serving.clock import Clock
 from simulator.serving.drafts import Acceptance
 from simulator.serving.pass_table import Prompt
 from simulator.serving.record import Record
+from simulator.serving.runs import choose_run
 from simulator.serving.schedulers.base import Policy
 from simulator.serving.state import Counts, State, Step
 
 Progress = Callable[[int], None]
+NOTHING = np.zeros(0, dtype=np.int64)
 REPORT_EVERY = 1000  # turns of the loop
 
 
@@ -90,20 +92,19 @@ class Engine:
     def run_step(self, step: Step, may_change: bool) -> None:
         """Run one pass, or a run of decode passes, and end what is done."""
         state, record, start_s = self.state, self.record, self.now_s
-        contexts = state.contexts if step.decodes else state.contexts[:0]
-        timed = (
-            np.concatenate([contexts, state.padding + state.steps]) if len(state.padding) and step.decodes else contexts
-        )
-        passes = 1
+        timed = state.contexts if step.decodes else NOTHING
+        if len(state.padding) and step.decodes:
+            timed = np.concatenate([timed, state.padding + state.steps])
+        passes, before_s = 1, 0.0
         if step.prompts:
             prompts = tuple(Prompt(one.new_tokens, one.context_tokens, one.last) for one in step.prompts)
             seconds = self.clock.time(timed, prompts)
         else:
-            passes, seconds = self.choose_run(timed, may_change)
+            passes, seconds, before_s = self.choose_run(timed, may_change)
         self.now_s = start_s + seconds
         self.known_s, self.idle = self.now_s, False
         if self.asynchronous:  # the next pass is chosen when the last of these begins
-            self.known_s = start_s if passes == 1 else start_s + self.clock.time_run(timed, passes - 1)
+            self.known_s = start_s + before_s
         record.passes += passes
         record.busy_s += seconds
         ended: list[int] = []
@@ -123,20 +124,9 @@ class Engine:
         for request in ended:
             self.end(request)
 
-    def choose_run(self, timed: Counts, may_change: bool) -> tuple[int, float]:
-        """Decode passes until something may change, and their seconds."""
-        state, next_s = self.state, self.arrivals.next_s
-        passes = 1
-        if self.drafts is None and not may_change and state.partial is None and (state.blocked or not state.waiting):
-            passes = self.policy.count_steps(state)
-        if passes > 1 and not state.blocked and next_s < math.inf:
-            # Up to the pass in which the next request comes; where a pass is chosen ahead, one more runs without it.
-            found, seconds = find_pass(self.clock, timed, next_s - self.now_s, passes, self.pass_s)
-            self.pass_s = seconds / found
-            if not self.asynchronous or found == passes or next_s < self.now_s:
-                return found, seconds
-            passes = found + 1
-        return passes, self.clock.time_run(timed, passes)
+    def choose_run(self, timed: Counts, may_change: bool) -> tuple[int, float, float]:
+        """How many decode passes to run: ``runs.choose_run``."""
+        return choose_run(self, timed, may_change)
 
     def end_prompts(self, step: Step, start_s: float, ended: list[int]) -> None:
         """Prompts that were read to their end make a token, and decode from now on."""

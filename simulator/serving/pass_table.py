@@ -102,6 +102,7 @@ class PassTable:
         self.read_prompts = lru_cache(PROMPTS_KEPT)(self._read_prompts)
         self.find_host = lru_cache(None)(self._find_host)
         self.host = lru_cache(PROMPTS_KEPT)(self._time_host)
+        self.serial = lru_cache(PROMPTS_KEPT)(self._time_serial_of)
 
     def time(self, contexts: Contexts, prompts: tuple[Prompt, ...] = ()) -> float:
         """Seconds of one pass.
@@ -132,11 +133,12 @@ class PassTable:
             InputError: more rows or longer contexts than the table has.
         """
         decoding, run = len(contexts), self.find_run(len(contexts), mixed=False)
-        if int(contexts.max()) + steps > self.max_context:
-            raise InputError(f"a context is past the table's {self.max_context} tokens")
-        if run.rest_s is not None:
-            return steps * run.rest_s + float(np.add.reduce(run.sums[contexts + steps] - run.sums[contexts]))
-        each = np.add.reduce(run.shares[contexts[:, np.newaxis] + np.arange(steps)], axis=0)
+        try:
+            if run.rest_s is not None:
+                return steps * run.rest_s + float(np.add.reduce(run.sums[contexts + steps] - run.sums[contexts]))
+            each = np.add.reduce(run.shares[contexts[:, np.newaxis] + np.arange(steps)], axis=0)
+        except IndexError:
+            raise InputError(f"a context is past the table's {self.max_context} tokens") from None
         return float(np.add.reduce([self._complete(float(one), decoding, ()) for one in each]))
 
     def find_run(self, decoding: int, mixed: bool) -> Run:
@@ -201,10 +203,14 @@ class PassTable:
         f = self.machine.factors
         if f is None:
             return 0.0
-        read = sum(prompt.new_tokens for prompt in prompts) if self.work.stack.encodes_text else 0.0
-        work = self.find_host(min(decoding, 1), min(len(prompts), 1))
-        counted = work._replace(sequences=float(decoding + len(prompts)), encoded_tokens=float(read))
-        return float(time_host(counted, [], f)[1])
+        read = sum(prompt.new_tokens for prompt in prompts) if self.work.stack.encodes_text else 0
+        return self.serial(min(decoding, 1), min(len(prompts), 1), decoding + len(prompts), read)
+
+    def _time_serial_of(self, decoding: int, prompts: int, sequences: int, read: int) -> float:
+        """The same by whether sequences decode and prompts are read, how many in all, and the tokens of text."""
+        assert self.machine.factors is not None
+        counted = self.find_host(decoding, prompts)._replace(sequences=float(sequences), encoded_tokens=float(read))
+        return float(time_host(counted, [], self.machine.factors)[1])
 
     def _find_host(self, decoding: int, prompts: int) -> HostWork:
         """What the host does for a pass of decoding sequences, of prompts or of both."""

@@ -86,6 +86,7 @@ class State:
         self.padding: Counts = np.zeros(0, dtype=np.int64)
         self.steps = 0
         self.next_end = 0  # the pass after which the first decoding sequence is done
+        self.one_pass: tuple[Counts, int, int] = (self.lead, -1, 0)  # the growth of one pass, of which state it is
         self.grown = 0  # blocks by the tokens in the caches of the decoding sequences
         self.generated: dict[int, int] = {}  # tokens that preempted requests had generated
         self.held: dict[int, list[int]] = {}  # chunks that running requests read
@@ -119,6 +120,16 @@ class State:
         """Blocks that the decoding sequences need for so many more passes."""
         if self.reserves or not len(self.ids):
             return 0
+        if passes == 1:
+            lead, steps, known = self.one_pass
+            if lead is self.lead and steps == self.steps:
+                return known
+            self.one_pass = (self.lead, self.steps, self.sum_growth(1))
+            return self.one_pass[2]
+        return self.sum_growth(passes)
+
+    def sum_growth(self, passes: int) -> int:
+        """``count_growth`` over all decoding sequences."""
         if self.draft_tokens:  # one pass, of which all tokens may be kept
             most = np.minimum(passes + self.draft_tokens, self.end - self.steps)
             return int(np.add.reduce(self.blocks_of[self.contexts + most])) - self.grown

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +29,8 @@ class Trace(NamedTuple):
     arrival_s: Seconds
 
 
-def read_trace(path: Path) -> Trace:
-    """Read a trace.
+def read_trace(path: Path, most: int | None = None) -> Trace:
+    """Read a trace, or so many of its first requests.
 
     Raises:
         InputError: no such file, a column missing, a request before the one above it, or a length that cannot be; with
@@ -47,7 +48,7 @@ def read_trace(path: Path) -> Trace:
     counts: list[tuple[int, int]] = []
     chunks: list[tuple[int, ...]] = []
     known: dict[str, int] = {}
-    for where, cells in lines:
+    for where, cells in islice(lines, most):
         times.append(read_time(where, cells["arrival_s"], times[-1] if times else 0.0))
         inputs, outputs = (parse_whole(where, name, cells[name]) for name in NEEDED[1:])
         counts.append((inputs, outputs))

@@ -104,7 +104,7 @@ def draw_requests(load: Load) -> tuple[Requests, Seconds]:
     """
     check_load(load)
     if load.trace is not None:
-        return cut_trace(read_trace(load.trace), load.num_requests)
+        return start_at_zero(read_trace(load.trace, load.num_requests))
     lengths, times = (np.random.default_rng((load.seed, part)) for part in (0, 1))
     requests = draw_lengths(load.prompt_tokens, load.output_tokens, load.lengths, load.count, lengths)
     if load.request_rate is None or math.isinf(load.request_rate):
@@ -118,14 +118,9 @@ def draw_requests(load: Load) -> tuple[Requests, Seconds]:
     return requests, np.cumsum(gaps)
 
 
-def cut_trace(trace: Trace, most: int | None) -> tuple[Requests, Seconds]:
-    """The first requests of a trace, which begins at 0."""
-    kept = slice(most)
-    chunks = None if trace.requests.chunks is None else trace.requests.chunks[kept]
-    requests = Requests(
-        trace.requests.input_tokens[kept], trace.requests.output_tokens[kept], chunks, trace.requests.chunk_tokens
-    )
-    return requests, trace.arrival_s[kept] - trace.arrival_s[0]
+def start_at_zero(trace: Trace) -> tuple[Requests, Seconds]:
+    """The requests of a trace, which begins at 0."""
+    return trace.requests, trace.arrival_s - trace.arrival_s[0]
 
 
 def start_arrivals(load: Load, arrival_s: Seconds, in_flight: int | None) -> Arrivals:

@@ -1,0 +1,34 @@
+"""How many decode passes follow one another unchanged, and how long they take."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from simulator.serving.clock import find_pass
+from simulator.serving.state import Counts
+
+if TYPE_CHECKING:
+    from simulator.serving.engine import Engine
+
+
+def choose_run(engine: Engine, timed: Counts, may_change: bool) -> tuple[int, float, float]:
+    """Decode passes until something may change, their seconds, and where passes are chosen ahead those before the last.
+
+    ``timed``: the tokens in the cache of each sequence that runs.
+    """
+    state, clock, next_s = engine.state, engine.clock, engine.arrivals.next_s
+    passes = 1
+    if engine.drafts is None and not may_change and state.partial is None and (state.blocked or not state.waiting):
+        passes = engine.policy.count_steps(state)
+    if passes > 1 and not state.blocked and next_s < math.inf:
+        # Up to the pass in which the next request comes; where a pass is chosen ahead, one more runs without it.
+        found, seconds = find_pass(clock, timed, next_s - engine.now_s, passes, engine.pass_s)
+        engine.pass_s = seconds / found
+        if engine.asynchronous and found < passes and next_s >= engine.now_s:
+            return found + 1, clock.time_run(timed, found + 1), seconds
+        passes = found
+    else:
+        seconds = clock.time_run(timed, passes)
+    ahead = engine.asynchronous and passes > 1
+    return passes, seconds, clock.time_run(timed, passes - 1) if ahead else 0.0
