@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-network mutants check bench clean
+.PHONY: help demo test test-long test-network mutants check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,9 @@ demo: $(VENV)/.core ## one prediction beside its measurement, without torch
 
 test: $(VENV)/.dev ## the tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-long: $(VENV)/.dev ## what fits for minutes, and more examples of every property, half an hour
+	ROOFCAST_EXAMPLES=long $(BIN)/python -m pytest -n 2 --dist loadfile -m "not network"
 
 mutants: $(VENV)/.dev ## changes of the laws that the tests must notice, ten minutes on two cores
 	$(BIN)/python -m benchmarks.mutants

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 CHILD = "multiprocessing.spawn"  # is loaded in a worker process, which says nothing of its own
 
@@ -33,17 +33,70 @@ from simulator.errors import CheckFailed, InputError, RoofcastError  # noqa: E40
 
 MOST_CHARACTERS = 600  # of an error
 
-# Each command stands in a file with its name, but for two that share one.
-SIMULATING = (
-    *("predict", "footprint", "formulas", "ideal", "tradeoff", "reproduce", "compare", "explain", "solve"),
-    *("sensitivity", "simulate", "sweep", "plot"),
-)
-MEASURING = ("calibrate", "validate", "denoise", "helm", "api-overhead", "estimate-cost")
-VERBS = (
-    {verb: f"simulator.commands.{verb}" for verb in SIMULATING}
-    | {verb: f"calibration.commands.{verb.replace('-', '_')}" for verb in MEASURING}
-    | dict.fromkeys(("models", "hardware"), "simulator.commands.catalogue")
-)
+HERE, THERE = "simulator.commands", "calibration.commands"
+
+
+class Aim(NamedTuple):
+    """What people want of the command: an example, and verbs, each with the package of its file and what it answers."""
+
+    example: str
+    verbs: dict[str, tuple[str, str]]
+
+
+AIMS = {
+    "Ask": Aim(
+        "roofcast simulate -m llama-3.1-70b -H h100 --tp 4 --concurrency 50",
+        {
+            "predict": (HERE, "times of one request or one batch, memory, cost"),
+            "simulate": (HERE, "the same on a serving engine under load"),
+            "footprint": (HERE, "bytes of each device, and what fits at most"),
+            "explain": (HERE, "where the time goes, from the bound to the prediction"),
+            "sensitivity": (HERE, "which number of the device or profile matters"),
+        },
+    ),
+    "Compare and decide": Aim(
+        "roofcast compare -m llama-3.1-70b -H h100,h200,mi300x --tp 4 -b 16",
+        {
+            "compare": (HERE, "models, devices, layouts, stacks side by side"),
+            "solve": (HERE, "the most load, the fewest devices that hold a limit"),
+            "sweep": (HERE, "a whole grid, as CSV or Parquet"),
+            "plot": (HERE, "pictures, in a file or in the terminal"),
+            "formulas": (HERE, "the laws of costs as text or LaTeX"),
+        },
+    ),
+    "Calibrate and check": Aim(
+        "roofcast calibrate run --device cpu --out my-cpu.yaml",
+        {
+            "calibrate": (THERE, "measure a device, fit a profile, show one"),
+            "validate": (THERE, "predictions against a table of measurements"),
+        },
+    ),
+    "Catalogues": Aim(
+        "roofcast models list qwen3",
+        {
+            "models": (HERE, "list, show, compare, check models"),
+            "hardware": (HERE, "list, show, compare, check devices"),
+        },
+    ),
+    "The paper, and black-box APIs": Aim(
+        "roofcast ideal -m openai-davinci,gptj-6b -H a100-sxm-80gb -s megatron-lm-2022 -p 512 -n 32",
+        {
+            "ideal": (HERE, "idealized runtime and cost of a set of queries"),
+            "tradeoff": (HERE, "what models can do against what they cost"),
+            "denoise": (THERE, "an API's own speed out of noisy timings"),
+            "api-overhead": (THERE, "how much of an API's speed is the model"),
+            "estimate-cost": (THERE, "what estimates cost, against querying"),
+            "helm": (THERE, "files of HELM: export, import, fit"),
+            "reproduce": (HERE, "the paper's numbers beside predictions"),
+        },
+    ),
+}
+FILES = {"models": "catalogue", "hardware": "catalogue"}  # that two verbs share
+VERBS = {
+    verb: f"{package}.{FILES.get(verb, verb.replace('-', '_'))}"
+    for aim in AIMS.values()
+    for verb, (package, _) in aim.verbs.items()
+}
 PICTURES = {  # of plot
     "latency": "simulator.commands.latency",
     "load": "simulator.commands.plot_load",
@@ -67,6 +120,13 @@ class Verbs(click.Group):
         """Return the names of all commands."""
         return sorted(VERBS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by what people want, with an example of each."""
+        for title, aim in AIMS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb, what) for verb, (_, what) in aim.verbs.items()], col_spacing=3)
+                formatter.write_text(f"$ {aim.example}")
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; None where there is none of that name, which the nearest is then looked for."""
         if cmd_name in VERBS:
@@ -78,11 +138,9 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="roofcast")
 def app() -> None:
-    """Predict how long a Transformer takes to answer, on a device you name.
+    """Predict how long a Transformer takes to answer, alone and under load, on a device you name.
 
-    \b
-    Example:
-      roofcast predict -m openai-davinci -H a100-sxm-80gb --tp 8 -p 512 -n 32
+    roofcast VERB --help has the options of each and more examples.
     """
 
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import settings
 
 # How long one example takes is the machine's business, not the law's.
-settings.register_profile("roofcast", deadline=None)
-settings.load_profile("roofcast")
+settings.register_profile("roofcast", deadline=None, max_examples=40)
+settings.register_profile("long", deadline=None, max_examples=300)
+settings.load_profile(os.environ.get("ROOFCAST_EXAMPLES", "roofcast"))
+os.environ.pop("COLUMNS", None)  # tables are as wide as in a pipe
 
 
 @pytest.fixture(scope="session")

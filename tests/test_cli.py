@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -16,7 +17,7 @@ import paper
 import pytest
 from click.testing import CliRunner
 
-from cli import app, main
+from cli import AIMS, VERBS, app, main
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "a100-sxm-80gb--megatron-lm-2022"
@@ -350,3 +351,18 @@ def test_a_shell_completes_paths() -> None:
 
     (item,) = ShellComplete(app, {}, "roofcast", "_ROOFCAST_COMPLETE").get_completions(["predict", "-m"], "./mine")
     assert item.type == "file"
+
+
+@pytest.mark.parametrize("aim", AIMS)
+def test_the_help_has_an_example_of_each_aim_that_works(aim: str) -> None:
+    _, verb, *options = shlex.split(AIMS[aim].example)
+    assert verb in AIMS[aim].verbs
+    if verb == "calibrate":
+        options = [*options, "--dry-run"]
+    assert CliRunner().invoke(app, [verb, *options]).exit_code == 0
+
+
+def test_the_help_lists_every_verb_at_80_columns() -> None:
+    help_text = CliRunner().invoke(app, ["--help"], terminal_width=80).stdout
+    assert all(re.search(rf"^  {verb} +\w", help_text, re.M) for verb in VERBS)
+    assert max(map(len, help_text.splitlines())) <= 80

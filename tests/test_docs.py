@@ -82,10 +82,23 @@ def shell_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
+LONG = pytest.mark.long
+MINUTES = re.compile(r"roofcast (calibrate (cross-validate|fit|power|run)|denoise) ")
+
+
+def is_long(command: str) -> bool:
+    """Whether a command measures or fits, which takes from ten seconds to minutes."""
+    return MINUTES.search(f"{command} ") is not None
+
+
 SHOWN = [shown for page in PAGES for shown in list_shown(page)]
 
 
-@pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: f"{shown.page.name}: {shown.command[:60]}")
+@pytest.mark.parametrize(
+    "shown",
+    [pytest.param(shown, marks=LONG if is_long(shown.command) else ()) for shown in SHOWN],
+    ids=lambda shown: f"{shown.page.name}: {shown.command[:60]}",
+)
 def test_a_command_on_a_page_runs_and_prints_what_is_shown(
     shown: Shown, folders: dict[str, Path], shell_path: str, request: pytest.FixtureRequest
 ) -> None:
@@ -151,7 +164,11 @@ def test_the_pages_show_commands_at_all() -> None:
     assert any(shown.output for shown in SHOWN if shown.page.name == "README.md")
 
 
-@pytest.mark.parametrize("path", list_commands(app), ids=" ".join)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=LONG if is_long(f"roofcast {' '.join(path)}") else ()) for path in list_commands(app)],
+    ids=" ".join,
+)
 def test_the_help_of_a_command_has_examples_that_run(
     path: tuple[str, ...], folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

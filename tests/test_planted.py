@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pytest
 from factor_samples import HIGH, LOW, NAMES, from_values
 from samples import make_operator_row
 
@@ -30,6 +31,7 @@ STACK = load_stack("tensorrt-llm-1.0")
 PRIOR = np.log([prior.value for prior in choose_priors(Traits("gpu"), STACK).values()])
 SPREAD = np.array([prior.spread for prior in choose_priors(Traits("gpu"), STACK).values()])
 SEEDS = range(200)
+pytestmark = pytest.mark.long  # two hundred fits
 MOST_ERROR = 0.2  # of a well measured factor: past it the laws are too crooked for a standard error
 LONGEST_STEP = 1.5  # of a planted factor, in spreads of its prior
 KINDS = ("linear", PREFILL, DECODE, "all_reduce")

@@ -162,10 +162,10 @@ FACTS = {
         "memory.bandwidth": ["1 TB/s", "3.3 TB/s"],
         "compute.units": [60, 131],
         "links.node.max_devices": [2, 8],
-        "links.node.bandwidth": ["100 GB/s", "900 GB/s"],
+        "links.node.bandwidth": ["900 GB/s"],
         "memory.capacity": ["20 GB", "200 GB"],
     },
-    "changes": {"num_key_value_heads": [2, 5, 32], "num_hidden_layers": [4, 8], "intermediate_size": [8192, 11008]},
+    "changes": {"num_key_value_heads": [2, 5, 32], "num_hidden_layers": [4, 8], "intermediate_size": [8192]},
 }
 
 

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 import termios
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from simulator.report.output import format_table
-from simulator.report.table import fold, lay_out, measure
+from simulator.report.output import fold_prose, format_table
+from simulator.report.table import fold, lay_out, lay_out_parts, measure
 
 words = st.text("abc1.µ─,", min_size=1, max_size=12)
 cells = st.lists(words, min_size=1, max_size=4).map(" ".join)
@@ -75,15 +76,43 @@ def test_wide_characters_take_two_columns_and_accents_of_their_own_none() -> Non
     assert [measure(line) for line in lines] == [9] * 4
 
 
-def test_a_table_takes_the_width_of_the_terminal_and_in_a_pipe_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@given(tables(), st.integers(60, 120), st.integers(0, 2))
+def test_a_wide_table_is_shown_in_parts_that_break_no_word_and_lose_no_cell(
+    table: tuple[list[str], list[list[str]], list[bool]], width: int, keys: int
+) -> None:
+    header, rows, _ = table
+    keys = min(keys, len(header))
+    parts = lay_out_parts(*table, width, keys).split("\n\n")
+    assert max(measure(line) for part in parts for line in part.split("\n")) <= width
+    shown = Counter(word for part in parts for word in part.replace("─", "").split())
+    expected: Counter[str] = Counter()
+    for place in range(len(header)):
+        for cell in (line[place] for line in (header, *rows)):
+            for word in cell.replace("─", "").split():
+                expected[word] += len(parts) if place < keys else 1
+    assert shown == expected
+
+
+def test_a_table_takes_the_width_of_the_terminal_and_in_a_pipe_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     row = {f"column_{place}": "some words to fold" for place in range(8)}
-    in_pipe = format_table([row])
-    assert len(in_pipe.split("\n")) == 3
+    assert max(map(len, format_table([row]).split("\n"))) <= 80
     ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 30, 100, 0, 0))
-    with os.fdopen(theirs, "w") as terminal:
-        monkeypatch.setattr(sys, "stdout", terminal)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 30, 200, 0, 0))
+    with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as changed:
+        changed.setattr(sys, "stdout", terminal)
         on_screen = format_table([row])
     os.close(ours)
-    assert max(map(len, on_screen.split("\n"))) <= 100
-    assert sorted(on_screen.replace("─", "").split()) == sorted(in_pipe.replace("─", "").split())
+    assert len(on_screen.split("\n")) == 3
+    assert 80 < max(map(len, on_screen.split("\n"))) <= 200
+    monkeypatch.setenv("COLUMNS", "200")
+    assert format_table([row]) == on_screen
+
+
+def test_prose_is_folded_where_it_is_wider_and_nothing_else_changes() -> None:
+    text = " a\tb\n  " + " ".join(["word"] * 30)
+    first, *rest = fold_prose(text).split("\n")
+    assert first == " a\tb"
+    assert max(map(len, rest)) <= 80
+    assert [line[:4] for line in rest] == ["  wo", "    "]
+    assert " ".join(rest).split() == ["word"] * 30

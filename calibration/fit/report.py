@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration.fit.least_squares import HIGH_CORRELATION, Fit
 from calibration.fit.validate import Validation
-from simulator.report.output import OutputForm, format_rows, format_table
+from simulator.report.output import OutputForm, fold_prose, format_rows, format_table
 from simulator.timing.priors import list_factors
 
 
@@ -89,7 +89,7 @@ def format_fit(fit: Fit, held_out: list[Validation], notes: list[str]) -> str:
         ):
             if document[key]:
                 lines += ["", format_table(document[key], title)]
-    return "\n".join(lines)
+    return fold_prose("\n".join(lines))
 
 
 def report_validation(validation: Validation, form: OutputForm) -> str:
@@ -133,4 +133,5 @@ def format_validation(validation: Validation) -> str:
         ("By size class", document["by_size_class"]),
         ("Largest errors", document["worst"]),
     ]
-    return "\n\n".join([*(format_table(rows, title) for title, rows in tables if rows), *validation.notes])
+    shown = [format_table(rows, title) for title, rows in tables if rows]
+    return fold_prose("\n\n".join([*shown, *validation.notes]))

@@ -12,7 +12,7 @@ from calibration.fit.least_squares import list_high_correlations
 from calibration.fit.report import describe_correlations, describe_factor
 from calibration.fit.residual_plot import describe_validation
 from calibration.fit.validate import Validation
-from simulator.report.output import OutputForm, format_rows, format_table
+from simulator.report.output import OutputForm, fold_prose, format_rows, format_table
 from simulator.report.plots.style import (
     add_legend,
     choose_mark,
@@ -76,7 +76,7 @@ def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
     if profile.operator_checks:
         checks = [{"kind": kind, **asdict(check)} for kind, check in profile.operator_checks.items()]
         lines += ["", format_table(checks, "Operators that were not fitted")]
-    return "\n".join(lines)
+    return fold_prose("\n".join(lines))
 
 
 def draw_validation(validation: Validation, profile: Profile, path: Path) -> str | bytes:

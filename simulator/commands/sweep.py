@@ -133,7 +133,23 @@ def report_rows(rows: list[dict[str, Any]], space: Space, left_out: dict[str, in
             row | {key: format_quantity(row[key], unit) for key, unit in units.items() if key in row and unit != "1"}
             for row in rows
         ]
+    if form == "table":
+        return format_grid(rows, {axis.name for axis in space.axes if len(axis.values) > 1})
     return format_rows(rows, form, document)
+
+
+def format_grid(rows: list[dict[str, Any]], varied: set[str]) -> str:
+    """Rows for people: what is the same in all stands above the table, what varies at the head of each of its parts."""
+    from simulator.report.output import fold_prose, format_cell, format_table
+
+    same = {} if len(rows) < 2 else {name: value for name, value in rows[0].items() if name not in varied}
+    same = {name: value for name, value in same.items() if all(row[name] == value for row in rows)}
+    shown = [{name: value for name, value in row.items() if name not in same} for row in rows]
+    table = format_table(shown, keys=len(varied))
+    if not same:
+        return table
+    title = "; ".join(f"{name} {format_cell(name, value)}" for name, value in same.items())
+    return f"{fold_prose(f'All rows: {title}')}\n\n{table}"
 
 
 def list_notes(plan: Plan) -> list[str]:

@@ -17,7 +17,7 @@ from simulator.inputs.library import (
     load_model,
 )
 from simulator.inputs.search import MEMORY_UNITS, PARAMETER_UNITS, Entry, answers_to
-from simulator.report.output import OutputForm, format_json, format_rows, format_table
+from simulator.report.output import OutputForm, fold_prose, format_json, format_rows, format_table
 from simulator.report.specs import (
     compare_facts,
     format_card,
@@ -82,7 +82,7 @@ def report_card(kind: str, name: str, form: OutputForm) -> str:
     profiles = list_profiles(spec) if isinstance(spec, Hardware) else []
     if form == "table":
         shown = format_table(profiles, "Profiles that can be carried here, the default first") if profiles else ""
-        return f"{format_card(facts)}\n\n{shown}".strip()
+        return fold_prose(f"{format_card(facts)}\n\n{shown}".strip())
     if form == "json":
         return format_json(
             {"schema": f"roofcast/{kind}/1", kind: [facts | {"profiles": profiles} if profiles else facts]}

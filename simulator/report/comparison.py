@@ -8,13 +8,25 @@ from typing import Any
 from simulator.explore.compare import Comparison
 from simulator.metrics.prices import describe_mix
 from simulator.metrics.registry import TIMES, list_headed, list_ranked
-from simulator.report.output import OutputForm, format_cell, format_csv, format_json, format_markdown, format_table
+from simulator.report.output import (
+    OutputForm,
+    fold_prose,
+    format_cell,
+    format_csv,
+    format_json,
+    format_markdown,
+    format_table,
+)
 from simulator.report.rates import describe_lacks, describe_rates
 from simulator.units import format_seconds
 
 SCHEMA = "roofcast/comparison/1"
 # What people see, by the field it comes from. Settings that are the same in all rows go to the title.
 SETTINGS = {
+    "model": "model",
+    "hardware": "device",
+    "devices": "devices",
+    "layout": "layout",
     "stack": "stack",
     "profile": "profile",
     "dtype": "dtype",
@@ -40,16 +52,18 @@ def format_comparison(comparison: Comparison, rows: list[dict[str, Any]], form: 
     write = format_table if form == "table" else format_markdown
     shared = [name for name in SETTINGS if len(rows) > 1 and len({str(row[name]) for row in rows}) == 1]
     implied = [] if "profile" in shared or names_profiles(rows) else ["profile"]
-    title = "; ".join(f"{SETTINGS[name]} {rows[0][name]}" for name in shared if rows[0][name] is not None)
+    facts = {SETTINGS[name]: rows[0][name] for name in shared if rows[0][name] is not None}
+    title = "; ".join(f"{name} {value}" for name, value in facts.items())
     hidden = {*shared, *implied}
     parts = [f"All rows: {title}"] if title else []
     parts.append(write([show_answer(row, hidden) for row in rows]))
     if len(rows) > 1:
         parts += [
             f"Ratios to row {comparison.baseline + 1} with 90% intervals: a time below 1x is shorter than there.",
-            write([show_ratios(row, hidden) for row in rows]),
+            write([show_ratios(row) for row in rows]),
         ]
-    return "\n\n".join([*parts, "\n".join(list_notes(comparison))])
+    text = "\n\n".join([*parts, "\n".join(list_notes(comparison))])
+    return fold_prose(text) if form == "table" else text
 
 
 def list_notes(comparison: Comparison) -> list[str]:
@@ -69,11 +83,8 @@ def names_profiles(rows: list[dict[str, Any]]) -> bool:
 
 
 def show_answer(row: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
-    """The columns of one answer, written for people, without settings that are hidden."""
-    shown = {"row": str(row["row"])} | {name: row[name] for name in ("model", "hardware", "devices", "layout")}
-    shown |= list_own(row, hidden)
-    if "basis" not in hidden:
-        shown["basis"] = row["basis"]
+    """The columns of one answer, written for people, and its settings but for the hidden ones."""
+    shown = {"row": str(row["row"])} | {shown: row[name] for name, shown in SETTINGS.items() if name not in hidden}
     for metric in list_headed():
         shown[metric.heading] = show_time(row, metric.name) if metric.name in TIMES else show_cell(row, metric.name)
     return shown
@@ -82,11 +93,6 @@ def show_answer(row: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
 def show_cell(row: dict[str, Any], name: str) -> str | None:
     """One metric, written for people; None where it is not known."""
     return None if row[name] is None or row[name] != row[name] else format_cell(name, row[name])
-
-
-def list_own(row: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
-    """The settings of a row that are not hidden, by the names that people see."""
-    return {shown: row[name] for name, shown in SETTINGS.items() if name not in hidden and name != "basis"}
 
 
 def show_time(row: dict[str, Any], name: str) -> str | None:
@@ -103,11 +109,11 @@ def show_time(row: dict[str, Any], name: str) -> str | None:
     return f"{text} ({low_text} to {high_text})"
 
 
-def show_ratios(row: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
-    """The ratios of one row, written for people, without settings that are hidden."""
-    shown = {"row": str(row["row"])} | {name: row[name] for name in ("model", "hardware", "layout")}
-    shown |= list_own(row, hidden)
-    return shown | {metric.heading: write_ratio(row, f"{metric.name}_ratio") for metric in list_ranked()}
+def show_ratios(row: dict[str, Any]) -> dict[str, Any]:
+    """The ratios of one row, written for people."""
+    return {"row": str(row["row"])} | {
+        metric.heading: write_ratio(row, f"{metric.name}_ratio") for metric in list_ranked()
+    }
 
 
 def write_ratio(row: dict[str, Any], key: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from simulator.explore.explain import LAYER_KINDS, RESOURCES
 from simulator.explore.explanation import Explanation
 from simulator.metrics.rows import list_rows
-from simulator.report.output import OutputForm, format_csv, format_json, format_markdown, format_table
+from simulator.report.output import OutputForm, fold_prose, format_csv, format_json, format_markdown, format_table
 from simulator.report.prediction import describe_basis
 from simulator.units import format_seconds
 
@@ -36,7 +36,8 @@ def report_explanation(explanation: Explanation, by: str, form: OutputForm) -> s
         return format_json({"schema": SCHEMA, "prediction": prediction} | shown)
     if form == "csv":
         return format_csv(views["waterfall" if by == "all" else by])
-    write = format_table if form == "table" else format_markdown
+    people = form == "table"
+    write = format_table if people else format_markdown
     parts = [describe_question(explanation)]
     for name in views if by == "all" else [by]:
         parts += [TITLES[name], write([show_row(row) for row in views[name]])]
@@ -44,7 +45,8 @@ def report_explanation(explanation: Explanation, by: str, form: OutputForm) -> s
             parts.append("The answer is the bound, so nothing is lost: a calibration (-c) says what is.")
         elif name in NOTES:
             parts.append(NOTES[name])
-    return "\n\n".join(parts)
+    text = "\n\n".join(parts)
+    return fold_prose(text) if people else text
 
 
 def list_views(explanation: Explanation) -> dict[str, list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ from simulator.errors import InputError
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.queries import Queries
 from simulator.prediction import Prediction
-from simulator.report.output import OutputForm, Row, format_markdown, format_rows, format_table
+from simulator.report.output import OutputForm, Row, fold_prose, format_markdown, format_rows, format_table
 from simulator.report.prediction import describe_basis
 from simulator.report.rates import describe_carbon, describe_energy, describe_money, list_sources
 from simulator.studies.ideal import Setting, predict_queries, summarise
@@ -52,7 +52,7 @@ def frame(title: str, rows: Sequence[Row], notes: Sequence[str], form: OutputFor
     if form == "md":
         paragraphs = [*title.splitlines(), format_markdown(rows), *(note.strip() for note in notes)]
         return "\n\n".join(paragraphs)
-    return "\n".join([format_table(rows, title + "\n"), *(["", *notes] if notes else [])])
+    return fold_prose("\n".join([format_table(rows, title + "\n"), *(["", *notes] if notes else [])]))
 
 
 def describe_layout(row: Mapping[str, Any]) -> str:

@@ -6,17 +6,18 @@ import json
 import math
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from simulator.report.table import lay_out
+from simulator.report.table import lay_out_parts
 from simulator.units import format_quantity, format_seconds
 
 OutputForm = Literal["table", "json", "csv", "md"]
 Row = Mapping[str, Any]
-WIDTH = 240  # columns of a table that no terminal shows
+WIDTH = 80  # columns where no terminal says them
 UNIT_SUFFIXES: dict[str, Callable[[float], str]] = {
     "_flops_per_s": lambda value: format_quantity(value, "FLOP/s"),
     "_bytes_per_s": lambda value: format_quantity(value, "B/s"),
@@ -90,18 +91,39 @@ def format_markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def format_table(rows: Sequence[Row], title: str | None = None) -> str:
-    """Rows as a table written for people, of a width that fits where it is printed."""
+def format_table(rows: Sequence[Row], title: str | None = None, keys: int = 1) -> str:
+    """Rows as a table written for people, of a width that fits where it is printed; ``keys`` columns name a row."""
     text = ""
     if rows:
         numeric = [all(isinstance(row[key], int | float | np.number | None) for row in rows) for key in rows[0]]
         cells = [[format_cell(key, value) for key, value in row.items()] for row in rows]
-        text = lay_out(list(rows[0]), cells, numeric, find_width())
+        text = lay_out_parts(list(rows[0]), cells, numeric, find_width(), min(keys, len(numeric)))
     return text if title is None else f"{title}\n{text}"
 
 
+def fold_prose(text: str) -> str:
+    """Fold the lines of an answer that are wider than where it is printed; what follows is indented a little more.
+
+    Tables fit there by themselves (``format_table``).
+    """
+    width = find_width()
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += fold_line(line, width, indent) if len(line) > width else [line]
+    return "\n".join(lines)
+
+
+def fold_line(line: str, width: int, indent: str) -> list[str]:
+    """Fold one line at its spaces."""
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 def find_width() -> int:
-    """Columns of the terminal that a table is printed in; in a pipe always the same."""
+    """Columns of the terminal that an answer is printed in, or what ``COLUMNS`` says; in a pipe 80."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and 0 < int(asked) < 10_000:
+        return int(asked)
     return (os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0) or WIDTH
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from simulator.explore.sensitivity import Sensitivity
 from simulator.metrics.registry import METRICS, TIMES
-from simulator.report.output import OutputForm, format_cell, format_rows, format_table
+from simulator.report.output import OutputForm, fold_prose, format_cell, format_rows, format_table
 from simulator.units import format_quantity
 
 SCHEMA = "roofcast/sensitivity/1"
@@ -61,9 +61,8 @@ def format_sensitivity(sensitivity: Sensitivity) -> str:
     lines += ["", f"{hidden} further inputs move nothing by 0.0001%."] if hidden else []
     if any(influence.stepped for influence in sensitivity.influences):
         lines.append("*: the times follow this in steps, or bend at this very value: the slope between the steps.")
-    return "\n".join(
-        [*lines, *describe_combined(sensitivity), *describe_interval(sensitivity), *list_lacks(sensitivity)]
-    )
+    lines += [*describe_combined(sensitivity), *describe_interval(sensitivity), *list_lacks(sensitivity)]
+    return fold_prose("\n".join(lines))
 
 
 def describe_combined(sensitivity: Sensitivity) -> list[str]:

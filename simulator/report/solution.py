@@ -13,7 +13,7 @@ from simulator.explore.solve import Problem, has_table
 from simulator.inputs.deployment import Deployment
 from simulator.metrics.rate_file import HOUR_S
 from simulator.metrics.registry import list_ranked
-from simulator.report.output import OutputForm, format_cell, format_rows, format_table
+from simulator.report.output import OutputForm, fold_prose, format_cell, format_rows, format_table
 from simulator.report.rates import describe_rates
 from simulator.units import format_quantity
 
@@ -121,7 +121,7 @@ def format_solution(problem: Problem, solution: Solution) -> str:
         known = [metric.name for metric in list_ranked() if metric.name not in prediction.lacks]
         there = (f"{name} {format_cell(name, prediction.find(name))}" for name in known)
         lines.append(f"there: {', '.join(there)}; basis: {prediction.basis}")
-    return "\n".join([*lines, "", format_table(list_shown(solution)), "", *describe_rates(question)])
+    return fold_prose("\n".join([*lines, "", format_table(list_shown(solution)), "", *describe_rates(question)]))
 
 
 def describe_number(problem: Problem, solution: Solution) -> list[str]:
