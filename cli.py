@@ -79,7 +79,7 @@ AIMS = {
         },
     ),
     "The paper, and black-box APIs": Aim(
-        "roofcast ideal -m openai-davinci,gptj-6b -H a100-sxm-80gb -s megatron-lm-2022 -p 512 -n 32",
+        "roofcast ideal -m gptj-6b,bloom -H a100 -s megatron-lm-2022 -p 512 -n 32",
         {
             "ideal": (HERE, "idealized runtime and cost of a set of queries"),
             "tradeoff": (HERE, "what models can do against what they cost"),
