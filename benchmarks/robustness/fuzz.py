@@ -149,7 +149,11 @@ def run_batch(kind: str, number: int, folder: Path, ends: float, found: Found) -
 
     @seed(number)
     @settings(
-        max_examples=BATCH, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        max_examples=BATCH,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
     )
     @given(CASES[kind]())
     def run(case: Case) -> None:

@@ -34,10 +34,10 @@ SMALL = ("-p", "64", "-n", "4")
 numbers = st.sampled_from(
     [0, -1, 1, 2, 3, 7, -1000, 2**31, 2**53 + 1, 2**63, 10**18, 10**30, 10**400, 0.5, -0.5, 1e-300, 1e300, 1.5]
 ) | st.floats()  # fmt: skip
-texts = st.sampled_from(
-    ["", " ", "nan", "inf", "-inf", "1e400", "banana", "true", "null", "80 GB", "-80 GB", "1e30 GB", "0 B", "1 W", "1e-30 Hz"]
-    + ["fp8", "int4", "../../x", "/dev/zero", "~", "é\u202e\ud7ff", "a" * 5000, "9" * 400, "1:" * 40, "{}", "[[", "%s%n", "\t"]
-)  # fmt: skip
+WORDS = (
+    "nan|inf|-inf|1e400|banana|true|null|80 GB|-80 GB|1e30 GB|0 B|1 W|1e-30 Hz|fp8|int4|../../x|/dev/zero|~|{}|[[|%s%n"
+)
+texts = st.sampled_from([*WORDS.split("|"), "", " ", "\t", "\u00e9\u202e", "a" * 5000, "9" * 400, "1:" * 40])
 plain = st.none() | st.booleans() | numbers | texts
 values = plain | st.lists(plain, max_size=3) | st.dictionaries(texts, plain, max_size=2)
 
@@ -88,7 +88,9 @@ def changed_data(draw: st.DrawFn, path: str) -> Any:
 def read(path: str) -> Any:
     """A shipped file as plain data."""
     text = (ROOT / path).read_text()
-    return json.loads(text) if path.endswith(".json") else yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return (
+        json.loads(text) if path.endswith(".json") else yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    )
 
 
 @st.composite
@@ -114,7 +116,11 @@ def changed_text(draw: st.DrawFn, text: str) -> str:
         case 2:
             return text[:place] + draw(st.characters()) + text[place + 1 :]
         case 3:
-            return text[:place] + draw(st.sampled_from(["[", "{", "- ", "&a ", "*a", "<<: *a\n", '"'])) * 300 + text[place:]
+            return (
+                text[:place]
+                + draw(st.sampled_from(["[", "{", "- ", "&a ", "*a", "<<: *a\n", '"'])) * 300
+                + text[place:]
+            )
         case _:
             lines = text.splitlines(keepends=True)
             line = draw(st.integers(0, len(lines)))
@@ -161,29 +167,30 @@ def file_cases(draw: st.DrawFn) -> Case:
     return Case({"t.csv": draw(table_texts(text))}, words_of[kind])
 
 
-FLAGS: dict[str, tuple[str, ...]] = {
-    "predict": ("--tp", "--pp", "--dp", "--ep", "--micro-batches", "--dtype", "--weight-dtype", "--kv-dtype", "-p", "-n",
-                "-b", "--set", "--set-hw", "--price", "--grid", "--pue", "-c", "-s", "--columns", "--out"),
-    "compare": ("--tp", "--dtype", "-b", "--set", "--set-hw", "-c", "-s", "--baseline"),
-    "sweep": ("--tp", "--pp", "-b", "--set", "--set-hw", "--where", "--slo", "--pareto", "--sort", "--top", "--out"),
-    "solve": ("--for", "--slo", "--tp", "--dtype", "-p", "-n"),
-    "footprint": ("--tp", "--dtype", "-p", "-b", "--set", "--set-hw", "-s"),
-    "simulate": ("--concurrency", "--request-rate", "--burstiness", "--lengths", "--num-requests", "--seed", "--dp",
-                 "--max-num-batched-tokens", "--max-num-seqs", "--kv-blocks", "--trace", "-p", "-n"),
-    "explain": ("--tp", "-b", "--dtype", "--set-hw"),
-    "ideal": ("--prompt-tokens", "--output-tokens", "--queries"),
-}  # fmt: skip
+FLAGS = {
+    "predict": "--tp --pp --dp --ep --micro-batches --dtype --weight-dtype --kv-dtype -p -n -b --set --set-hw --price "
+    "--grid --pue -c -s --out",
+    "compare": "--tp --dtype -b --set --set-hw -c -s --baseline",
+    "sweep": "--tp --pp -b --set --set-hw --where --slo --pareto --sort --top --columns --out",
+    "solve": "--slo --tp --dtype -p -n",
+    "footprint": "--tp --dtype -p -b --set --set-hw -s",
+    "simulate": "--concurrency --request-rate --burstiness --lengths --num-requests --seed --dp --kv-blocks --trace "
+    "-p -n --max-num-batched-tokens --max-num-seqs",
+    "explain": "--tp -b --dtype --set-hw",
+    "ideal": "--prompt-tokens --output-tokens --queries",
+}
 SPECIAL: dict[str, tuple[str, ...]] = {
     "--set": ("hidden_size=", "num_hidden_layers=", "vocab_size=", "sliding_window=", "num_experts=", "banana="),
     "--set-hw": ("memory.bandwidth=", "compute.units=", "memory.capacity=", "links.node.bandwidth=", "compute.clock="),
     "--where": ("tpot_s<", "ttft_s>=", "banana<"),
     "--slo": ("ttft_s:", "tpot_s_high:", "output_tokens_per_s:>", "banana:"),
 }
-amounts = st.sampled_from(
-    ["0", "1", "2", "3", "8", "-1", "1.5", "9" * 40, "9" * 400, "1,2,4", "1-64*2", "1-100000+1", "1-9999999*1", "64-1+1"]
-    + ["1..8*2", "1TB/s..8TB/s*1.2", "1TB/s..8TB/s*1e999999", "2 TB/s", "1e-300 GB", "1e300 GB", "1410 MHz", "nan", "inf"]
-    + ["bf16", "fp8", "int4-g128", "none", "vllm", "batch_size", "ttft_s,cost_usd", "5 USD/h", "1e400", "out.csv", "x.json"]
-)  # fmt: skip
+AMOUNTS = (
+    "0 1 2 3 8 -1 1.5 1,2,4 1-64*2 1-100000+1 1-9999999*1 64-1+1 1..8*2 1TB/s..8TB/s*1.2 1TB/s..8TB/s*1e999999 nan inf "
+    "bf16 fp8 int4-g128 none vllm batch_size ttft_s,cost_usd 1e400 out.csv x.json"
+)
+SPACED = ("2 TB/s", "1e-300 GB", "1e300 GB", "1410 MHz", "5 USD/h", "9" * 40, "9" * 400)
+amounts = st.sampled_from([*AMOUNTS.split(), *SPACED])
 
 
 @st.composite
@@ -195,7 +202,7 @@ def flag_cases(draw: st.DrawFn) -> Case:
         words += ["--concurrency", "2", "--num-requests", "6", *SMALL]
     if verb == "solve":
         words += ["--for", draw(st.sampled_from(["batch_size", "devices", "tp", "prompt_tokens", "concurrency"]))]
-    for flag in draw(st.lists(st.sampled_from(FLAGS[verb]), min_size=1, max_size=3)):
+    for flag in draw(st.lists(st.sampled_from(FLAGS[verb].split()), min_size=1, max_size=3)):
         given = draw(amounts | texts)
         words += [flag, draw(st.sampled_from(SPECIAL[flag])) + given if flag in SPECIAL else given]
     return Case({}, tuple(word for word in words if "\0" not in word))

@@ -18,6 +18,7 @@ from simulator.inputs.stack import KERNEL_SECTIONS, Stack
 from simulator.names import normal_form
 from simulator.specfile import Spec, build, check_ranges, read_spec, unknown_name
 from simulator.specfile.compiled import read_compiled
+from simulator.textfile import shorten
 
 
 def find_package_folder(package: str) -> Path:
@@ -35,6 +36,7 @@ MODEL_FOLDER = find_package_folder("simulator.inputs") / "architectures"
 STACK_FOLDER = find_package_folder("simulator.inputs") / "stacks"
 HARDWARE_FOLDER = find_package_folder("hardware_specs")
 PROFILE_FOLDER = find_package_folder("calibration.profiles")  # data of a higher floor: the one exception, and no code
+MOST_NAME, MOST_PATH = 200, 4000  # letters of a name, and of a path
 REPOSITORY = r"[\w.-]+/[\w.-]+"  # a model of a hub: organisation/model
 
 
@@ -205,6 +207,10 @@ def find_file(name: str | Path) -> Path | None:
     text = str(name)
     if not text:
         raise InputError("an empty name")
+    if (
+        len(os.path.basename(text)) > MOST_NAME or len(text) > MOST_PATH or "\0" in text
+    ):  # no file has such a name, and asking for it is an error
+        raise InputError(f"{shorten(text)!r} is no name")
     if text.endswith((".yaml", ".yml", ".json")) or text.startswith((".", "/", "~")):
         path = os.path.expanduser(text)
         if not os.path.exists(path):
@@ -245,8 +251,10 @@ def find_named(what: str, name: str, folder: Path) -> Path | None:
 
 def find_direct(name: str, folder: Path) -> Path | None:
     """Return the file that is named after an id, in any case; None where there is none, as for an alias."""
+    if len(name) > MOST_NAME or "/" in name or "\0" in name:
+        return None
     path = folder / f"{name.lower()}.yaml"
-    return path if "/" not in name and path.exists() else None
+    return path if path.exists() else None
 
 
 def find_id(what: str, name: str, folder: Path) -> str:
