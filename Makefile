@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-network mutants check bench clean
+.PHONY: help demo test test-long test-network mutants fuzz robustness check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,12 @@ test: $(VENV)/.dev ## the tests, on two cores
 
 test-long: $(VENV)/.dev ## what fits for minutes, and more examples of every property, half an hour
 	ROOFCAST_EXAMPLES=long $(BIN)/python -m pytest -n 2 --dist loadfile -m "not network"
+
+fuzz: $(VENV)/.dev ## changed files and flags in a folder of its own, a minute; make fuzz FUZZ_S=3600 SEED=7 by hand
+	$(BIN)/python -m benchmarks.robustness --only fuzz --seconds $(or $(FUZZ_S),60) --seed $(or $(SEED),0)
+
+robustness: $(VENV)/.dev ## the table of docs/robustness.md: changed inputs, orders of laws, kills; an hour
+	$(BIN)/python -m benchmarks.robustness --seconds 1800
 
 mutants: $(VENV)/.dev ## changes of the laws that the tests must notice, ten minutes on two cores
 	$(BIN)/python -m benchmarks.mutants

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from hypothesis.configuration import set_hypothesis_home_dir
 
@@ -66,7 +67,7 @@ def enter(folder: Path) -> Path:
     raise SystemExit(f"{folder}: what is written outside of it is not noticed; nothing was started")
 
 
-def make_hook(folder: str) -> object:
+def make_hook(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
     """What Python calls before it opens, changes or starts something."""
 
     def refuse(event: str, paths: Iterator[object]) -> None:
@@ -76,7 +77,7 @@ def make_hook(folder: str) -> object:
             if text and real != os.devnull and not (real + os.sep).startswith(folder + os.sep):
                 raise Outside(f"{event} {real}")
 
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             flags = arguments[2]
             if isinstance(flags, int) and flags & WRITING:

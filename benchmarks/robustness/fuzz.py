@@ -78,8 +78,8 @@ def run_case(case: Case, folder: Path) -> tuple[str, Finding | None]:
         with limit_time(), redirect_stdout(out), redirect_stderr(err):
             app.main(list(case.words), prog_name="roofcast", standalone_mode=False)
     except RoofcastError as error:
-        wrong = "lines" if len(str(error).splitlines()) != 1 else None
-        return f"exit {error.exit_code}", None if wrong is None else Finding(wrong, repr(str(error))[:80], case)
+        one_line = len(str(error).splitlines()) == 1
+        return f"exit {error.exit_code}", None if one_line else Finding("lines", repr(str(error))[:80], case)
     except (click.ClickException, click.exceptions.Exit):
         return "exit 2", None
     except Hang:

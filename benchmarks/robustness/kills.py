@@ -121,7 +121,9 @@ def look_after(process: subprocess.Popen[bytes], number: int, found: Counter[str
         found["hangs"] += 1
         os.killpg(process.pid, signal.SIGKILL)
         said = process.communicate()[1].decode(errors="replace")
-    found["tracebacks"] += "Traceback" in said
+    if "Traceback" in said:
+        found["tracebacks"] += 1
+        print(said[-3000:], file=sys.stderr)
     if number == signal.SIGINT and process.returncode == 130:
         found["interrupts of more than one line"] += said.count("interrupted") != 1
     ends = time.monotonic() + 10

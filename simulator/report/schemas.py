@@ -14,7 +14,7 @@ from typing import Any
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
-from simulator.metrics.rates import RateFile
+from simulator.metrics.rate_file import RateFile
 from simulator.specfile import write_whole
 from simulator.studies.names import Layouts
 from simulator.timing.profile import Profile
