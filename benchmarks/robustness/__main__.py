@@ -29,7 +29,7 @@ class Line(NamedTuple):
     """One line of the table: what was tried, how often, and what was wrong, by kind."""
 
     tried: str
-    count: int
+    times: int
     wrong: dict[str, int]
 
 
@@ -66,7 +66,7 @@ def main() -> None:
 def show(line: Line) -> Line:
     """Print a line of the table as soon as it is known."""
     wrong = ", ".join(f"{count} {kind}" for kind, count in line.wrong.items() if count) or "nothing"
-    print(f"| {line.tried} | {line.count:,} | {wrong} |", flush=True)
+    print(f"| {line.tried} | {line.times:,} | {wrong} |", flush=True)
     return line
 
 
@@ -78,7 +78,9 @@ def count_kills(name: str, folder: Path, count: int, seed: int) -> Line:
     found = kill_all(name, own, count, seed)
     fresh = found.pop("kills after new rows", 0)
     kills = found.pop("kills")
-    after = f", {fresh} of them after new rows" if fresh else ""
+    early = found.pop("interrupts of Python's own start", 0)
+    after = f", {early} of them before a line of ours ran" if early else ""
+    after += f", {fresh} of them after new rows" if fresh else ""
     return Line(f"kills of {name}{after}, {time.monotonic() - began:.0f} s", kills, dict(found))
 
 

@@ -44,9 +44,12 @@ def run_on_processes(plan: Plan, chunks: Iterable[int], jobs: int) -> Iterator[C
     """Answer chunks on processes of their own, which get the plan once."""
     context = get_context("spawn")  # a fork of a process with threads may hang
     with ProcessPoolExecutor(jobs, context, start_worker, (plan,)) as pool:
-        with block_interrupts():
-            pool.submit(os.getpid)  # starts the workers
-        yield from keep_under_way(lambda chunk: pool.submit(evaluate_own_chunk, chunk), chunks, jobs * UNDER_WAY)
+
+        def submit(chunk: int) -> Any:
+            with block_interrupts():  # it may start a worker
+                return pool.submit(evaluate_own_chunk, chunk)
+
+        yield from keep_under_way(submit, chunks, jobs * UNDER_WAY)
 
 
 @contextmanager
