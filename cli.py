@@ -52,6 +52,7 @@ AIMS = {
             "footprint": (HERE, "bytes of each device, and what fits at most"),
             "explain": (HERE, "where the time goes, from the bound to the prediction"),
             "sensitivity": (HERE, "which number of the device or profile matters"),
+            "page": (HERE, "a page on this machine that asks these, with sliders"),
         },
     ),
     "Compare and decide": Aim(

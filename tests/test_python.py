@@ -52,8 +52,8 @@ def test_every_answer_shows_numbers_and_becomes_rows(name: str, monkeypatch: pyt
 
 def test_names_in_html_are_no_markup() -> None:
     found = rc.predict(*SMALL)
-    assert "<script>" not in rc.shown.write_html("<script>", [{"<script>": "<script>"}] * 2)  # type: ignore[attr-defined]
-    assert "&lt;b&gt;" in rc.shown.write_html("<b>", found.to_dicts())  # type: ignore[attr-defined]
+    assert "<script>" not in rc.shown.write_html("<script>", [{"<script>": "<script>"}] * 2)
+    assert "&lt;b&gt;" in rc.shown.write_html("<b>", found.to_dicts())
 
 
 def test_arrays_broadcast_and_their_intervals_are_those_of_their_points() -> None:

@@ -1,0 +1,107 @@
+"""Simulations, a few at once, each for so long at most, with their progress."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.errors import RoofcastError
+
+MOST_AT_ONCE = 2
+MOST_SECONDS = 60.0
+REPORT_SECONDS = 0.1
+
+
+class BusyError(RoofcastError):
+    """More is asked at once than is answered, or for longer."""
+
+
+class Stopped(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass
+class Watch:
+    """What a simulation calls as it goes on: it says how far it is, and ends it where it is time."""
+
+    tell: Callable[[int], None] = lambda done: None
+    seconds: float = MOST_SECONDS
+    stopped: threading.Event = field(default_factory=threading.Event)
+    began: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+
+    def __call__(self, done: int) -> None:
+        """Go on or not.
+
+        Raises:
+            BusyError: it has taken too long.
+            Stopped: nobody waits.
+        """
+        now = time.monotonic()
+        if self.stopped.is_set():
+            raise Stopped
+        if now - self.began > self.seconds:
+            raise BusyError(f"{done:,} requests took {self.seconds:.0f} s, the most there is here; ask for fewer")
+        if now - self.told > REPORT_SECONDS:
+            self.told = now
+            self.tell(done)
+
+
+class Lanes:
+    """So many simulations at once; one more is refused, not queued."""
+
+    def __init__(self, most: int = MOST_AT_ONCE) -> None:
+        """All are free."""
+        self.free = threading.BoundedSemaphore(most)
+        self.pool = ThreadPoolExecutor(most + 4, "simulation")  # the further ones refuse
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Hold one of them.
+
+        Raises:
+            BusyError: none is free.
+        """
+        if not self.free.acquire(blocking=False):
+            raise BusyError("as many simulations as run at once here are running; ask again when one is done")
+        try:
+            yield
+        finally:
+            self.free.release()
+
+    async def follow(self, work: Callable[[Watch], Any]) -> AsyncIterator[tuple[str, Any]]:
+        """Run work beside, and yield ``progress`` with counts, then ``answer`` or ``failed``.
+
+        What reads it may go away: the work then ends at its next report.
+        """
+        loop, news = asyncio.get_running_loop(), asyncio.Queue[tuple[str, Any]]()
+
+        def tell(kind: str, value: Any) -> None:
+            loop.call_soon_threadsafe(news.put_nowait, (kind, value))
+
+        watch = Watch(lambda done: tell("progress", done))
+
+        def run() -> None:
+            try:
+                with self.take():
+                    tell("answer", work(watch))
+            except Stopped:
+                pass
+            except Exception as error:  # the page says what it is of
+                tell("failed", error)
+
+        self.pool.submit(run)
+        try:
+            while True:
+                kind, value = await news.get()
+                yield kind, value
+                if kind != "progress":
+                    return
+        finally:
+            watch.stopped.set()
