@@ -12,6 +12,7 @@ from simulator.frozen import frozen_dataclass
 
 if TYPE_CHECKING:
     from simulator.explore.compare import Comparison
+    from simulator.explore.load_compare import Combination
     from simulator.explore.sweep.space import Space
     from simulator.inputs.deployment import Deployment
     from simulator.inputs.workload import Workload
@@ -118,6 +119,7 @@ class Asked:
         )
 
 
+WITH_DEFAULT = ("burstiness", "seed")
 NAMED = ("draft", "router")  # options of an engine that are names
 
 
@@ -125,6 +127,28 @@ class AskedLoad(NamedTuple):
     """A load and what is set of the engine, as text by option."""
 
     given: Mapping[str, str | None]
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything is asked of a load or of an engine."""
+        return any(value is not None and name not in WITH_DEFAULT for name, value in self.given.items())
+
+    def list_several(self) -> list[AskedLoad]:
+        """A load for each of several concurrencies or rates, in a list with commas."""
+        for name in ("concurrency", "request_rate"):
+            text = self.given.get(name)
+            if text is not None and "," in text:
+                return [AskedLoad({**self.given, name: one.strip()}) for one in text.split(",")]
+        return [self]
+
+    def check_batch(self, counts: Counts) -> None:
+        """Refuse a batch size beside a load.
+
+        Raises:
+            InputError: there is one.
+        """
+        if counts.batch_size != [1]:
+            raise InputError("a load says how many requests run; leave out --batch-size")
 
     def resolve(self, counts: Counts) -> tuple[Load, Options]:
         """The load of requests of these nominal counts.
@@ -230,6 +254,28 @@ class Choices:
             grid=grid,
             pue=pue,
         )
+
+    def list_combinations(self, load: AskedLoad) -> list[Combination]:
+        """Every deployment with every load.
+
+        Raises:
+            InputError: a load or a format that is wrong, or fields that are changed.
+        """
+        from itertools import product
+
+        from simulator.explore.load_compare import Combination
+        from simulator.inputs.deployment import Deployment
+
+        if self.changes or self.hardware_changes:
+            raise InputError("--set and --set-hw are not known of several loads; roofcast simulate takes them")
+        load.check_batch(self.counts)
+        names = list(self.layout)
+        layouts = [Deployment(**dict(zip(names, one, strict=True))) for one in product(*self.layout.values())]  # type: ignore[arg-type]
+        lengths = product(self.counts.prompt_tokens, self.counts.output_tokens)
+        counts = [self.counts._replace(prompt_tokens=[p], output_tokens=[n]) for p, n in lengths]
+        loads = [one.resolve(each) for each in counts for one in load.list_several()]
+        places = product(self.models, self.devices, self.calibrations, self.stacks, layouts)
+        return [Combination(*place, wanted, options) for place in places for wanted, options in loads]
 
     def make_space(self) -> Space:
         """The axes of a sweep over every combination.

@@ -141,6 +141,14 @@ class PassTable:
             raise InputError(f"a context is past the table's {self.max_context} tokens") from None
         return float(np.add.reduce([self._complete(float(one), decoding, ()) for one in each]))
 
+    def split(self, contexts: Contexts) -> dict[str, float]:
+        """Seconds of one decode pass by what they go to; they add up to ``time``."""
+        rows = self.padded[len(contexts) * self.queries] - 1
+        head_s = self.head[len(contexts) * self.queries - 1]
+        weights_s = self.layers[rows] + self.decode_layers[rows] + head_s
+        cache_s = float(np.add.reduce(self.find_run(len(contexts), mixed=False).shares[contexts]))
+        return {"weights": weights_s, "cache": cache_s, "host": self.time(contexts) - weights_s - cache_s}
+
     def find_run(self, decoding: int, mixed: bool) -> Run:
         """Shares of so many decoding sequences, alone or beside prompts."""
         key = (decoding, mixed)
