@@ -173,6 +173,8 @@ def test_the_help_of_a_command_has_examples_that_run(
     path: tuple[str, ...], folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folders["help"])
+    monkeypatch.setattr("simulator.page.serve.serve", lambda host, port, say: say(f"http://{host}:{port}/"))
+    monkeypatch.setattr("click.launch", lambda address: 0)
     helped = CliRunner().invoke(app, [*path, "--help"])
     assert helped.exit_code == 0
     found = re.search(r"^ *Examples?:\n(?P<lines>(?: +\S.*\n?)+)", helped.stdout, flags=re.MULTILINE)

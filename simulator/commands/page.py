@@ -14,14 +14,13 @@ import click
 def page(host: str, port: int, opens: bool) -> None:
     """Serve a page on this machine that asks what the command asks, and a JSON API under it.
 
-    Answers follow as sliders move; the question is in the address. /openapi.json describes the API. Nothing is loaded
-    from elsewhere, and nothing is written.
+    Answers follow as sliders move; the question is in the address. Nothing is loaded from elsewhere, and nothing is
+    written. The API answers alike: /api/predict?model=llama-3.1-70b&tp=4; /openapi.json describes it.
 
     \b
     Examples:
       roofcast page --open
       roofcast page --port 0
-      curl 'http://127.0.0.1:8765/api/predict?model=llama-3.1-70b&hardware=h100&tp=4&prompt_tokens=1024'
     """
     from simulator.page.serve import LOOPBACK, serve
 

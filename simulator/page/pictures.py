@@ -20,7 +20,7 @@ from simulator.report.plots.waterfall import NEGLIGIBLE, find_waterfall
 from simulator.serving.simulation import Simulation
 from simulator.units import format_quantity, format_seconds
 
-LINE = 20.0  # of a legend, in pixels
+LINE, GAP = 20.0, 14.0  # of a legend and above it, in pixels
 INTENSITY = "FLOP per byte of device memory"
 MOST_LEGEND = 12
 HEIGHT = 330.0
@@ -34,7 +34,7 @@ def draw_roofline(prediction: Prediction, width: int) -> str:
     legend = [f"prefill (circles), decode (squares); {found.note}", f"slope: {found.memory}"]
     legend += [f"{roof.label}" for roof in roofs]
     wrapped = [line for text in legend for line in wrap(text, width)]
-    height = HEIGHT + LINE * len(wrapped)
+    height = HEIGHT + GAP + LINE * len(wrapped)
     drawing = Drawing(width, height, "Roofline", "; ".join([*found.title, *legend]))
     unit = pick_unit([bottom, top], "FLOP/s")
     across, up = make_axes(width, HEIGHT, [low, high], [bottom / unit.size, top / unit.size], (INTENSITY, unit.symbol))
@@ -49,7 +49,7 @@ def draw_roofline(prediction: Prediction, width: int) -> str:
         said = f"{point.phase} {point.name}: {reached}, {100 * point.share:.0f}% of the phase"
         x, y = across.place(point.intensity), up.place(point.flops_per_s / unit.size)
         drawing.add_mark(x, y, f"mark c{place + 1}", place, said, 3.0 + 8.0 * math.sqrt(point.share))
-    add_lines(drawing, wrapped, HEIGHT)
+    add_lines(drawing, wrapped, HEIGHT + GAP)
     return drawing.print()
 
 
@@ -76,24 +76,20 @@ def draw_waterfall(explanation: Explanation, width: int, metric: str = "e2e_s") 
 def draw_frontier(comparison: Comparison, width: int, of: str, against: str) -> str:
     """All rows by two metrics; filled marks are on the frontier."""
     found = find_pareto(comparison.predictions, of, against)
-    across_unit = pick_axis(found.of, [point.x for point in found.points])
+    xs = [point.x for point in found.points]
+    across_unit = pick_axis(found.of, xs)
     up_unit = pick_axis(found.against, [point.y for point in found.points])
     series = found.series
     legend = [line for text in found.notes for line in wrap(text, width)]
     shown = series[:MOST_LEGEND]
-    height = HEIGHT + LINE * (len(shown) + len(legend))
+    height = HEIGHT + GAP + LINE * (len(shown) + len(legend))
     told = [f"{p.series} {p.label}: {format_cell(of, p.x)}, {format_cell(against, p.y)}" for p in found.points]
     best = [text for text, point in zip(told, found.points, strict=True) if point.on_frontier]
     drawing = Drawing(width, height, found.title[0], f"On the frontier: {'; '.join(best)}")
     labels = (label_axis(found.of, across_unit.symbol), label_axis(found.against, up_unit.symbol))
-    x, y = (
-        [value / unit.size for value in values]
-        for values, unit in (
-            ([point.x for point in found.points], across_unit),
-            ([point.y for point in found.points], up_unit),
-        )
-    )
-    across, up = make_axes(width, HEIGHT, x, y, labels, from_zero=False)
+    x, y = ([value / across_unit.size for value in xs], [point.y / up_unit.size for point in found.points])
+    edges = [edge / across_unit.size for point in found.points for edge in (point.low, point.high) if edge]
+    across, up = make_axes(width, HEIGHT, [*x, *edges], y, labels, from_zero=False)
     drawing.add_axes(across, up, (plain, plain))
     steps = [(across.place(p.x / across_unit.size), up.place(p.y / up_unit.size)) for p in found.frontier]
     corners = [
@@ -104,14 +100,17 @@ def draw_frontier(comparison: Comparison, width: int, of: str, against: str) -> 
     for point, text, px, py in zip(found.points, told, x, y, strict=True):
         place = series.index(point.series)
         kind = f"mark c{place % 8}" + ("" if point.on_frontier else " open")
+        if point.low is not None and point.high is not None:
+            ends = [across.place(end / across_unit.size) for end in (point.low, point.high)]
+            drawing.add_line([(end, up.place(py)) for end in ends], f"interval c{place % 8}")
         drawing.add_mark(across.place(px), up.place(py), kind, place, text)
         if point.on_frontier and point.label and len(found.frontier) <= 16:
             drawing.add_text(across.place(px) + 7, up.place(py) - 6, point.label, "start", "tick")
     for row, name in enumerate(shown):
-        line = HEIGHT + LINE * row + 6
+        line = HEIGHT + GAP + LINE * row + 6
         drawing.add_mark(LEFT, line - 4, f"mark c{row % 8}", row, name)
         drawing.add_text(LEFT + 12, line, fit(name, (drawing.width - LEFT - 20) / LETTER))
-    add_lines(drawing, legend, HEIGHT + LINE * len(shown))
+    add_lines(drawing, legend, HEIGHT + GAP + LINE * len(shown))
     return drawing.print()
 
 

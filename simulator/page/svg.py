@@ -13,7 +13,7 @@ from simulator.report.plots.style import LEAST_RATIO, choose_ticks, list_even_ti
 
 FONT = 13.0  # pixels
 LETTER = 0.56 * FONT  # of a digit, on the mean
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 12.0, 44.0  # room around the axes
+LEFT, RIGHT, TOP, BOTTOM = 66.0, 14.0, 12.0, 44.0  # room around the axes
 NARROWEST, WIDEST = 280, 900
 Point = tuple[float, float]
 
@@ -100,7 +100,7 @@ class Drawing:
         middle = (across.start + across.end) / 2
         self.add_text(middle, up.start + 36, fit(across.label, self.width / LETTER), "middle")
         self.add_text(
-            14, (up.start + up.end) / 2, fit(up.label, abs(up.start - up.end) / LETTER), "middle", "label", -90
+            12, (up.start + up.end) / 2, fit(up.label, abs(up.start - up.end) / LETTER), "middle", "label", -90
         )
 
     def print(self) -> str:

@@ -193,6 +193,7 @@ def show_explanation(explanation: Explanation, width: int) -> str:
             f"{100 * row['share']:.1f}%",
         ]
         for row in explanation.to_dicts()
+        if row["e2e_s"]
     ]
     return (
         write_head(prediction, f"{prompt} prompt + {output} output tokens, batch {batch}")
