@@ -69,6 +69,11 @@ class Question:
         return "calibrated" if self.profile.is_of(self.hardware.id, self.work.stack.id) else "transfer"
 
     @property
+    def caution(self) -> str:
+        """What follows the basis where the calibration of the profile refuses it; else nothing."""
+        return ", a profile that its own calibration refuses" if self.profile and self.profile.refusal else ""
+
+    @property
     def carried(self) -> list[str]:
         """In words what differs from what the profile was fitted to."""
         return [move.words for move in self.moves]

@@ -92,19 +92,21 @@ def test_done_cases_are_skipped(roomy: Bench) -> None:
     clock = Clock()
     taken: list[Sample] = []
     done = {case.key for case in cases[10:]}
-    left = suite.run_suite(cases, done, 1e9, taken.append, clock.measure(lambda case, limit: 1.0), (1, 1), clock)
+    course = suite.run_suite(cases, done, 1e9, taken.append, clock.measure(lambda case, limit: 1.0), (1, 1), clock)
     assert {sample.case.key for sample in taken} == {case.key for case in cases[:10]}
-    assert left == []
+    assert course.left_over == []
 
 
 def test_the_budget_ends_the_run_and_what_is_left_is_returned(roomy: Bench) -> None:
     cases = suite.plan_suite("quick", roomy, DTYPES, 0).cases
     clock = Clock()
     taken: list[Sample] = []
-    left = suite.run_suite(cases, set(), 20.0, taken.append, clock.measure(lambda case, limit: limit), (1, 3), clock)
+    course = suite.run_suite(cases, set(), 20.0, taken.append, clock.measure(lambda case, limit: limit), (1, 3), clock)
     assert clock.now <= 120.0 + 1e-9  # no case gets more than what is left of the budget
-    assert {sample.case.key for sample in taken} | {case.key for case in left} == {case.key for case in cases}
-    assert not {sample.case.key for sample in taken} & {case.key for case in left}
+    assert {sample.case.key for sample in taken} | {case.key for case in course.left_over} == {
+        case.key for case in cases
+    }
+    assert not {sample.case.key for sample in taken} & {case.key for case in course.left_over}
 
 
 def test_every_kind_gets_its_share_of_a_short_budget(roomy: Bench) -> None:
@@ -219,10 +221,9 @@ def test_a_device_that_is_not_there_is_refused_in_one_line() -> None:
 
 def test_a_cpu_is_described_with_the_source_of_each_number(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "PRODUCT_SIDE", 64)
-    monkeypatch.setattr(device, "LOOK_S", 0.01)
     monkeypatch.setattr(device, "read_clock_hz", lambda: 2.5e9)
     monkeypatch.setattr(device, "read_last_cache_bytes", lambda: 2.0**25)
-    found = device.describe_cpu(DTYPES, bench)
+    found = device.describe_cpu(DTYPES, bench, 0.01)
     assert found.kind == "cpu"
     assert set(found.compute.matrix_peak) == set(DTYPES)
     assert found.memory.bandwidth > 0
@@ -241,6 +242,7 @@ def test_the_better_of_two_looks_at_a_cpu_counts() -> None:
 
 
 def test_all_reduces_between_processes_are_timed(bench: Bench) -> None:
-    seconds = collectives.time_all_reduces("cpu", 1024, 2, "bf16")
-    assert len(seconds) == collectives.REPEATS
-    assert min(seconds) > 0
+    group = collectives.Group("cpu", 2, "bf16", (1024, 4096))
+    for size in group.sizes:  # of one start of the processes
+        assert len(group.time(size)) == collectives.REPEATS
+        assert min(group.time(size)) > 0

@@ -77,7 +77,7 @@ def test_samples_that_differ_by_three_times_are_reported_and_all_kept() -> None:
     assert f"{PRODUCT}: 3.2 times" in note
 
 
-@pytest.mark.parametrize("changes", [{"throttled": "power cap"}, {"value": 1e-6}])
+@pytest.mark.parametrize("changes", [{"throttled": "hardware thermal slowdown"}, {"value": 1e-6}])
 def test_a_table_of_which_nothing_is_left_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"^every row was throttled or is faster than the data sheet allows$"):
         screen_rows([make_row(**changes)] * 3, A100, TENSORRT)

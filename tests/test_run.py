@@ -15,9 +15,11 @@ from click.testing import CliRunner
 from factor_samples import typical
 
 from calibration.fit.cases import build_cases, predict_rows
+from calibration.fit.verdict import key_row
 from calibration.measure import run
 from calibration.measure.benchmarks.bench import Case, Sample, Timing
 from calibration.measure.session import run_benchmarks
+from calibration.measure.telemetry import Record
 from cli import app
 from simulator.errors import InputError
 from simulator.inputs.library import HARDWARE_FOLDER, load_hardware, load_stack
@@ -37,8 +39,8 @@ def plan_time(case: Case) -> float:
         return 1e-3
     hardware, stack = load_hardware(MACHINE), load_stack(STACK)
     nothing: Any = None
-    session = run.Session(nothing, "quick", hardware, STACK, nothing, nothing, "", None, True)
-    row = run.make_row(session, Sample(case, Timing(1, 0, 1)), None)
+    session = run.Session(nothing, "quick", hardware, STACK, nothing, nothing, "", True)
+    row = run.make_row(session, Sample(case, Timing(1, 0, 1)), Record())
     return float(predict_rows(build_cases([row], "none", hardware, stack), FACTORS)[0])
 
 
@@ -64,7 +66,9 @@ class Stage:
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
     monkeypatch.setattr(run, "make_measure", made.make_measure)
-    monkeypatch.setattr(run, "describe_cpu", lambda dtypes, bench: load_hardware(MACHINE))
+    monkeypatch.setattr(run, "describe_cpu", lambda dtypes, bench, look_s: load_hardware(MACHINE))
+    monkeypatch.setattr(run, "wait_for_quiet", lambda budget_s, say: True)
+    monkeypatch.setattr(run, "find_others_share", lambda since: 0.0)
     return made
 
 
@@ -80,7 +84,7 @@ def start(out: Path, **changes: Any) -> str:
         "dry_run": False,
     }
     said: list[str] = changes.pop("said", [])
-    return run_benchmarks(**settings | changes, out=out, form="table", command="", say=said.append)
+    return run_benchmarks(**settings | changes, out=out, form="table", command="", say=said.append).report
 
 
 def test_a_run_leaves_profile_table_and_device_and_finds_the_planted_decoders(stage: Stage, tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_an_interrupted_run_keeps_every_sample_and_resume_measures_only_the_rest
     start(tmp_path / "cpu.yaml", resume=True)
     rows = read_table(tmp_path / "cpu.csv")
     assert rows[: len(kept)] == kept
-    assert len({run.row_key(row) for row in rows}) == len(rows)
+    assert len({key_row(row) for row in rows}) == len(rows)
 
 
 def test_the_full_suite_ends_in_a_profile_with_collectives_left_out_of_a_device_without_a_link(

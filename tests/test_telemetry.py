@@ -4,16 +4,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_cuda import FakeNvml
 
 from calibration.measure import telemetry
 from calibration.measure.telemetry import THROTTLES, Record, Sample
 from simulator.errors import InputError
 
-NOT_SUPPORTED, NO_PERMISSION, DRIVER_NOT_LOADED = 3, 4, 9
+NOT_SUPPORTED, NO_PERMISSION, DRIVER_NOT_LOADED, UNKNOWN = 3, 4, 9, 999
 LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND, GPU_IS_LOST = 12, 13, 15
 QUANTITIES = {
     "clock_hz": ["nvmlDeviceGetClockInfo"],
@@ -25,52 +25,11 @@ QUANTITIES = {
 ALL = (*QUANTITIES, "throttled")
 
 
-class NVMLError(Exception):
-    """As pynvml has it: the code is ``value``."""
-
-    def __init__(self, value: int) -> None:
-        super().__init__(f"NVML error {value}")
-        self.value = value
-
-
-class FakeNvml(SimpleNamespace):
-    """A stand-in for the module: numbers in NVML's units, and the codes of the functions that fail."""
-
-    NVMLError = NVMLError
-    NVML_ERROR_NOT_SUPPORTED = NOT_SUPPORTED
-    NVML_ERROR_DRIVER_NOT_LOADED = DRIVER_NOT_LOADED
-    NVML_ERROR_LIBRARY_NOT_FOUND = LIBRARY_NOT_FOUND
-    NVML_ERROR_FUNCTION_NOT_FOUND = FUNCTION_NOT_FOUND
-    NVML_TEMPERATURE_GPU = 0
-    NVML_CLOCK_SM = 1
-
-    def __init__(self) -> None:
-        super().__init__(devices=2, fails={}, called=[], bits=0, energy_mj=iter(range(5_000_000, 6_000_000, 12_500)))
-        answers: dict[str, Callable[..., Any]] = {
-            "nvmlInit": lambda: None,
-            "nvmlShutdown": lambda: None,
-            "nvmlDeviceGetCount": lambda: self.devices,
-            "nvmlDeviceGetHandleByIndex": lambda index: f"device {index}",
-            "nvmlDeviceGetClockInfo": lambda handle, clock: 1980 if clock == self.NVML_CLOCK_SM else 0,  # MHz
-            "nvmlDeviceGetPowerUsage": lambda handle: 350_250,  # mW
-            "nvmlDeviceGetTotalEnergyConsumption": lambda handle: next(self.energy_mj),
-            "nvmlDeviceGetTemperature": lambda handle, sensor: 61,
-            "nvmlDeviceGetCurrentClocksEventReasons": lambda handle: self.bits,
-            "nvmlDeviceGetCurrentClocksThrottleReasons": lambda handle: self.bits,
-        }
-        for name, answer in answers.items():
-            setattr(self, name, lambda *given, name=name, answer=answer: self.answer(name, answer, *given))
-
-    def answer(self, name: str, answer: Callable[..., Any], *given: Any) -> Any:
-        self.called.append((name, *given))
-        if name in self.fails:
-            raise NVMLError(self.fails[name])
-        return answer(*given)
-
-
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
-    fake = FakeNvml()
+    fake = FakeNvml(devices=2)
+    fake.clock_mhz = 1980
+    fake.uuids = ["GPU-1f", "GPU-2f", "MIG-3f"]
     monkeypatch.setitem(sys.modules, "pynvml", fake)
     return fake
 
@@ -81,9 +40,12 @@ def every_sampling_thread_ends() -> Iterator[None]:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("telemetry")]
 
 
-def watch_for(samples: int, **options: Any) -> Record:
-    with telemetry.watch(**{"interval_s": 1e-4} | options) as record:
-        await_samples(record, samples)
+def watch_for(
+    samples: int, device: int | str = 0, interval_s: float = 1e-4, say: Callable[[str], Any] = lambda message: None
+) -> Record:
+    with telemetry.open_device(device, say) as opened, telemetry.watch(opened, interval_s) as record:
+        if opened is not None:
+            await_samples(record, samples)
     return record
 
 
@@ -144,15 +106,9 @@ def test_a_reason_counts_though_it_held_for_one_sample_only() -> None:
     assert record.throttle_reasons == ("software power cap", "hardware thermal slowdown")
 
 
-def test_the_reasons_and_functions_are_those_of_nvidia_ml_py(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch_for(1)
-    watch_for_old_driver(nvml)
-    monkeypatch.undo()
+def test_the_reasons_are_those_of_nvidia_ml_py() -> None:
     import pynvml
 
-    assert [name for name, *_ in nvml.called if not hasattr(pynvml, name)] == []
-    for name in [name for name in dir(FakeNvml) if name.startswith("NVML_")]:
-        assert getattr(pynvml, name) == getattr(FakeNvml, name)
     prefix = "nvmlClocksThrottleReason"
     bits = {name.removeprefix(prefix): getattr(pynvml, name) for name in dir(pynvml) if name.startswith(prefix)}
     settings = {"None", "All", "GpuIdle", "ApplicationsClocksSetting", "UserDefinedClocks", "DisplayClockSetting"}
@@ -189,11 +145,20 @@ def test_a_quantity_that_the_device_lacks_is_none_and_the_others_are_there(
     assert {name for name in ALL if getattr(record, name) is None} == missing
 
 
-@pytest.mark.parametrize("index", [-1, 2, 7])
-def test_a_device_that_is_not_there_is_refused(nvml: FakeNvml, index: int) -> None:
-    with pytest.raises(InputError, match=rf"^telemetry: no NVIDIA device {index}; the last of this machine is 1$"):
-        watch_for(0, device=index)
+@pytest.mark.parametrize("named", [-1, 2, "GPU-9f"])
+def test_a_device_that_is_not_there_has_no_sensors_and_that_is_said(nvml: FakeNvml, named: int | str) -> None:
+    said: list[str] = []
+    assert not watch_for(0, device=named, say=said.append).samples
+    assert len(said) == 1
+    assert said[0].startswith(f"no telemetry: NVML has no device {named} (")
     assert nvml.called[-1] == ("nvmlShutdown",)
+
+
+@pytest.mark.parametrize(("uuid", "handle"), [("GPU-2f", "device 1"), ("GPU-3f", "device 2")])
+def test_a_device_is_the_one_of_its_uuid_and_a_part_of_one_too(nvml: FakeNvml, uuid: str, handle: str) -> None:
+    """CUDA tells the UUID of a part of a GPU, as under MIG, like that of a whole one."""
+    watch_for(1, device=uuid)
+    assert ("nvmlDeviceGetPowerUsage", handle) in nvml.called
 
 
 @pytest.mark.parametrize("interval_s", [0.0, -1.0, float("nan")])
@@ -202,34 +167,38 @@ def test_an_interval_that_is_none_is_refused(nvml: FakeNvml, interval_s: float) 
         watch_for(0, interval_s=interval_s)
 
 
-@pytest.mark.parametrize(
-    ("function", "code"),
-    [
-        ("nvmlInit", NO_PERMISSION),
-        ("nvmlDeviceGetHandleByIndex", GPU_IS_LOST),
-        ("nvmlDeviceGetTotalEnergyConsumption", GPU_IS_LOST),
-        ("nvmlDeviceGetClockInfo", GPU_IS_LOST),  # in the sampling thread
-        ("nvmlShutdown", GPU_IS_LOST),
-    ],
-)
-def test_any_other_failure_of_nvml_is_an_error_of_one_line(nvml: FakeNvml, function: str, code: int) -> None:
-    nvml.fails = {function: code}
-    with pytest.raises(InputError, match=rf"^telemetry: {function}: NVML error {code}$"):
-        watch_for(0)
+@pytest.mark.parametrize("code", [NO_PERMISSION, UNKNOWN, GPU_IS_LOST])
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_whatever_else_nvml_refuses_is_none_and_said_once(nvml: FakeNvml, quantity: str, code: int) -> None:
+    nvml.fails = dict.fromkeys(QUANTITIES[quantity], code)
+    said: list[str] = []
+    record = watch_for(3, say=said.append)
+    missing = {quantity, "throttled"} if quantity == "throttle_reasons" else {quantity}
+    assert {name for name in ALL if getattr(record, name) is None} == missing
+    assert len(said) == len(QUANTITIES[quantity])
+    assert said[0].startswith(f"telemetry: {QUANTITIES[quantity][0]}: ")
+
+
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlShutdown"])
+def test_nvml_that_does_not_start_or_end_ends_nothing(nvml: FakeNvml, function: str) -> None:
+    nvml.fails = {function: GPU_IS_LOST}
+    said: list[str] = []
+    record = watch_for(0, say=said.append)
+    assert bool(record.samples) == (function == "nvmlShutdown")
+    assert len(said) == (function == "nvmlInit")
 
 
 @pytest.mark.parametrize(
-    ("fails", "devices", "why"),
+    ("fails", "why"),
     [
-        ({"nvmlInit": LIBRARY_NOT_FOUND}, 1, "no telemetry: no NVIDIA driver"),
-        ({"nvmlInit": DRIVER_NOT_LOADED}, 1, "no telemetry: no NVIDIA driver"),
-        ({}, 0, "no telemetry: no NVIDIA device"),
+        ({"nvmlInit": LIBRARY_NOT_FOUND}, "no telemetry: no NVIDIA driver"),
+        ({"nvmlInit": DRIVER_NOT_LOADED}, "no telemetry: no NVIDIA driver"),
     ],
 )
 def test_where_there_is_nothing_to_watch_all_is_none_and_that_is_said_once(
-    nvml: FakeNvml, fails: dict[str, int], devices: int, why: str
+    nvml: FakeNvml, fails: dict[str, int], why: str
 ) -> None:
-    nvml.fails, nvml.devices = fails, devices
+    nvml.fails = fails
     said: list[str] = []
     for _ in range(3):
         record = watch_for(0, say=said.append)
@@ -240,8 +209,9 @@ def test_where_there_is_nothing_to_watch_all_is_none_and_that_is_said_once(
 def test_it_is_said_on_standard_error(nvml: FakeNvml, capsys: pytest.CaptureFixture[str]) -> None:
     nvml.fails = {"nvmlInit": LIBRARY_NOT_FOUND}
     telemetry.say_once.cache_clear()
-    watch_for(0)
-    watch_for(0)
+    for _ in range(2):
+        with telemetry.open_device(0):
+            pass
     assert capsys.readouterr() == ("", "no telemetry: no NVIDIA driver\n")
 
 
@@ -250,7 +220,7 @@ class BenchmarkError(Exception):
 
 
 def benchmark_that_raises(error: type[BaseException], records: list[Record]) -> None:
-    with telemetry.watch(interval_s=1e-4) as record:
+    with telemetry.open_device(0) as opened, telemetry.watch(opened, 1e-4) as record:
         records.append(record)
         await_samples(record, 2)
         raise error
@@ -269,12 +239,3 @@ def test_a_benchmark_that_raises_ends_the_sampling_and_is_what_is_raised(
     assert len(record.samples) == taken >= 2
     assert record.energy_j is None
     assert nvml.called[-1] == ("nvmlShutdown",)
-
-
-def test_a_failure_of_the_sampling_is_told_beside_that_of_the_benchmark(nvml: FakeNvml) -> None:
-    nvml.fails = {"nvmlDeviceGetPowerUsage": GPU_IS_LOST}
-    with pytest.raises(BenchmarkError) as caught, telemetry.watch():
-        raise BenchmarkError
-    assert caught.value.__notes__ == [
-        f"the telemetry beside it failed as well: telemetry: nvmlDeviceGetPowerUsage: NVML error {GPU_IS_LOST}"
-    ]

@@ -10,6 +10,7 @@ import click
 from calibration.commands.options import TABLE, TABLE_FILE, describe_command, source_options
 from simulator.commands.delivery import warn
 from simulator.commands.options import output_option, writing_option
+from simulator.errors import CheckFailed
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
@@ -48,18 +49,11 @@ def fit(
       roofcast calibrate fit calibration/tables/narayanan-2023-a100-30-rows.csv \\
         --hardware a100-sxm-80gb --stack megatron-lm-2022 --out profile.yaml
     """
-    from calibration.fit.from_table import run_fit
+    from calibration.fit.from_table import describe_refusal, run_fit
 
-    click.echo(
-        run_fit(
-            table,
-            source._replace(also=also),
-            out,
-            requests,
-            operators,
-            seed,
-            output,
-            describe_command(),
-            warn,
-        )
-    )
+    source = source._replace(also=also)
+    fitted = run_fit(table, source, out, requests, operators, seed, output, describe_command(), warn)
+    click.echo(fitted.report)
+    refusal = describe_refusal(out, fitted.verdict)
+    if refusal:
+        raise CheckFailed(refusal)

@@ -12,7 +12,7 @@ from calibration.commands.options import describe_command, parse_seconds
 from simulator.commands.completion import complete_names
 from simulator.commands.delivery import warn
 from simulator.commands.options import Written, gather, output_option, writing_option
-from simulator.errors import InputError
+from simulator.errors import CheckFailed, InputError
 from simulator.report.output import OutputForm
 
 DEFAULT_BUDGETS_S = {"quick": 60.0, "full": 600.0}
@@ -96,25 +96,16 @@ def run(
     command = describe_command()
     if served["engine"] is None:
         refuse_engine_options(served)
+        from calibration.fit.from_table import describe_refusal
         from calibration.measure.session import run_benchmarks
 
         budget_s = time_budget or DEFAULT_BUDGETS_S[suite]
-        click.echo(
-            run_benchmarks(
-                device or "cpu",
-                suite,
-                budget_s,
-                seed,
-                hardware,
-                stack or USUAL_STACK,
-                out,
-                resume,
-                dry_run,
-                output,
-                command,
-                warn,
-            )
-        )
+        where = (device or "cpu", suite, budget_s, seed, hardware, stack or USUAL_STACK, out)
+        fitted = run_benchmarks(*where, resume, dry_run, output, command, warn)
+        click.echo(fitted.report)
+        refusal = describe_refusal(out, fitted.verdict)
+        if refusal:
+            raise CheckFailed(refusal)
         return
     from calibration.measure.engine_run import run_engine
     from simulator.inputs.deployment import Deployment

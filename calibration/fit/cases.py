@@ -252,7 +252,8 @@ def predict_intervals(cases: Sequence[Case]) -> tuple[Array, Array]:
 def find_impossible(rows: list[Measurement], hardware: Hardware | None = None, stack: Stack | None = None) -> list[int]:
     """Places of operators that were measured faster than the data sheet allows.
 
-    Their operands cannot have come from the memory, or the benchmark did less than the operator.
+    Their operands cannot have come from the memory, or the benchmark did less than the operator. A device whose clock
+    was above that of its data sheet is allowed as much more.
     """
     places = [place for place, row in enumerate(rows) if row.operator]
     chosen = [rows[place] for place in places]
@@ -263,4 +264,7 @@ def find_impossible(rows: list[Measurement], hardware: Hardware | None = None, s
         return []
     cases = build_cases(chosen, "none", hardware, stack)
     bounds = scatter(cases, (case.predict(None) for case in cases if isinstance(case, OperatorCase)))
-    return [place for place, row, bound in zip(places, chosen, bounds, strict=True) if row.value < bound]
+    nominal = device.compute.clock
+    fastest = [max(row.clock_hz or device.compute.clock_limit or nominal, nominal) for row in chosen]
+    least = bounds * nominal / np.array(fastest)
+    return [place for place, row, bound in zip(places, chosen, least, strict=True) if row.value < bound]

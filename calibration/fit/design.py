@@ -32,18 +32,23 @@ class Screened:
 
 
 def screen_rows(rows: list[Measurement], hardware: Hardware | None, stack: Stack | None) -> Screened:
-    """Leave out rows taken while the device was throttled, and operators faster than the data sheet allows.
+    """Leave out rows that heat or supply slowed down, and operators faster than the data sheet allows.
+
+    Rows at the limit of the power are kept: that is how fast such work is on the device.
 
     Raises:
         InputError: nothing is left.
     """
-    steady = [row for row in rows if not row.throttled]
+    steady = [row for row in rows if not row.is_slowed]
     linked = [row for row in steady if not row.operator or row.tp == 1 or has_link(row, hardware)]
     notes = []
     if len(linked) < len(steady):
         notes.append(f"{len(steady) - len(linked)} rows of collectives are left out: the device has no link")
     if len(steady) < len(rows):
         notes.append(f"{len(rows) - len(steady):,} of {len(rows):,} rows were throttled and are left out")
+    limited = sum(1 for row in steady if row.throttled)
+    if limited:
+        notes.append(f"{limited:,} of {len(rows):,} rows ran at the limit of the power or of the board and are kept")
     steady = linked
     impossible = set(find_impossible(steady, hardware, stack))
     kept = [row for place, row in enumerate(steady) if place not in impossible]

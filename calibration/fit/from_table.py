@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from calibration.fit.design import screen_rows, spare_requests, split_rows
 from calibration.fit.least_squares import fit_profile
@@ -11,10 +13,19 @@ from calibration.fit.profile_file import add_check, add_operator_checks, make_pr
 from calibration.fit.report import report_fit
 from calibration.fit.selection import Source, read_setting, select_rows
 from calibration.fit.validate import validate_profile
+from calibration.fit.verdict import RunFacts, judge
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.stack import Stack
 from simulator.report.output import OutputForm
+from simulator.timing.profile import Verdict
+
+
+class Fitted(NamedTuple):
+    """The report of a fit whose profile is written, and what is to be said against that."""
+
+    report: str
+    verdict: Verdict | None
 
 
 def run_fit(
@@ -27,7 +38,7 @@ def run_fit(
     form: OutputForm,
     command: str,
     say: Callable[[str], None],
-) -> str:
+) -> Fitted:
     """Read, choose, fit, check on the rows that were not chosen, write the profile, and return the report.
 
     At most ``requests`` rows of requests are fitted, those that tell the most (None: all), and at most ``operators``
@@ -53,8 +64,11 @@ def fit_rows(
     seed: int,
     form: OutputForm,
     command: str,
-) -> str:
-    """Fit the rows of tables, check on those that were not fitted, write the profile, and return the report.
+    facts: RunFacts | None = None,
+) -> Fitted:
+    """Fit the rows of tables, check on those that were not fitted, judge and write the profile.
+
+    ``facts`` of the run that took the rows.
 
     Raises:
         InputError: from any of these steps; the profile is written only when all went well.
@@ -72,5 +86,14 @@ def fit_rows(
         profile = add_operator_checks(profile, by_operator)
     if by_request is not None:
         profile = add_check(profile, tables, by_request)
-    write_profile(out, profile)
-    return report_fit(fit, [check for check in (by_operator, by_request) if check is not None], screened.notes, form)
+    verdict = judge(rows, screened, fit, by_request, device, facts)
+    write_profile(out, replace(profile, verdict=verdict))
+    checks_made = [check for check in (by_operator, by_request) if check is not None]
+    return Fitted(report_fit(fit, checks_made, screened.notes, verdict, form), verdict)
+
+
+def describe_refusal(out: Path, verdict: Verdict | None) -> str:
+    """Why a profile must not be used, in a line; empty where that is not so."""
+    if verdict is None or not verdict.refused:
+        return ""
+    return f"do not use {out}: {'; '.join(verdict.refused)}"

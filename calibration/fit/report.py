@@ -11,6 +11,7 @@ from calibration.fit.least_squares import HIGH_CORRELATION, Fit
 from calibration.fit.validate import Validation
 from simulator.report.output import OutputForm, fold_prose, format_rows, format_table
 from simulator.timing.priors import list_factors
+from simulator.timing.profile import Verdict
 
 
 def list_fitted(fit: Fit) -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ def list_residuals(fit: Fit) -> list[dict[str, Any]]:
     return rows
 
 
-def format_fit(fit: Fit, held_out: list[Validation], notes: list[str]) -> str:
+def format_fit(fit: Fit, held_out: list[Validation], notes: list[str], verdict: Verdict | None) -> str:
     """The report of a fit, with the errors on rows that were not fitted."""
     spread = fit.discrepancy
     lines = [
@@ -89,7 +90,15 @@ def format_fit(fit: Fit, held_out: list[Validation], notes: list[str]) -> str:
         ):
             if document[key]:
                 lines += ["", format_table(document[key], title)]
-    return fold_prose("\n".join(lines))
+    return fold_prose("\n".join([*lines, *format_verdict(verdict)]))
+
+
+def format_verdict(verdict: Verdict | None) -> list[str]:
+    """What a calibration says against its profile, a line each."""
+    if verdict is None:
+        return []
+    lines = [f"refused: {reason}" for reason in verdict.refused] + [f"doubtful: {doubt}" for doubt in verdict.doubts]
+    return ["", *lines]
 
 
 def report_validation(validation: Validation, form: OutputForm) -> str:
@@ -101,10 +110,12 @@ def report_validation(validation: Validation, form: OutputForm) -> str:
     return format_rows(rows, form, document)
 
 
-def report_fit(fit: Fit, held_out: list[Validation], notes: list[str], form: OutputForm) -> str:
+def report_fit(
+    fit: Fit, held_out: list[Validation], notes: list[str], verdict: Verdict | None, form: OutputForm
+) -> str:
     """A fit in one of the forms, with the errors on rows that were not fitted; as CSV or Markdown, the factors."""
     if form == "table":
-        return format_fit(fit, held_out, notes)
+        return format_fit(fit, held_out, notes, verdict)
     factors = list_fitted(fit)
     correlations = [{"factors": [a, b], "correlation": r} for a, b, r in fit.high_correlations()]
     document = {
@@ -117,6 +128,7 @@ def report_fit(fit: Fit, held_out: list[Validation], notes: list[str], form: Out
         "discrepancy": asdict(fit.discrepancy),
         "notes": notes,
         "not_fitted": [validation.to_dict() for validation in held_out],
+        "verdict": None if verdict is None else asdict(verdict),
     }
     return format_rows(factors, form, document)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from calibration.fit.least_squares import list_high_correlations
-from calibration.fit.report import describe_correlations, describe_factor
+from calibration.fit.report import describe_correlations, describe_factor, format_verdict
 from calibration.fit.residual_plot import describe_validation
 from calibration.fit.validate import Validation
 from simulator.report.output import OutputForm, fold_prose, format_rows, format_table
@@ -52,9 +52,16 @@ def list_fitted(profile: Profile) -> list[dict[str, Any]]:
 def list_facts(profile: Profile) -> dict[str, Any]:
     """Everything of a profile but its factors."""
     parts = (("provenance", profile.provenance), ("check", profile.check), ("scatter", profile.discrepancy))
+    verdict = None if profile.verdict is None else asdict(profile.verdict)
     facts = {name: None if part is None else asdict(part) for name, part in parts}
     checks = {kind: asdict(check) for kind, check in (profile.operator_checks or {}).items()}
-    return {"hardware": profile.hardware, "stack": profile.stack, **facts, "operator_checks": checks}
+    return {
+        "hardware": profile.hardware,
+        "stack": profile.stack,
+        **facts,
+        "operator_checks": checks,
+        "verdict": verdict,
+    }
 
 
 def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
@@ -76,6 +83,7 @@ def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
     if profile.operator_checks:
         checks = [{"kind": kind, **asdict(check)} for kind, check in profile.operator_checks.items()]
         lines += ["", format_table(checks, "Operators that were not fitted")]
+    lines += format_verdict(profile.verdict)
     return fold_prose("\n".join(lines))
 
 

@@ -41,6 +41,7 @@ class Accelerator(NamedTuple):
     capability: tuple[int, int]
     memory_bytes: int
     l2_bytes: int
+    uuid: str = ""
 
 
 def open_device(text: str) -> torch.device:
@@ -90,7 +91,10 @@ def describe_accelerator(device: torch.device) -> Accelerator:
 
     found = torch.cuda.get_device_properties(device)
     capability = (found.major, found.minor)
-    return Accelerator(found.name, found.multi_processor_count, capability, found.total_memory, found.L2_cache_size)
+    uuid = str(getattr(found, "uuid", ""))
+    return Accelerator(
+        found.name, found.multi_processor_count, capability, found.total_memory, found.L2_cache_size, uuid
+    )
 
 
 def find_free_bytes(device: torch.device) -> float:
@@ -113,17 +117,21 @@ def make_bench(device: torch.device, most_bytes: float, captures_graphs: bool = 
     from calibration.measure.benchmarks.bench import Bench
 
     l2_bytes = describe_accelerator(device).l2_bytes if device.type == "cuda" else 0
-    return Bench(device, min(most_bytes, MEMORY_SHARE * find_free_bytes(device)), l2_bytes, captures_graphs)
+    free = find_free_bytes(device)
+    return Bench(device, min(most_bytes, MEMORY_SHARE * free), l2_bytes, captures_graphs, free)
 
 
-def describe_cpu(dtypes: list[str], bench: Bench) -> Hardware:
-    """This machine's processor as a device: what the system reports, and peak and bandwidth as measured."""
+def describe_cpu(dtypes: list[str], bench: Bench, look_s: float = LOOK_S) -> Hardware:
+    """This machine's processor as a device: what the system reports, and peak and bandwidth as measured.
+
+    Each of these is looked at for ``look_s`` seconds.
+    """
     import torch
 
     name = read_cpu_name()
     cores = torch.get_num_threads()
-    peaks = {dtype: measure_peak(dtype, bench) for dtype in dtypes}
-    bandwidth = measure_bandwidth(bench)
+    peaks = {dtype: measure_peak(dtype, bench, look_s) for dtype in dtypes}
+    bandwidth = measure_bandwidth(bench, look_s)
     measured = "measured on this machine by roofcast calibrate run"
     reported = "reported by the operating system"
     slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\(.*?\)", "", name.lower())).strip("-")
@@ -148,30 +156,30 @@ def describe_cpu(dtypes: list[str], bench: Bench) -> Hardware:
     )
 
 
-def measure_peak(dtype: str, bench: Bench) -> float:
+def measure_peak(dtype: str, bench: Bench, look_s: float) -> float:
     """Best rate of a large square product, FLOP/s."""
     import torch
 
     side = PRODUCT_SIDE
     left, right = next(bench.rotate(dtype, (side, side), (side, side)))
-    return 2 * side**3 / time_best(lambda: torch.mm(left, right))
+    return 2 * side**3 / time_best(lambda: torch.mm(left, right), look_s)
 
 
-def measure_bandwidth(bench: Bench) -> float:
+def measure_bandwidth(bench: Bench, look_s: float) -> float:
     """Best rate of reading or copying numbers that are in no cache, bytes per second."""
     count = int(min(STREAM_BYTES, bench.pool_bytes / 4)) // 4
     source, target = next(bench.rotate("fp32", (count,), (count,)))
-    read = 4 * count / time_best(source.sum)
-    copied = 2 * 4 * count / time_best(lambda: target.copy_(source))
+    read = 4 * count / time_best(source.sum, look_s)
+    copied = 2 * 4 * count / time_best(lambda: target.copy_(source), look_s)
     return max(read, copied)
 
 
-def time_best(call: Callable[[], object]) -> float:
-    """Least seconds of a call, over ``LOOK_S`` seconds of calls after a first one."""
+def time_best(call: Callable[[], object], look_s: float) -> float:
+    """Least seconds of a call, over some seconds of calls after a first one."""
     call()
     least = math.inf
     begun = time.perf_counter()
-    while (start := time.perf_counter()) < begun + LOOK_S:
+    while (start := time.perf_counter()) < begun + look_s:
         call()
         least = min(least, time.perf_counter() - start)
     return least

@@ -191,6 +191,6 @@ def run_engine(
             "--resume goes on, with a longer --time-budget"
         )
     q = plan.question
-    report = fit_rows(rows, [table], q.hardware, q.work.stack, out, None, 2, 0, form, command)
+    fitted_to = fit_rows(rows, [table], q.hardware, q.work.stack, out, None, 2, 0, form, command)
     say(f"use it: roofcast simulate -m {model} -H {hardware} -c {out} -s {stack} --concurrency 8")
-    return report
+    return fitted_to.report

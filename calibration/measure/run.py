@@ -5,40 +5,74 @@ Imports torch through the benchmarks; nothing else of the package does.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from calibration.fit.profile_file import today
-from calibration.measure.benchmarks.bench import Bench, Sample, Suite
-from calibration.measure.benchmarks.suite import LIMITS_S, Plan, describe_case, make_measure, plan_suite, run_suite
-from calibration.measure.device import describe_accelerator, describe_cpu, make_bench, open_device, take_best
+from calibration.fit.verdict import FEWEST_MODELS, RunFacts, key_row
+from calibration.measure.benchmarks.bench import Bench, Case, Sample, Suite, Timing
+from calibration.measure.benchmarks.suite import (
+    AGREED,
+    LIMITS_S,
+    Course,
+    Plan,
+    describe_case,
+    make_measure,
+    plan_suite,
+    run_suite,
+)
+from calibration.measure.device import (
+    LOOK_S,
+    Accelerator,
+    describe_accelerator,
+    describe_cpu,
+    make_bench,
+    open_device,
+    take_best,
+)
 from calibration.measure.hardware_file import write_hardware
-from calibration.measure.sheet import find_sheet
-from calibration.measure.telemetry import Record, watch
+from calibration.measure.quiet import BUSY, find_others_share, read_ticks, wait_for_quiet
+from calibration.measure.sheet import choose_dtypes, confirm_named, find_sheet
+from calibration.measure.stopwatch import measure_empty_pair, measure_overhead
+from calibration.measure.telemetry import Device, Record, count_processes, watch
+from calibration.measure.telemetry import open_device as open_telemetry
 from simulator.errors import InputError
+from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware
 from simulator.inputs.measurements import HELD_OUT, OWN_SOURCE, Measurement, read_table, write_table
 from simulator.inputs.stack import Stack
+from simulator.prediction import describe_machine
+from simulator.specfile import write_whole
 
 POOL_BYTES: dict[str, dict[Suite, float]] = {
     "cpu": {"quick": 1.7e9, "full": 4e9},
     "cuda": {"quick": 40e9, "full": 60e9},
 }
 STACKS = ("pytorch-eager", "pytorch-graph")
-DTYPES = {"cpu": ["fp32", "bf16"], "cuda": ["bf16"]}
+CPU_DTYPES = ["fp32", "bf16"]
+BUSY_LOOKS = 4  # times as long as usual are peaks looked at on a machine that is busy
+CONTEXT_BYTES = 0.7e9  # that CUDA takes for itself
+USED_SHARE = 0.05  # of a device's memory in use at the start, past which others use it
+MOST_APART = 0.2  # share of cases whose two looks may differ
+NO_TIMING = Timing(1.0, 0.0, 1)
 Say = Callable[[str], None]
+Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Files of one run, named after the profile: the table of samples, and the device where no file describes it."""
+    """Files of one run, named after the profile.
+
+    The table of samples, the cases that failed, and the device where no file describes it.
+    """
 
     profile: Path
 
@@ -46,6 +80,11 @@ class Paths:
     def table(self) -> Path:
         """The best sample of each case, as soon as it is taken."""
         return self.profile.with_suffix(".csv")
+
+    @property
+    def failed(self) -> Path:
+        """A line for each case that failed, as soon as it has."""
+        return self.profile.with_suffix(".failed.txt")
 
     @property
     def hardware(self) -> Path:
@@ -64,32 +103,42 @@ class Session:
     plan: Plan
     paths: Paths
     source: str
-    telemetry_index: int | None
     described_here: bool
+    accelerator: Accelerator | None = None
+    used_share: float = 0.0  # of its memory, before anything was measured
+
+
+class Run(NamedTuple):
+    """A session that is over, and what the fit has to know of it."""
+
+    session: Session
+    facts: RunFacts
 
 
 def open_session(
-    device: str, suite: Suite, seed: int, hardware: str | None, stack: Stack, paths: Paths, say: Say
+    device: str, suite: Suite, seed: int, hardware: str | None, stack: Stack, paths: Paths, budget_s: float, say: Say
 ) -> Session:
-    """Open the device, describe it and plan the suite.
+    """Open the device, describe it, check that what is measured can be fitted, and plan the suite.
 
     Raises:
-        InputError: no torch, no such device, or a CUDA device that no data sheet fits.
+        InputError: no torch, no such device, a CUDA device that no data sheet fits, or one that lacks what is needed.
     """
-    bench = open_bench(device, suite, stack)
-    dtypes = DTYPES[bench.device.type]
-    described = describe_hardware(bench, dtypes, hardware, paths)
-    plan = plan_suite(suite, bench, [dtype for dtype in dtypes if dtype in described.compute.matrix_peak], seed)
+    bench, seen = open_bench(device, suite, stack)
+    described = find_described(bench, seen, hardware, paths, say)
+    if described is None:
+        described = measure_cpu(bench, paths, budget_s, say)
+    plan = plan_session(bench, seen, described, suite, seed, stack)
     for line in plan.left_out:
         say(line)
-    source = f"{OWN_SOURCE}, torch {torch.__version__}, {suite} suite, seed {seed}, {today()}"
-    index = find_nvml_index(bench.device.index or 0) if bench.device.type == "cuda" else None
-    described_here = hardware is None and bench.device.type == "cpu"
-    return Session(bench, suite, described, stack.id, plan, paths, source, index, described_here)
+    events = "" if seen is None else f", {time_events(bench, say)}"
+    source = f"{OWN_SOURCE}, torch {torch.__version__}, {suite} suite, seed {seed}, {today()}{events}"
+    described_here = hardware is None and seen is None
+    used = 0.0 if seen is None else max(1 - (bench.free_bytes + CONTEXT_BYTES) / seen.memory_bytes, 0.0)
+    return Session(bench, suite, described, stack.id, plan, paths, source, described_here, seen, used)
 
 
-def open_bench(device: str, suite: Suite, stack: Stack) -> Bench:
-    """The device with its memory for operands.
+def open_bench(device: str, suite: Suite, stack: Stack) -> tuple[Bench, Accelerator | None]:
+    """The device with its memory for operands, and what torch says of one that is no CPU.
 
     Raises:
         InputError: no such device, or a stack that the benchmarks do not run.
@@ -97,74 +146,128 @@ def open_bench(device: str, suite: Suite, stack: Stack) -> Bench:
     if stack.id not in STACKS:
         raise InputError(f"the benchmarks run PyTorch: the stack is {' or '.join(STACKS)}, not {stack.id}")
     opened = open_device(device)
-    return make_bench(opened, POOL_BYTES[opened.type][suite], stack.execution == "graph")
+    bench = make_bench(opened, POOL_BYTES[opened.type][suite], stack.execution == "graph")
+    return bench, describe_accelerator(opened) if opened.type == "cuda" else None
 
 
-def find_nvml_index(index: int) -> int | None:
-    """Index by which NVML knows a CUDA device; None where the environment names devices in another way."""
-    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    if not visible:
-        return index
-    return int(visible[index]) if index < len(visible) and visible[index].isdigit() else None
-
-
-def describe_hardware(bench: Bench, dtypes: list[str], named: str | None, paths: Paths) -> Hardware:
-    """The device's data sheet: as named, as this run described it before, as shipped, or for a CPU as measured now.
+def find_described(
+    bench: Bench, seen: Accelerator | None, named: str | None, paths: Paths, say: Say
+) -> Hardware | None:
+    """The device's data sheet: as named, as this run described it before, or as shipped; None of a CPU without one.
 
     Raises:
         InputError: a CUDA device that no shipped data sheet is of.
     """
-    if named is not None:
-        return load_hardware(named)
-    if paths.hardware.is_file():
-        return load_hardware(paths.hardware)
-    if bench.device.type == "cpu":
-        write_hardware(paths.hardware, describe_cpu(dtypes, bench))
-        return load_hardware(paths.hardware)
-    return find_sheet(describe_accelerator(bench.device))
+    if named is None and seen is None:
+        return load_hardware(paths.hardware) if paths.hardware.is_file() else None
+    if seen is None or named is not None:
+        sheet = load_hardware(str(named))
+        doubt = "" if seen is None else confirm_named(sheet, seen)
+        if doubt:
+            say(doubt)
+        return sheet
+    return find_sheet(seen)
 
 
-def look_again(session: Session) -> Session:
+def measure_cpu(bench: Bench, paths: Paths, budget_s: float, say: Say) -> Hardware:
+    """This CPU as a device, in a file beside the profile; a machine that stays busy is looked at for longer."""
+    is_quiet = wait_for_quiet(budget_s, say)
+    write_hardware(paths.hardware, describe_cpu(CPU_DTYPES, bench, LOOK_S if is_quiet else BUSY_LOOKS * LOOK_S))
+    return load_hardware(paths.hardware)
+
+
+def plan_session(
+    bench: Bench, seen: Accelerator | None, sheet: Hardware | None, suite: Suite, seed: int, stack: Stack
+) -> Plan:
+    """The cases of a suite in the types of a device, checked to be enough for a fit and for a check of it.
+
+    Raises:
+        InputError: the data sheet lacks what the laws need, or the memory that is free is too little.
+    """
+    dtypes = CPU_DTYPES
+    if seen is not None and sheet is not None:
+        dtypes = choose_dtypes(sheet, seen.capability)
+    elif sheet is not None:
+        dtypes = [dtype for dtype in CPU_DTYPES if dtype in sheet.compute.matrix_peak]
+    if sheet is not None:
+        for dtype in dtypes:
+            describe_machine(sheet, stack, Deployment(dtype=dtype), None)
+    if find_spec("scipy") is None:
+        raise InputError("a fit needs SciPy: pip install 'roofcast[calibrate]'")
+    most = None if sheet is None or seen is None else sheet.most_in_node
+    plan = plan_suite(suite, bench, dtypes, seed, most)
+    models = {case.model for case in plan.cases if case.held_out and case.model}
+    if seen is not None and len(models) < FEWEST_MODELS:
+        raise InputError(
+            f"{bench.free_bytes / 1e9:.1f} GB of the device are free, which is enough for {len(models)} of the models "
+            f"that a fit is checked on; it takes {FEWEST_MODELS}"
+        )
+    return plan
+
+
+def time_events(bench: Bench, say: Say) -> str:
+    """Measure what two events add to the calls between them, say it, and return it in a few words."""
+    empty_s, overhead_s = measure_empty_pair(bench), measure_overhead(bench)
+    say(
+        f"two events with nothing between them are {1e6 * empty_s:.1f} us apart; of calls between them "
+        f"{1e6 * overhead_s:.1f} us are taken off"
+    )
+    return f"events {1e6 * overhead_s:.1f} us"
+
+
+def look_again(session: Session, look_s: float) -> Session:
     """The session with peaks and bandwidth measured once more, since other work may have slowed the first look."""
     hardware = session.hardware
-    second = take_best(hardware, describe_cpu(list(hardware.compute.matrix_peak), session.bench))
+    second = take_best(hardware, describe_cpu(list(hardware.compute.matrix_peak), session.bench, look_s))
     write_hardware(session.paths.hardware, second)
     return replace(session, hardware=second)
 
 
-def measure(session: Session, rows: list[Measurement], budget_s: float, say: Say, tick: Callable[[int], None]) -> int:
-    """Measure what ``rows`` do not have yet, writing the table anew with every sample; returns the cases left over.
+def measure(
+    session: Session, rows: list[Measurement], sensors: Device | None, budget_s: float, say: Say, tick: Tick
+) -> Course:
+    """Measure what ``rows`` do not have yet, writing the table anew with every sample.
 
-    ``tick`` is called with the number of cases done.
+    Cases that failed before come last, so that one that takes the device with it does not do so again at once.
     """
-    samples = {row_key(row): row for row in rows}
+    samples = {key_row(row): row for row in rows}
     done = set(samples)
-    tick(len(done))
+    tick(len(done), len(session.plan.cases))
     measure_case = make_measure(session.bench)
-    records: list[Record] = []
+    failed = read_failed(session.paths.failed)
+    record = Record()
 
     def measure_watched(case: Any, limit_s: float) -> Any:
-        if session.telemetry_index is None:
+        nonlocal record
+        with watch(sensors) as record:
             return measure_case(case, limit_s)
-        with watch(session.telemetry_index, say=say) as record:
-            timing = measure_case(case, limit_s)
-        records[:] = [record]
-        return timing
 
     def take(sample: Sample) -> None:
-        samples[sample.case.key] = make_row(session, sample, records[0] if records else None)
+        samples[sample.case.key] = make_row(session, sample, record)
         write_table(session.paths.table, samples.values())
-        tick(len(samples))
+        tick(len(samples), len(session.plan.cases))
 
+    def leave_out(case: Case, reason: str) -> None:
+        say(f"{describe_case(case)}: left out, {reason}")
+        failed[describe_case(case)] = reason
+        write_whole(session.paths.failed, "".join(f"{name}: {why}\n" for name, why in failed.items()))
+
+    cases = sorted(session.plan.cases, key=lambda case: describe_case(case) in failed)
     limits = LIMITS_S[session.suite]
-    return len(run_suite(session.plan.cases, done, budget_s, take, measure_watched, limits, clock=time.monotonic))
+    return run_suite(cases, done, budget_s, take, measure_watched, limits, time.monotonic, leave_out)
 
 
-def make_row(session: Session, sample: Sample, record: Record | None) -> Measurement:
+def read_failed(path: Path) -> dict[str, str]:
+    """Cases that failed in earlier runs, with what was said."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return {name: reason for name, _, reason in (line.partition(": ") for line in lines)}
+
+
+def make_row(session: Session, sample: Sample, record: Record) -> Measurement:
     """A sample as a row of the table."""
     case, timing = sample
     notes = "; ".join(part for part in (HELD_OUT if case.held_out else "", case.variant) if part)
-    row = Measurement(
+    return Measurement(
         session.source,
         case.model,
         session.hardware.id,
@@ -182,11 +285,6 @@ def make_row(session: Session, sample: Sample, record: Record | None) -> Measure
         timing.deviation_s,
         notes,
         case.operator,
-    )
-    if record is None:
-        return row
-    return replace(
-        row,
         clock_hz=record.clock_hz,
         power_w=record.power_w,
         energy_j=record.energy_j,
@@ -195,28 +293,17 @@ def make_row(session: Session, sample: Sample, record: Record | None) -> Measure
     )
 
 
-def row_key(row: Measurement) -> tuple[object, ...]:
-    """What tells a case from another, as ``Case.key``."""
-    variant = row.notes.removeprefix(HELD_OUT).removeprefix("; ")
-    tokens = (row.batch_size, row.prompt_tokens, row.output_tokens)
-    return (row.operator, variant, row.activation_dtype, row.metric, row.tp, row.model, *tokens)
-
-
-def list_plan(device: str, suite: Suite, seed: int, hardware: str | None, stack: Stack) -> str:
+def list_plan(device: str, suite: Suite, seed: int, hardware: str | None, stack: Stack, out: Path, say: Say) -> str:
     """The cases that would run, one a line, with those that the device has no room for; nothing is measured or written.
 
     Raises:
         InputError: as a run does.
     """
-    bench = open_bench(device, suite, stack)
-    dtypes = DTYPES[bench.device.type]
-    sheet = None if hardware is None else load_hardware(hardware)
-    if sheet is None and bench.device.type == "cuda":
-        sheet = find_sheet(describe_accelerator(bench.device))
-    if sheet is not None:
-        dtypes = [dtype for dtype in dtypes if dtype in sheet.compute.matrix_peak]
-    plan = plan_suite(suite, bench, dtypes, seed)
-    lines = [describe_case(case) for case in plan.cases] + plan.left_out
+    bench, seen = open_bench(device, suite, stack)
+    described = find_described(bench, seen, hardware, Paths(out), say)
+    plan = plan_session(bench, seen, described, suite, seed, stack)
+    lines = [] if described is None else [f"data sheet: {described.id}"]
+    lines += [describe_case(case) for case in plan.cases] + plan.left_out
     return "\n".join([*lines, f"{len(plan.cases)} cases"])
 
 
@@ -230,8 +317,8 @@ def run_calibration(
     resume: bool,
     deadline: float,
     say: Say,
-    tick: Callable[[int, int], None],
-) -> Session:
+    tick: Tick,
+) -> Run:
     """Measure until the suite or the time is through; the table holds every sample then.
 
     ``deadline`` is a value of ``time.monotonic()``. ``tick`` is called with the cases done and all cases.
@@ -244,14 +331,60 @@ def run_calibration(
         if path.is_file() and not resume:
             raise InputError(f"{path} is there already; --resume goes on with it, or name another --out")
     rows = read_table(paths.table) if paths.table.is_file() else []
-    session = open_session(device, suite, seed, hardware, stack, paths, say)
+    session = open_session(device, suite, seed, hardware, stack, paths, deadline - time.monotonic(), say)
     check_origin(rows, session)
-    left = measure(session, rows, deadline - time.monotonic(), say, lambda done: tick(done, len(session.plan.cases)))
+    since = read_ticks()
+    with open_sensors(session, say) as sensors:
+        doubts = find_company(session, sensors)
+        course = measure(session, rows, sensors, deadline - time.monotonic(), say, tick)
+        doubts += [line for line in find_company(session, sensors) if line not in doubts]
+    others = find_others_share(since)
     if session.described_here:
-        session = look_again(session)
-    if left:
-        say(f"the time ended with {left} of {len(session.plan.cases)} cases to go; --resume goes on with them")
-    return session
+        session = look_again(session, LOOK_S if others <= BUSY else BUSY_LOOKS * LOOK_S)
+    doubts += find_unrest(course, others)
+    if course.lost:
+        say(f"the device failed ({course.lost}); --resume goes on behind the case that it failed at")
+    elif course.left_over:
+        left, planned = len(course.left_over), len(session.plan.cases)
+        say(f"the time ended with {left} of {planned} cases to go; --resume goes on with them")
+    kinds = {key_row(make_row(session, Sample(case, NO_TIMING), Record())): case.kind for case in session.plan.cases}
+    return Run(session, RunFacts(kinds, doubts))
+
+
+def open_sensors(session: Session, say: Say) -> AbstractContextManager[Device | None]:
+    """NVML's view of the device; None of a CPU, and where CUDA does not tell which of NVML's devices it is."""
+    seen = session.accelerator
+    if seen is None:
+        return nullcontext()
+    if not seen.uuid:
+        say("no telemetry: torch does not tell the UUID of the device, by which NVML would know it")
+        return nullcontext()
+    return open_telemetry(seen.uuid if seen.uuid.startswith(("GPU-", "MIG-")) else f"GPU-{seen.uuid}", say)
+
+
+def find_company(session: Session, sensors: Device | None) -> list[str]:
+    """Whether others use the device."""
+    doubts = []
+    if session.used_share > USED_SHARE:
+        doubts.append(f"{100 * session.used_share:.0f}% of the device's memory was in use before the run")
+    others = (count_processes(sensors) or 1) - 1 if sensors is not None else 0
+    if others > 0:
+        doubts.append(f"{others} other process{'es' * (others > 1)} computed on the device")
+    return doubts
+
+
+def find_unrest(course: Course, others_share: float) -> list[str]:
+    """Whether the machine was restless meanwhile."""
+    doubts = []
+    if course.share_apart > MOST_APART:
+        doubts.append(
+            f"two looks at {100 * course.share_apart:.0f}% of the cases differ by more than {100 * AGREED:.0f}%"
+        )
+    if others_share > BUSY:
+        doubts.append(f"other processes took {100 * others_share:.0f}% of the processors")
+    if course.lost:
+        doubts.append(f"the device failed: {course.lost}")
+    return doubts
 
 
 def check_origin(rows: list[Measurement], session: Session) -> None:

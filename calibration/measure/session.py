@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from calibration.fit.from_table import fit_rows
+from calibration.fit.from_table import Fitted, describe_refusal, fit_rows
 from simulator.errors import InputError
 from simulator.inputs.library import load_stack
 from simulator.inputs.measurements import HELD_OUT, read_table
@@ -33,7 +33,7 @@ def run_benchmarks(
     form: OutputForm,
     command: str,
     say: Callable[[str], None],
-) -> str:
+) -> Fitted:
     """Measure into the table beside ``out``, then fit it; a dry run lists the benchmarks.
 
     Raises:
@@ -51,23 +51,31 @@ def run_benchmarks(
     except ImportError:
         raise InputError("measuring needs PyTorch: pip install 'roofcast[measure]'") from None
     if dry_run:
-        return run.list_plan(device, suite, seed, hardware, software)
+        return Fitted(run.list_plan(device, suite, seed, hardware, software, out, say), None)
     try:
         with show_progress(say) as tick:
-            session = run.run_calibration(device, suite, seed, hardware, software, out, resume, deadline, say, tick)
-    except KeyboardInterrupt:
-        say(f"{run.Paths(out).table} keeps the samples taken; --resume goes on with it")
+            done = run.run_calibration(device, suite, seed, hardware, software, out, resume, deadline, say, tick)
+    except BaseException:
+        table = run.Paths(out).table
+        if table.is_file():
+            say(f"{table} keeps the samples taken; --resume goes on with it")
         raise
-    rows = read_table(session.paths.table)
+    session, facts = done
     table, described = session.paths.table, session.hardware
+    if not table.is_file():
+        raise InputError("no case could be measured; the lines above say why")
+    rows = read_table(table)
     fitted = [row for row in rows if not row.notes.startswith(HELD_OUT)]
     if not any(row.model for row in fitted) or not any(row.phase == "linear" for row in fitted):
         raise InputError(f"{table}: no product or no decoder to fit yet; --resume goes on, with a longer --time-budget")
-    report = fit_rows(rows, [table], described, software, out, None, MOST_OPERATORS, seed, form, command)
-    named = session.paths.hardware if session.described_here else hardware or described.id
-    dtype = next(row.activation_dtype for row in fitted if row.model)
-    say(f"use it: roofcast predict -m pythia-160m -H {named} -c {out} -s {stack} --dtype {dtype}")
-    return report
+    outcome = fit_rows(rows, [table], described, software, out, None, MOST_OPERATORS, seed, form, command, facts)
+    if not describe_refusal(out, outcome.verdict):
+        named = session.paths.hardware if session.described_here else hardware or described.id
+        dtype = next(row.activation_dtype for row in fitted if row.model)
+        for doubt in outcome.verdict.doubts if outcome.verdict else ():
+            say(f"doubtful: {doubt}")
+        say(f"use it: roofcast predict -m pythia-160m -H {named} -c {out} -s {stack} --dtype {dtype}")
+    return outcome
 
 
 @contextmanager

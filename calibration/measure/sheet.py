@@ -24,8 +24,8 @@ def find_sheet(seen: Accelerator) -> Hardware:
         near = nearest(seen.name, owners)
         like = "one of hardware_specs" if near is None else owners[near]
         raise InputError(
-            f"no data sheet is of {describe(seen)}; write one like {like} with reported_as: [{seen.name}], "
-            "or name a sheet with -H"
+            f"no data sheet is of {describe(seen)}; the nearest is {like}; roofcast hardware new --out FILE writes "
+            "down what the driver reports, -H FILE takes it"
         )
     fitting = [one for one in named if is_confirmed(one, seen)]
     if len(fitting) != 1:
@@ -48,3 +48,30 @@ def is_confirmed(sheet: Hardware, seen: Accelerator) -> bool:
 def describe(seen: Accelerator) -> str:
     """What torch says of a device, in words."""
     return f"{seen.name!r} with {seen.units} multiprocessors and {seen.memory_bytes / 1e9:.1f} GB"
+
+
+def confirm_named(sheet: Hardware, seen: Accelerator) -> str:
+    """What to say of a sheet that was named for a device that is another, or a part of it; else nothing."""
+    if is_confirmed(sheet, seen):
+        return ""
+    return (
+        f"{sheet.id} has {sheet.compute.units} multiprocessors and {sheet.memory.capacity / 1e9:.1f} GB; this is "
+        f"{describe(seen)}"
+    )
+
+
+def choose_dtypes(sheet: Hardware, capability: tuple[int, int]) -> list[str]:
+    """The one type that is measured on a CUDA device: of 16 bits where it computes faster in that, else fp32.
+
+    bf16 is native from Ampere on (compute capability 8.0); before, fp16 is, but for cards that do it in passing.
+
+    Raises:
+        InputError: the sheet has no peak of any of these.
+    """
+    peaks = sheet.compute.matrix_peak
+    half = "bf16" if capability >= (8, 0) and "bf16" in peaks else "fp16"
+    found = max(("fp32", half), key=lambda dtype: peaks.get(dtype, 0.0))
+    if found not in peaks:
+        known = ", ".join(peaks) or "none"
+        raise InputError(f"{sheet.id}: a matrix peak of bf16, fp16 or fp32 is needed to measure it (it has {known})")
+    return [found]

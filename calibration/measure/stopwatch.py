@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +20,14 @@ MOST = 1000
 NORMAL_QUARTILES = 1.349  # interquartile range of a normal distribution, in standard deviations
 MEDIAN_ERROR = 1.2533  # standard error of a median of n normal samples, in standard deviations over sqrt(n)
 SHORTEST_S = 1e-3  # that torch's timer takes as a limit
-FLUSHED_CACHES = 16  # last-level caches overwritten between two calls: long enough to issue the call meanwhile
-CUDA_BATCH = 10  # calls between two looks at the events
+FLUSHED_CACHES = 16  # last-level caches that are read between two samples
+LEAST_FLUSH_BYTES = 64 << 20
+MOST_FLUSHES = 64  # times, for the device to be busy until the host has issued all calls of a sample
+CUDA_BATCH = 10  # samples between two waits for the device
+SPAN_S = 0.5e-3  # that the calls between two events should last
+MOST_CALLS = 64  # between two events
+OVERHEAD_CALLS = 16  # tiny ones, and twice as many: what is the same for both is not the calls'
+OVERHEAD_SAMPLES = 15
 GRAPH_WARM_UP = 3
 HOST_CALLS = 20  # calls that a host's time is the mean of: far fewer than a device queues
 
@@ -33,9 +39,9 @@ def measure_case(case: Case, bench: Bench, limit_s: float) -> Timing:
         if bench.device.type == "cpu" and case.timed != "itself":
             seconds = time_on_cpu(call, limit_s)
         else:
-            if bench.captures_graphs and case.timed in ("kernel", "pass"):
-                call = capture_graph(call)
-            seconds = collect(draw_samples(case, call, bench), limit_s)
+            if bench.captures_graphs and case.timed == "pass" and not case.captures:
+                call = capture_graphs([call])[0]
+            seconds = collect(draw_samples(case, call, bench), limit_s, time.monotonic)
     return scale_timing(summarise(seconds), case.calls)
 
 
@@ -105,21 +111,85 @@ def time_on_cpu(call: Callable[[], object], limit_s: float) -> list[float]:
 
 
 def time_on_cuda(call: Callable[[], object], bench: Bench) -> Iterator[list[float]]:
-    """Samples between events on the device, the caches overwritten before each call."""
-    flush = torch.empty(int(FLUSHED_CACHES * bench.l2_bytes), dtype=torch.uint8, device=bench.device)
+    """Samples between events on the device, each the mean of many calls with other operands, past the caches.
+
+    Only the kernels count: what lies between two events besides the calls is taken off, and divided by many calls.
+    """
+    overhead_s = measure_overhead(bench) if bench.overhead_s is None else bench.overhead_s
+    flush = Flush(bench)
     call()
-    torch.cuda.synchronize(bench.device)
+    single_s = max(time_between(call, flush) - overhead_s, 0.0)
+    calls = min(max(math.ceil(SPAN_S / max(single_s, SPAN_S / MOST_CALLS)), 1), MOST_CALLS)
+    issue = repeat_call(call, calls, bench)
     while True:
-        pairs = []
-        for _ in range(CUDA_BATCH):
-            start, end = make_event(), make_event()
-            flush.zero_()  # long enough for the host to run ahead, so that no launch is waited for
-            start.record()
-            call()
-            end.record()
-            pairs.append((start, end))
+        pairs = [record_pair(issue, flush) for _ in range(CUDA_BATCH)]
         torch.cuda.synchronize(bench.device)
-        yield [start.elapsed_time(end) / 1e3 for start, end in pairs]
+        yield [max(start.elapsed_time(end) / 1e3 - overhead_s, 1e-9) / calls for start, end in pairs]
+
+
+def measure_overhead(bench: Bench) -> float:
+    """Seconds between two events besides the calls, from n and 2 n calls of the smallest kernel; kept by the bench."""
+    x = torch.zeros(64, device=bench.device)
+    flush = Flush(bench)
+    medians = []
+    for calls in (OVERHEAD_CALLS, 2 * OVERHEAD_CALLS):
+        issue = repeat_call(lambda: x.add_(1.0), calls, bench)
+        medians.append(float(np.median([time_between(issue, flush) for _ in range(OVERHEAD_SAMPLES)])))
+    bench.overhead_s = max(2 * medians[0] - medians[1], 0.0)
+    return bench.overhead_s
+
+
+def measure_empty_pair(bench: Bench) -> float:
+    """Seconds between two events with nothing between them."""
+    flush = Flush(bench)
+    return float(np.median([time_between(lambda: None, flush) for _ in range(OVERHEAD_SAMPLES)]))
+
+
+def repeat_call(call: Callable[[], object], calls: int, bench: Bench) -> Callable[[], object]:
+    """Several calls at once: issued one after the other, or as one graph where the bench captures graphs."""
+
+    def issue() -> None:
+        for _ in range(calls):
+            call()
+
+    return capture_graphs([issue])[0] if bench.captures_graphs else issue
+
+
+class Flush:
+    """Reading enough memory for nothing to be left of it in the caches, nor anything that has yet to be written back.
+
+    It also keeps the device busy until the host has issued what is to be timed: ``times`` grows until that is so.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        size = max(int(FLUSHED_CACHES * bench.l2_bytes), LEAST_FLUSH_BYTES)
+        self.numbers = torch.zeros(size // 4, device=bench.device)
+        self.times = 1
+
+    def __call__(self) -> None:
+        for _ in range(self.times):
+            self.numbers.sum()
+
+
+def record_pair(issue: Callable[[], object], flush: Flush) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+    """Two events around calls that the device never waits for: else they are issued again behind a longer flush."""
+    while True:
+        start, end = make_event(), make_event()
+        flush()
+        start.record()
+        issue()
+        end.record()
+        has_begun: bool = start.query()  # type: ignore[no-untyped-call]
+        if not has_begun or flush.times >= MOST_FLUSHES:
+            return start, end
+        flush.times *= 2
+
+
+def time_between(issue: Callable[[], object], flush: Flush) -> float:
+    """Seconds between two events around calls."""
+    start, end = record_pair(issue, flush)
+    torch.cuda.synchronize(flush.numbers.device)
+    return float(start.elapsed_time(end)) / 1e3
 
 
 def make_event() -> torch.cuda.Event:
@@ -141,14 +211,19 @@ def time_by_clock(call: Callable[[], object], bench: Bench, calls: int) -> Itera
         yield [(time.perf_counter() - start) / calls]
 
 
-def capture_graph(call: Callable[[], object]) -> Callable[[], object]:
-    """The call as a CUDA graph, whose replay costs the host one launch."""
+def capture_graphs(calls: Sequence[Callable[[], object]]) -> list[Callable[[], object]]:
+    """Each call as a CUDA graph, whose replay costs the host one launch; the graphs share their memory."""
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(GRAPH_WARM_UP):
-            call()
+            calls[0]()
+    torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call()
-    return graph.replay
+    graphs: list[torch.cuda.CUDAGraph] = []
+    for call in calls:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=graphs[0].pool() if graphs else None):
+            call()
+        graphs.append(graph)
+    return [graph.replay for graph in graphs]

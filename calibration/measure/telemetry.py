@@ -2,12 +2,14 @@
 
 ::
 
-    with telemetry.watch() as record:
-        run_benchmark()  # which waits for the device before it returns
-    row = (record.clock_hz, record.power_w, record.throttle_reasons)
+    with telemetry.open_device(0) as device:
+        with telemetry.watch(device) as record:
+            run_benchmark()  # which waits for the device before it returns
+        row = (record.clock_hz, record.power_w, record.throttle_reasons)
 
-All of it comes from NVML (https://docs.nvidia.com/deploy/nvml-api/), sampled by a thread beside the benchmark. Where
-there is no NVIDIA driver or device the record stays empty, which is said once, and every value of it is None.
+All of it comes from NVML (https://docs.nvidia.com/deploy/nvml-api/), sampled by a thread beside the benchmark. Nothing
+that NVML says or refuses ends a measurement: without a driver or a device the record stays empty, a quantity that it
+will not tell (no permission, unknown, lost) is None, and each such thing is said once.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from statistics import fmean
@@ -113,29 +115,22 @@ def say_on_stderr(message: str) -> None:
 
 
 @contextmanager
-def watch(device: int = 0, interval_s: float = 0.02, say: Callable[[str], object] = say_on_stderr) -> Iterator[Record]:
-    """Record what a device does until the block ends.
-
-    Args:
-        device: index in NVML's order, which is that of the PCI bus and does not heed ``CUDA_VISIBLE_DEVICES``.
-        interval_s: time from one sample to the next.
-        say: told in one line, once for all blocks, that there is nothing to watch.
+def watch(device: Device | None, interval_s: float = 0.02) -> Iterator[Record]:
+    """Record what a device does until the block ends; None: the record stays empty.
 
     Raises:
-        InputError: no device of that index, or NVML fails in any other way than not having a quantity. An error of the
-            block goes before one of the sampling beside it, which is then a note to it.
+        InputError: an interval that is none.
     """
     if not interval_s > 0:
         raise InputError(f"telemetry: interval_s is {interval_s}; it must be above 0")
     record = Record()
-    with open_device(device, say) as opened:
-        if opened is None:
-            yield record
-            return
-        with sample_beside(opened, record.samples, interval_s):
-            record.energy_counter_j.append(read_energy_j(opened))
-            yield record
-            record.energy_counter_j.append(read_energy_j(opened))
+    if device is None:
+        yield record
+        return
+    with sample_beside(device, record.samples, interval_s):
+        record.energy_counter_j.append(read_energy_j(device))
+        yield record
+        record.energy_counter_j.append(read_energy_j(device))
 
 
 @contextmanager
@@ -146,13 +141,8 @@ def sample_beside(device: Device, samples: list[Sample], interval_s: float) -> I
         sampling = pool.submit(take_samples, device, samples, stop, interval_s)
         try:
             yield
-        except BaseException as error:
+        finally:
             stop.set()
-            failure = sampling.exception()
-            if failure is not None:
-                error.add_note(f"the telemetry beside it failed as well: {failure}")
-            raise
-        stop.set()
         sampling.result()
 
 
@@ -166,18 +156,21 @@ def take_samples(device: Device, samples: list[Sample], stop: Event, interval_s:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that NVML has opened: the module, and the handle that its functions take."""
+    """A device that NVML has opened: the module, the handle that its functions take, and who is told of failures."""
 
     nvml: Any
     handle: Any
+    say: Callable[[str], object] = say_on_stderr
 
 
 @contextmanager
-def open_device(index: int, say: Callable[[str], object]) -> Iterator[Device | None]:
-    """Open a device for the length of a block; None where there is no NVML, no driver or no device at all.
+def open_device(named: int | str, say: Callable[[str], object] = say_on_stderr) -> Iterator[Device | None]:
+    """Open a device for the length of a block; None where NVML has nothing to say of it, which is said once.
 
-    Raises:
-        InputError: no device of that index, or NVML cannot start.
+    Args:
+        named: index in NVML's order, which is that of the PCI bus and does not heed ``CUDA_VISIBLE_DEVICES``, or the
+            UUID, ``GPU-...`` or ``MIG-...``, by which CUDA and NVML mean the same device.
+        say: told in one line what is missing.
     """
     try:
         import pynvml  # here, so that nobody loads it who only reads records
@@ -185,17 +178,19 @@ def open_device(index: int, say: Callable[[str], object]) -> Iterator[Device | N
         say_once(say, "no telemetry: pip install 'roofcast[telemetry]'")
         yield None
         return
-    if not start_nvml(pynvml):
-        say_once(say, "no telemetry: no NVIDIA driver")
+    try:
+        pynvml.nvmlInit()
+    except Exception as error:
+        absent = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+        known = getattr(error, "value", None) in absent
+        say_once(say, "no telemetry: no NVIDIA driver" if known else f"no telemetry: nvmlInit: {error}")
         yield None
         return
     try:
-        opened = find_device(pynvml, index)
-        if opened is None:
-            say_once(say, "no telemetry: no NVIDIA device")
-        yield opened
+        yield find_device(pynvml, named, say)
     finally:
-        call_nvml(pynvml, "nvmlShutdown")
+        with suppress(Exception):
+            pynvml.nvmlShutdown()
 
 
 @cache
@@ -204,41 +199,25 @@ def say_once(say: Callable[[str], object], message: str) -> None:
     say(message)
 
 
-def start_nvml(nvml: Any) -> bool:
-    """Start NVML; False where there is no driver to start.
+def find_device(nvml: Any, named: int | str, say: Callable[[str], object]) -> Device | None:
+    """Return a device by its index or UUID; None where NVML does not have it.
 
-    Raises:
-        InputError: there is one, and it does not start.
+    Of a part of a GPU, as under MIG, CUDA tells the UUID without saying that it is one.
     """
     try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        if error.value in (nvml.NVML_ERROR_LIBRARY_NOT_FOUND, nvml.NVML_ERROR_DRIVER_NOT_LOADED):
-            return False
-        raise describe_failure("nvmlInit", error) from None
-    return True
-
-
-def find_device(nvml: Any, index: int) -> Device | None:
-    """Return a device by its index; None where there is no device at all.
-
-    Raises:
-        InputError: no device of that index, or it cannot be opened.
-    """
-    count = call_nvml(nvml, "nvmlDeviceGetCount")
-    if count == 0:
+        if isinstance(named, int):
+            return Device(nvml, nvml.nvmlDeviceGetHandleByIndex(named), say)
+        try:
+            return Device(nvml, nvml.nvmlDeviceGetHandleByUUID(named), say)
+        except nvml.NVMLError:
+            return Device(nvml, nvml.nvmlDeviceGetHandleByUUID(named.replace("GPU-", "MIG-", 1)), say)
+    except Exception as error:
+        say_once(say, f"no telemetry: NVML has no device {named} ({error})")
         return None
-    if not 0 <= index < count:
-        raise InputError(f"telemetry: no NVIDIA device {index}; the last of this machine is {count - 1}")
-    return Device(nvml, call_nvml(nvml, "nvmlDeviceGetHandleByIndex", index))
 
 
 def read_sample(device: Device) -> Sample:
-    """Look at the device once.
-
-    Raises:
-        InputError: NVML fails.
-    """
+    """Look at the device once."""
     nvml = device.nvml
     bits = read_quantity(device, "nvmlDeviceGetCurrentClocksEventReasons")
     if bits is None:  # a driver that has them only by their former name
@@ -252,12 +231,14 @@ def read_sample(device: Device) -> Sample:
 
 
 def read_energy_j(device: Device) -> float | None:
-    """Energy of the board since the driver was loaded; None before Volta.
-
-    Raises:
-        InputError: NVML fails.
-    """
+    """Energy of the board since the driver was loaded; None before Volta."""
     return scale(read_quantity(device, "nvmlDeviceGetTotalEnergyConsumption"), 1e-3)  # in mJ
+
+
+def count_processes(device: Device) -> int | None:
+    """Processes that compute on the device, this one included where it has begun to; None where NVML does not tell."""
+    found = read_quantity(device, "nvmlDeviceGetComputeRunningProcesses")
+    return None if found is None else len(found)
 
 
 def scale(number: int | None, unit: float) -> float | None:
@@ -265,34 +246,13 @@ def scale(number: int | None, unit: float) -> float | None:
     return None if number is None else number * unit
 
 
-def read_quantity(device: Device, function: str, *arguments: Any) -> int | None:
-    """Ask for one number of a device; None where the device or its driver does not have it.
-
-    Raises:
-        InputError: NVML fails in any other way.
-    """
+def read_quantity(device: Device, function: str, *arguments: Any) -> Any:
+    """Ask for one thing of a device; None where it cannot be had, which is said unless the device does not have it."""
     nvml = device.nvml
     try:
-        number: int = getattr(nvml, function)(device.handle, *arguments)
-    except nvml.NVMLError as error:
-        if error.value in (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND):
-            return None
-        raise describe_failure(function, error) from None
-    return number
-
-
-def call_nvml(nvml: Any, function: str, *arguments: Any) -> Any:
-    """Call a function of NVML.
-
-    Raises:
-        InputError: it fails.
-    """
-    try:
-        return getattr(nvml, function)(*arguments)
-    except nvml.NVMLError as error:
-        raise describe_failure(function, error) from None
-
-
-def describe_failure(function: str, error: Exception) -> InputError:
-    """Return NVML's error as a line of ours."""
-    return InputError(f"telemetry: {function}: {error}")
+        return getattr(nvml, function)(device.handle, *arguments)
+    except Exception as error:
+        absent = (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+        if not isinstance(error, AttributeError) and getattr(error, "value", None) not in absent:
+            say_once(device.say, f"telemetry: {function}: {error}; it is left out")
+        return None

@@ -21,6 +21,9 @@ STATISTICS = ("mean", "p50", "p99")  # over the requests of a run; blank: the me
 OPERATOR_METRIC = "operator_s"
 OWN_SOURCE = "roofcast calibrate run"  # how the source of rows begins that were measured here
 HELD_OUT = "held out"  # how the notes of a row begin that is for checking a fit and not for fitting
+# Reasons of a lower clock that last as long as the work does: it is the clock that such work has on this device. The
+# others, of heat, supply and faults, come and go.
+LASTING_REASONS = frozenset({"software power cap", "sync boost", "board limit", "reliability limit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,11 @@ class Measurement:
     def is_load(self) -> bool:
         """Whether requests came and went, several in flight, and not one batch that starts and ends together."""
         return self.request_rate is not None or (self.concurrency or 1) > 1
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether the clock was held down by what comes and goes, so that the row says little of the device."""
+        return bool(self.throttled) and not set(self.throttled.split(", ")) <= LASTING_REASONS
 
     @property
     def phase(self) -> str:

@@ -165,7 +165,7 @@ class Stack:
     unfused_attention: UnfusedAttention | None = None
     attention_launches: AttentionLaunches | None = None  # of fused attention; None: one each
     # What issues the kernels, which decides what is known before measuring; compiled: sampling is in the graph too.
-    host: Literal["python", "python server", "native", "compiled"] = "python"
+    host: Literal["python", "python server", "python module", "native", "compiled"] = "python"
     own_products: bool = False  # matrix products by kernels of the stack, not of the vendor's library
     narrow_loads: bool = False  # threads of its own kernels load four bytes at a time
     accumulates_fp16: bool = False  # products of fp16 are added up in fp16, which some devices do faster

@@ -51,7 +51,7 @@ def format_sensitivity(sensitivity: Sensitivity) -> str:
     lines = [
         f"{question.model_label} on {prediction.devices} x {question.hardware.id}, {question.work.stack.id}, "
         f"{question.work.deployment.dtype}, {workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output "
-        f"tokens, batch {workload.batch_size:.0f}; basis: {prediction.basis}",
+        f"tokens, batch {workload.batch_size:.0f}; basis: {prediction.basis}{question.caution}",
         f"{METRICS[by].label}: {format_cell(by, sensitivity.metrics[by])}",
         f"Growth in % with 1% more of the input; those that move {by} most come first.",
         "",

@@ -120,7 +120,7 @@ def format_solution(problem: Problem, solution: Solution) -> str:
     if prediction is not None:
         known = [metric.name for metric in list_ranked() if metric.name not in prediction.lacks]
         there = (f"{name} {format_cell(name, prediction.find(name))}" for name in known)
-        lines.append(f"there: {', '.join(there)}; basis: {prediction.basis}")
+        lines.append(f"there: {', '.join(there)}; basis: {prediction.basis}{question.caution}")
     return fold_prose("\n".join([*lines, "", format_table(list_shown(solution)), "", *describe_rates(question)]))
 
 

@@ -76,6 +76,16 @@ PRIORS: dict[str, dict[str, Prior]] = {
         "step_host_s": Prior(1e-3, 0.7, "some ten sampling kernels, a copy to the host and a synchronisation"),
         "sequence_host_s": Prior(2e-6, 1.5, "compiled code"),
     },
+    # A module that is called with its cache and its tokens as tensors, and returns tensors: no scheduler, no text. Its
+    # times of a layer and of a step are a tenth of those of a training framework, as on CPUs (``devices.cpu``).
+    "python module": {
+        "launch_s": Prior(5e-6, 0.4, "one operator of eager PyTorch and its launch: 3 to 8 us"),
+        "layer_host_s": Prior(60e-6, 0.7, "some dozen Python calls"),
+        "step_host_s": Prior(150e-6, 1.0, "tokens in, a token out, and the launch of a graph where there is one"),
+        "sequence_host_s": Prior(1e-7, 1.0, "a batch is one tensor"),
+        "layer_setup_s": Prior(1e-6, 1.0, "the cache is allocated once"),
+        "prompt_token_host_s": Prior(1e-8, 1.0, "the prompt comes as numbers"),
+    },
     # A judgement: of Llama 3 8B on an H100, before version 0.6 halved it, 38% of the time was the device's, 29% went
     # into scheduling and 33% into the server (vLLM team, 5 September 2024, blog.vllm.ai/2024/09/05/perf-update.html).
     "python server": {

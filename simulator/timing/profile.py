@@ -108,6 +108,14 @@ class OperatorCheck:
 
 
 @spec_dataclass
+class Verdict:
+    """What a calibration found of its own profile: why it must not be used, and what makes it doubtful."""
+
+    refused: list[str]
+    doubts: list[str]
+
+
+@spec_dataclass
 class Profile:
     """One fitted profile file; a row of ``correlation`` has a number for each factor in the order of their names."""
 
@@ -123,6 +131,12 @@ class Profile:
     check: Check | None = None
     operator_checks: dict[str, OperatorCheck] | None = None
     aliases: list[str] | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def refusal(self) -> str:
+        """Why its own calibration says not to use it, in words; empty where it does not say so."""
+        return "; ".join(self.verdict.refused) if self.verdict else ""
 
     def __hash__(self) -> int:
         """Of the names, since mappings have none."""

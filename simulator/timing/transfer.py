@@ -26,6 +26,8 @@ from simulator.timing.profile import Coverage, Profile
 
 GROUP_SIZE = re.compile(r"-g\d+$")
 FEW_MODELS = 3  # fitted, whose residuals do not yet show how far the law is off for others
+P90_DEVIATIONS = 1.645  # of a normal distribution, in which 90% of the errors lie
+REFUSED_ERROR = 0.2  # least standard error of a profile that its calibration refuses: a judgement
 FAR = 4.0  # times the most that was measured, past which a batch or a context counts as another size
 
 
@@ -66,11 +68,24 @@ ERRORS = {
 
 
 def list_moves(profile: Profile, hardware: Hardware, model: str, work: Work) -> tuple[Move, ...]:
-    """Everything in which a question differs from what a profile was fitted to."""
+    """Everything in which a question differs from what a profile was fitted to, and whether that fit was refused."""
     return (
+        *list_refusals(profile),
         *list_place_moves(profile.hardware, profile.stack, hardware, work.stack),
         *list_work_moves(profile, model, work),
     )
+
+
+def list_refusals(profile: Profile) -> list[Move]:
+    """What the calibration of a profile says against it, as an error of at least a model that was not seen.
+
+    Its own check says how large: a 90% quantile is so many standard deviations.
+    """
+    if not profile.refusal:
+        return []
+    found = 0.0 if profile.check is None else profile.check.p90_ape / P90_DEVIATIONS
+    error = max(found, REFUSED_ERROR)
+    return [Move("refused", f"refused by its own calibration ({profile.refusal})", Phases(error, error))]
 
 
 def list_place_moves(home: str, home_stack: str, hardware: Hardware, stack: Stack) -> list[Move]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -24,9 +25,16 @@ class Bench:
     """One device with one block of memory, which every benchmark borrows in turn as numbers of its type."""
 
     def __init__(
-        self, device: torch.device, pool_bytes: float, l2_bytes: float = 0.0, captures_graphs: bool = False
+        self,
+        device: torch.device,
+        pool_bytes: float,
+        l2_bytes: float = 0.0,
+        captures_graphs: bool = False,
+        free_bytes: float = math.inf,
     ) -> None:
         self.device = device
+        self.free_bytes = free_bytes  # of the device before the block was taken
+        self.overhead_s: float | None = None  # between two events besides the calls, once the stopwatch has measured it
         self.captures_graphs = captures_graphs
         self.l2_bytes = l2_bytes
         self.pool_bytes = int(pool_bytes) // 64 * 64
@@ -64,7 +72,8 @@ class Case:
     """One benchmark. ``operator`` is the text of one kernel, or empty for a whole ``model``.
 
     ``prepare`` makes the operands and returns the call to be timed, of which one counts for ``calls``.
-    ``needed_bytes`` is the least memory; a device with less leaves the case out.
+    ``needed_bytes`` is the least memory of the bench and ``outside_bytes`` that beside it; a device with less leaves
+    the case out. ``captures``: on a bench that captures graphs the call replays graphs of its own.
     """
 
     kind: str
@@ -81,6 +90,8 @@ class Case:
     batch_size: int = 1
     prompt_tokens: int = 1
     output_tokens: int = 1
+    outside_bytes: float = 0.0
+    captures: bool = False
     held_out: bool = False  # for checking a fit, not for fitting
 
     @property

@@ -49,7 +49,7 @@ def describe_title(simulation: Simulation, load: str) -> list[str]:
     question = simulation.question
     d = question.work.deployment
     place = f"{question.model_label} on {d.devices} x {question.hardware.id}, {question.work.stack.id}"
-    return [place, f"{load}, {question.basis}"]
+    return [place, f"{load}, {question.basis}{question.caution}"]
 
 
 def find_run(simulation: Simulation) -> LoadPlot:

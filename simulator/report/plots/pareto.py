@@ -180,7 +180,7 @@ def list_facts(prediction: Prediction) -> dict[str, str]:
         "place": f"{d.devices} x {question.hardware.id}" + (f" ({layout})" if ", " in layout else ""),
         "stack": question.work.stack.id,
         "formats": describe_formats(d),
-        "basis": f"{question.basis}{profile}",
+        "basis": f"{question.basis}{profile}{question.caution}",
     }
 
 

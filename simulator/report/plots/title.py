@@ -35,7 +35,7 @@ def name_basis(question: Question) -> str:
     """The basis with the profile's name."""
     if question.profile is None:
         return "basis: bound (no profile; every efficiency 1, no overhead)"
-    return f"basis: {question.basis} ({question.profile.id})"
+    return f"basis: {question.basis} ({question.profile.id}{question.caution})"
 
 
 def title_request(prediction: Prediction, what: str) -> list[str]:

@@ -1,0 +1,71 @@
+"""Whether the machine is left alone: what other processes take of its processors, and of the device."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+STAT = Path("/proc/stat")
+TICKS_S = 1 / 100  # of its counters (proc(5): USER_HZ)
+BUSY = 0.1  # share of all processors that others take, from which a machine is busy
+LOOK_S = 0.5  # of one look at them
+WAIT_SHARE = 0.15  # of the time budget, that a busy machine is waited for
+IDLE_FIELDS = (3, 4)  # idle, and idle while a disk is waited for
+
+
+class Ticks(NamedTuple):
+    """Seconds of all processors together: at work, at work for this process, and passed in all."""
+
+    busy_s: float
+    own_s: float
+    all_s: float
+
+
+def read_ticks() -> Ticks | None:
+    """The counters of now; None where the system has none."""
+    if not STAT.is_file():
+        return None
+    cells = [TICKS_S * float(cell) for cell in STAT.read_text().splitlines()[0].split()[1:9]]
+    idle = sum(cells[place] for place in IDLE_FIELDS)
+    own = os.times()
+    return Ticks(sum(cells) - idle, own.user + own.system + own.children_user + own.children_system, sum(cells))
+
+
+def find_others_share(since: Ticks | None) -> float:
+    """Share of all processors that other processes took since some counters were read.
+
+    By the load average of a minute where the system does not count, which this process is part of.
+    """
+    now = read_ticks()
+    if since is None or now is None:
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        return max(load - 1, 0.0) / (os.cpu_count() or 1)
+    passed = max(now.all_s - since.all_s, TICKS_S)
+    return max(now.busy_s - since.busy_s - (now.own_s - since.own_s), 0.0) / passed
+
+
+def look_at_others(sleep: Callable[[float], None] = time.sleep) -> float:
+    """Share of all processors that other processes take now."""
+    since = read_ticks()
+    sleep(LOOK_S)
+    return find_others_share(since)
+
+
+def wait_for_quiet(
+    budget_s: float,
+    say: Callable[[str], None],
+    look: Callable[[], float] = look_at_others,
+    clock: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Wait until other processes leave the processors alone, for a part of the time budget; whether they do."""
+    end = clock() + WAIT_SHARE * budget_s
+    share = look()
+    if share > BUSY:
+        most_s = WAIT_SHARE * budget_s
+        say(f"other processes take {100 * share:.0f}% of the processors; waiting for up to {most_s:.0f} s")
+    while share > BUSY and clock() < end:
+        share = look()
+    return share <= BUSY
