@@ -44,6 +44,7 @@ UUID = "8f6b4c1e-0000-4000-8000-00000000cafe"
 COUNTED_BYTES = 1 << 20  # of a tensor, from which its memory is counted
 PRODUCTS = ("linear", "bmm", "scaled_dot_product_attention")
 MAKING = frozenset((*PRODUCTS, "layer_norm", "gelu", "silu", "normalize", "add", "mul", "addcmul", "roll", "embedding"))
+VIEWING = frozenset(("view", "transpose", "chunk", "__getitem__", "numel", "element_size", "__len__"))
 OF_ATTENTION = ("sequences", "queries", "context", "heads", "kv_heads", "head_size")
 
 # As torch.cuda.get_device_properties reports cards, and the sheet of each.
@@ -240,6 +241,9 @@ class Redirect(TorchFunctionMode):
         if func is torch.device:
             return func(*args, **kwargs)
         name = name_function(func)
+        if name in VIEWING:
+            self.fake.host += self.fake.costs.python_s if self.fake.capturing is None else 0.0
+            return func(*args, **kwargs)
         if name in ("__get__", "__set__"):
             return func(*args, **kwargs)
         if "device" in kwargs and is_cuda(kwargs["device"]):

@@ -135,12 +135,57 @@ def test_each_look_is_given_away_at_once_and_the_second_where_it_is_shorter(room
         assert len({one.case.key for one in taken}) == len({one.key for one in looked})  # no look is kept back
         looked.append(case)
         # the second look is the shorter one of every other case
-        return Timing(3.0 - looked.count(case) if cases.index(case) % 2 else 1.0 + looked.count(case), 0.1, 5)
+        step = 0.05 * looked.count(case)
+        return Timing(2.0 - step if cases.index(case) % 2 else 2.0 + step, 0.1, 5)
 
     suite.run_suite(cases, set(), 1e9, taken.append, measure, (1, 1), Clock())
     assert len(looked) == 2 * len(cases)
     last = {sample.case.key: sample.timing.median_s for sample in taken}
-    assert last == {case.key: 1.0 if cases.index(case) % 2 else 2.0 for case in cases}
+    assert last == {case.key: 1.9 if cases.index(case) % 2 else 2.05 for case in cases}
+
+
+def test_a_case_whose_looks_do_not_agree_is_looked_at_again_in_the_time_that_is_left(roomy: Bench) -> None:
+    cases = suite.plan_suite("quick", roomy, DTYPES, 0).cases[:3]
+    restless, steady, late = cases
+    values = {
+        restless.key: iter([4.0, 2.0, 1.0, 1.05, 9.0]),
+        steady.key: iter([1.0, 1.0]),
+        late.key: iter([3.0, 1.0, 1.0]),
+    }
+    course = suite.run_suite(
+        cases,
+        set(),
+        1e9,
+        lambda sample: None,
+        lambda case, limit: Timing(next(values[case.key]), 0.1, 5),
+        (1, 1),
+        Clock(),
+    )
+    assert {key: len(looks) for key, looks in course.looks.items()} == {restless.key: 4, steady.key: 2, late.key: 3}
+    assert course.share_apart == pytest.approx(2 / 3)
+
+
+def test_a_case_that_fails_is_left_out_and_the_others_are_measured(roomy: Bench) -> None:
+    cases = suite.plan_suite("quick", roomy, DTYPES, 0).cases[:5]
+
+    def measure(case: Case, limit: float) -> Timing:
+        if case is cases[1]:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx`\nmore")
+        return Timing(1.0, 0.1, 5)
+
+    told: list[tuple[Case, str]] = []
+    course = suite.run_suite(
+        cases, set(), 1e9, lambda sample: None, measure, (1, 1), Clock(), lambda *failed: told.append(failed)
+    )
+    assert told == [(cases[1], "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx`")]
+    assert set(course.looks) == {case.key for case in cases} - {cases[1].key}
+
+
+def test_a_prompt_whose_cache_has_no_room_beside_the_weights_is_left_out() -> None:
+    """The block of memory for weights is taken whole, and the cache lies outside it."""
+    case = decoder.prefill_case("check", decoder.Run("pythia-1.4b", "bf16", 64, 1024))
+    assert suite.find_obstacle(case, Bench(CPU, 25e9, free_bytes=80e9)) is None
+    assert "its cache and activations need 1" in str(suite.find_obstacle(case, Bench(CPU, 25e9, free_bytes=41.7e9)))
 
 
 def test_a_stable_timing_ends_early_and_an_unstable_one_at_its_limit() -> None:

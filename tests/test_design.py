@@ -46,6 +46,23 @@ def test_throttled_rows_are_left_out_and_counted() -> None:
     assert screened.notes == ["2 of 4 rows were throttled and are left out"]
 
 
+def test_rows_at_the_limit_of_the_power_are_kept_and_counted() -> None:
+    """A card that lives at its limit is as fast as it is there."""
+    capped, hot = make_row(throttled="software power cap"), make_row(throttled="software power cap, hardware slowdown")
+    screened = screen_rows([make_row(), capped, hot], A100, TENSORRT)
+    assert screened.rows == [make_row(), capped]
+    assert screened.notes == [
+        "1 of 3 rows were throttled and are left out",
+        "1 of 3 rows ran at the limit of the power or of the board and are kept",
+    ]
+
+
+def test_a_clock_above_the_data_sheets_allows_as_much_more() -> None:
+    fast = make_row(value=0.41e-3)
+    boosted = replace(fast, clock_hz=1.2 * A100.compute.clock)
+    assert screen_rows([make_row(), fast, boosted], A100, TENSORRT).rows == [make_row(), boosted]
+
+
 def test_operators_that_are_faster_than_the_data_sheet_allows_are_left_out_and_counted_by_kind() -> None:
     possible = [make_row(value=0.45e-3), make_row(COPY, 17e-6)]
     impossible = [make_row(value=0.43e-3), make_row(COPY, 16e-6), make_row(COPY, 8e-6)]
