@@ -76,7 +76,7 @@ AIMS = {
         "roofcast models list qwen3",
         {
             "models": (HERE, "list, show, compare, check models"),
-            "hardware": (HERE, "list, show, compare, check devices"),
+            "hardware": (HERE, "list, show, compare, check, begin devices"),
         },
     ),
     "The paper, and black-box APIs": Aim(
@@ -98,19 +98,22 @@ VERBS = {
     for aim in AIMS.values()
     for verb, (package, _) in aim.verbs.items()
 }
-PICTURES = {  # of plot
-    "latency": "simulator.commands.latency",
-    "load": "simulator.commands.plot_load",
-    "residuals": "calibration.commands.residuals",
+GUESTS = {  # of groups, that stand elsewhere
+    "plot": {
+        "latency": "simulator.commands.latency",
+        "load": "simulator.commands.plot_load",
+        "residuals": "calibration.commands.residuals",
+    },
+    "hardware": {"new": "calibration.commands.new"},
 }
 
 
 def load(name: str, module: str) -> click.Command:
-    """Return a command from its file, with the pictures that stand elsewhere where it draws."""
+    """Return a command from its file, a group with those of its commands that stand elsewhere."""
     command: click.Command = getattr(import_module(module), name.replace("-", "_"))
-    if name == "plot" and isinstance(command, click.Group):
-        for picture, place in PICTURES.items():
-            command.add_command(load(picture, place))
+    if isinstance(command, click.Group):
+        for guest, place in GUESTS.get(name, {}).items():
+            command.add_command(load(guest, place))
     return command
 
 

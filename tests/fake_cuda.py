@@ -439,6 +439,9 @@ class FakeNvml:
             "nvmlDeviceGetTemperature": lambda handle, sensor: 61,
             "nvmlDeviceGetCurrentClocksEventReasons": lambda handle: self.bits,
             "nvmlDeviceGetCurrentClocksThrottleReasons": lambda handle: self.bits,
+            "nvmlDeviceGetMaxClockInfo": lambda handle, kind: 2520 if kind == pynvml.NVML_CLOCK_SM else 0,
+            "nvmlDeviceGetPowerManagementDefaultLimit": lambda handle: 450_000,  # mW
+            "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=24564 * MIB),
             "nvmlDeviceGetComputeRunningProcesses": lambda handle: [SimpleNamespace(pid=1)] * self.processes,
         }
 

@@ -3,6 +3,7 @@
 Times come from the project's own laws (``fake_cuda``), so nothing here says how well these laws hold on a GPU.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from click.testing import CliRunner
 from fake_cuda import CARDS, MIB, Costs, FakeCuda, FakeNvml, install_card, plant_factors
 
 from calibration.fit.from_table import Fitted
@@ -17,6 +19,7 @@ from calibration.measure import run, stopwatch
 from calibration.measure.benchmarks import attention, collectives, decoder, elementwise, gemm
 from calibration.measure.session import run_benchmarks
 from calibration.measure.sheet import choose_dtypes
+from cli import app
 from simulator import predict
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
@@ -271,3 +274,32 @@ def test_a_group_that_hangs_costs_its_sizes_and_no_more(monkeypatch: pytest.Monk
         with pytest.raises(RuntimeError, match=r"^the 2 processes of the group took more than 0.01 s$"):
             group.time(128)
     assert len(started) == 1
+
+
+def test_a_new_sheet_has_what_the_driver_reports_and_is_read_once_the_peaks_are_filled_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A laptop's card: fewer units than the desktop's of the same name, so peaks by units and clock are reminders."""
+    monkeypatch.setitem(
+        CARDS, "rtx-4090", CARDS["rtx-4090"]._replace(name="NVIDIA GeForce RTX 4090 Laptop GPU", units=76)
+    )
+    out = tmp_path / "mine.yaml"
+    with install_card(monkeypatch, "rtx-4090"):
+        assert CliRunner().invoke(app, ["hardware", "new", "--out", str(out)]).exception is None
+    text = out.read_text()
+    assert "  # bandwidth: ? GB/s" in text
+    assert "    # bf16: ? TFLOP/s (as " in text
+    with pytest.raises(InputError):
+        load_hardware(out)
+    filled = re.sub(r"    # bf16: .*", "    bf16: 90 TFLOP/s", text).replace("# bandwidth: ?", "bandwidth: 576")
+    out.write_text(
+        filled.replace("  # - title: ? the", "  - title: the")
+        .replace("  #   url: ?", "    url: x")
+        .replace("  #   gives", "    gives")
+    )
+    sheet = load_hardware(out)
+    assert (sheet.compute.units, sheet.compute.capability, sheet.compute.clock) == (76, "8.9", 2.52e9)
+    assert sheet.reported_as == ["NVIDIA GeForce RTX 4090 Laptop GPU"]
+    assert sheet.memory.given == pytest.approx(24217 * MIB)
+    assert sheet.power is not None
+    assert sheet.power.tdp == 450
