@@ -268,9 +268,9 @@ def test_a_group_that_hangs_costs_its_sizes_and_no_more(monkeypatch: pytest.Monk
     started: list[int] = []
     real = collectives.time_all_reduces
 
-    def time_briefly(*given: Any) -> Any:
+    def time_briefly(device_kind: str, sizes: Any, tp: int, dtype: str) -> Any:
         started.append(1)
-        return real(*given, limit_s=0.01)
+        return real(device_kind, sizes, tp, dtype, limit_s=0.01)
 
     monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
     monkeypatch.setattr(collectives, "time_all_reduces", time_briefly)
