@@ -59,6 +59,7 @@ AIMS = {
         "roofcast compare -m llama-3.1-70b -H h100,h200,mi300x --tp 4 -b 16",
         {
             "compare": (HERE, "models, devices, layouts, stacks side by side"),
+            "recommend": (HERE, "devices, format, layout, limits that cost least"),
             "solve": (HERE, "the most load, the fewest devices that hold a limit"),
             "sweep": (HERE, "a whole grid, as CSV or Parquet"),
             "plot": (HERE, "pictures, in a file or in the terminal"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.explore.compare import Comparison, compare
     from simulator.explore.explanation import Explanation
     from simulator.explore.load_solve import LoadSolution
+    from simulator.explore.recommend.recommend import Recommendation, recommend
     from simulator.explore.sensitivity import Sensitivity
     from simulator.explore.solution import Solution
     from simulator.explore.sweep.sweep import Sweep, sweep
@@ -35,6 +36,7 @@ __all__ = [
     "InputError",
     "LoadSolution",
     "Prediction",
+    "Recommendation",
     "RoofcastError",
     "Sensitivity",
     "Simulation",
@@ -43,6 +45,7 @@ __all__ = [
     "compare",
     "explain",
     "predict",
+    "recommend",
     "sensitivity",
     "simulate",
     "solve",
@@ -54,12 +57,14 @@ _PLACES = {
     "Comparison": "simulator.explore.compare",
     "Explanation": "simulator.explore.explanation",
     "LoadSolution": "simulator.explore.load_solve",
+    "Recommendation": "simulator.explore.recommend.recommend",
     "Sensitivity": "simulator.explore.sensitivity",
     "Simulation": "simulator.serving.simulation",
     "Solution": "simulator.explore.solution",
     "Sweep": "simulator.explore.sweep.sweep",
     "compare": "simulator.explore.compare",
     "explain": "simulator.explore.by_name",
+    "recommend": "simulator.explore.recommend.recommend",
     "sensitivity": "simulator.explore.by_name",
     "simulate": "simulator.serving.simulation",
     "solve": "simulator.explore.by_name",
