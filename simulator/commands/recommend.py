@@ -142,6 +142,7 @@ def recommend(
 
         files[picture] = render(lambda: draw_recommendation(found), picture)
     deliver(report_recommendation(found, output), out, files)
+    warn(f"estimated in {found.screening_s:.1f} s, simulated in {found.simulating_s:.1f} s")
     if found.wish.model.note is not None:
         warn(found.wish.model.note)
     if picture is not None:

@@ -73,8 +73,7 @@ def describe_search(found: Recommendation) -> str:
     """How much was looked at."""
     simulated = len(found.best) + len(found.missed)
     return (
-        f"{found.configurations:,} configurations of {len(found.wish.devices)} devices screened in "
-        f"{found.screening_s:.1f} s, {simulated} simulated in {found.simulating_s:.1f} s"
+        f"{found.configurations:,} configurations of {len(found.wish.devices)} devices estimated, {simulated} simulated"
     )
 
 
@@ -153,6 +152,8 @@ def describe_choice(place: int, one: Judged, found: Recommendation) -> str:
     basis = f"{question.work.stack.name}, {question.basis}"
     if question.profile is not None and question.basis != "calibrated":
         basis += f" from {question.profile.id}"
+    elif question.carried:
+        basis += f" but for {question.carried[0]}"
     lead = f"{place + 1}: "
     if place:
         lead += f"{one.objective / found.best[0].objective:.2f}x of the first; "
