@@ -18,6 +18,7 @@ from simulator.costs.passes import build_pass, list_all, sum_cost
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
+from simulator.inputs.stack import LongRequests
 
 A100 = load_hardware("a100-sxm-80gb")
 IDEAL = load_stack("ideal")
@@ -95,6 +96,27 @@ def test_an_array_of_prompts_is_read_in_the_chunks_of_each() -> None:
     for a in FAMILIES.values():
         together = ask(a, stack=stack, prompt_tokens=ps).ttft_s
         np.testing.assert_array_equal(together, [ask(a, stack=stack, prompt_tokens=int(p)).ttft_s for p in ps])
+
+
+def test_long_requests_are_read_a_chunk_of_one_prompt_at_a_time() -> None:
+    """As vLLM 0.6 does: short ones at once, and both in one array."""
+    long = LongRequests(above=10_000, chunk=512)
+    stack, chunked = replace(IDEAL, long_requests=long), replace(IDEAL, prefill_chunk=512)
+    for a in FAMILIES.values():
+        for calibration in ("none", PROFILE):
+            short, edge, past = (
+                ask(a, calibration, stack, prompt_tokens=p, output_tokens=100, batch_size=3)
+                for p in (5000, 9900, 9901)
+            )
+            assert times(short) == times(ask(a, calibration, prompt_tokens=5000, output_tokens=100, batch_size=3))
+        
+            assert times(edge) == times(ask(a, calibration, prompt_tokens=9900, output_tokens=100, batch_size=3))
+            one = ask(a, calibration, chunked, prompt_tokens=9901, output_tokens=100)
+            assert past.ttft_s == pytest.approx(3 * one.ttft_s, rel=1e-12)
+            together = ask(
+                a, calibration, stack, prompt_tokens=np.array([5000, 9901]), output_tokens=100, batch_size=3
+            )
+            np.testing.assert_allclose(together.ttft_s, [short.ttft_s, past.ttft_s], rtol=1e-12)
 
 
 # The first token by a decode pass

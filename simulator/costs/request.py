@@ -17,7 +17,7 @@ from simulator.costs.passes import Pass, build_linear, build_pass, find_stage_sh
 from simulator.costs.structure import Group, Layer, gather
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
-from simulator.inputs.stack import Stack
+from simulator.inputs.stack import LongRequests, Stack
 from simulator.inputs.workload import Workload
 from simulator.numbers import Number, ceil, maximum, minimum, where
 
@@ -108,13 +108,30 @@ def build_prefill(work: Work, p: Number, b: Number) -> tuple[Pass, Number]:
     Stacks that read a prompt in chunks see more of it with each: half of it and half a chunk, on average.
     """
     a, d, stack, request = work
+    if stack.long_requests is not None:
+        return build_long_prefill(work, stack.long_requests, p, b)
     if stack.prefill_chunk is None:
         return build_pass(a, d, stack, prefill_batch(p, b, request.identical_prompts)), 1
     chunks = ceil(p / stack.prefill_chunk)
     tokens = p / chunks
-    chunk = Segment(b, tokens, (p + tokens) / 2 - tokens, alike=request.identical_prompts)
+    return build_chunks(work, Segment(b, tokens, alike=request.identical_prompts), p, chunks), chunks
+
+
+def build_long_prefill(work: Work, long: LongRequests, p: Number, b: Number) -> tuple[Pass, Number]:
+    """The pass that reads prompts, all at once or, where requests are long, a chunk of one of them."""
+    request = work.workload
+    is_long = p + request.output_tokens > long.above
+    chunks = where(is_long, ceil(p / long.chunk), 1)
+    segment = Segment(where(is_long, 1, b), p / chunks, alike=request.identical_prompts)
+    return build_chunks(work, segment, p, chunks), where(is_long, b * chunks, 1)
+
+
+def build_chunks(work: Work, chunk: Segment, p: Number, chunks: Number) -> Pass:
+    """The pass of the mean chunk of prompts of ``p`` tokens: it sees half of them and half a chunk."""
+    a, d, stack, _ = work
+    chunk = chunk._replace(context_tokens=(p + chunk.new_tokens) / 2 - chunk.new_tokens)
     linear = build_linear(a, d, stack, forget_contexts(Batch((chunk,))))
-    return Pass(linear, list_chunk_mixing(work, chunk, p, chunks)), chunks
+    return Pass(linear, list_chunk_mixing(work, chunk, p, chunks))
 
 
 def list_chunk_mixing(work: Work, chunk: Segment, p: Number, chunks: Number) -> list[Group]:

@@ -128,6 +128,14 @@ class Scheduler:
 
 
 @spec_dataclass
+class LongRequests:
+    """Requests of more than ``above`` tokens, whose prompts pass one at a time in chunks of ``chunk``."""
+
+    above: Positive
+    chunk: Positive
+
+
+@spec_dataclass
 class Quantizing:
     """Kernels that a product in a narrow format launches beside its own, and their traffic for each input number.
 
@@ -188,6 +196,7 @@ class Stack:
     repeats_kv_heads: bool = False  # keys and values are copied for every query head before decode attention reads them
     first_token_by_decode: bool = False  # a prompt's last token enters with a decode pass, which makes the first output
     prefill_chunk: Positive | None = None  # prompts pass in chunks of so many tokens; None: at once
+    long_requests: LongRequests | None = None  # prompts that pass in chunks though others pass at once
     memory_share: Annotated[float, Range(0, 1, above=True)] = 1.0  # share of the memory that the stack lets itself use
     memory: MemoryLedger | None = None  # what it sets aside of that share
     even_stages: bool = False  # stages of a pipeline must have equally many layers
