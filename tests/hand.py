@@ -45,6 +45,9 @@ def make_device(**other: Any) -> Device:
         "splits_context": False,
         "packs_heads": False,
         "skinny_rows": 32,
+        "held_share": 1.0,
+        "instruction_rows": 1,
+        "loads_ahead": True,
         "links": link_devices(1),
     }
     if "kind" in other:

@@ -79,6 +79,29 @@ def test_a_product_of_one_tile_is_cut_along_k_and_its_parts_are_added_up() -> No
     assert found == us(2.62144 / 8 + writing + 0.1 + adding)
 
 
+def test_units_that_do_not_load_ahead_multiply_and_stream_in_turn() -> None:
+    op = Operator("p", "linear", weight_bytes=FULL_WAVE_US * 1e6, m=256, n=1280, k=3200)
+    slow = make_device(element_bytes=0.5, loads_ahead=False)  # writes 0.16 us a wave
+    assert time_linear(op, slow, make_factors()) == us(2 * FULL_WAVE_US + 0.16384)
+    # What a tile takes in is in the streaming, however large its side would have to be.
+    assert time_product(256, 1280, 3200, slow, balanced_tile_side=500) == us(FULL_WAVE_US)
+
+
+def test_a_matrix_instruction_of_64_rows_takes_as_long_for_one() -> None:
+    """10 tiles of 64 x 128 are a quarter of a wave; of weights that are dequantized rows are the weights'."""
+    device = make_device(instruction_rows=64)
+    assert [time_product(m, 1280, 3200, device) for m in (1, 16, 64)] == [us(FULL_WAVE_US / 4)] * 3
+    dequantizing = device._replace(weight_share=0.5)
+    assert time_product(1, 640, 3200, dequantizing, dequantize_cycles=1e-9) == us(FULL_WAVE_US / 32)
+
+
+def test_units_held_to_a_quarter_of_their_rate_are_fed_as_before() -> None:
+    """A tile balanced at a side of 512 for them would be at 128 for their design: four times as long to multiply."""
+    known = {"balanced_tile_side": 512.0, "misaligned_slowdown": 2.0}
+    found = time_product(128, 127, 3200, make_device(held_share=0.25), **known)
+    assert found == us(FULL_WAVE_US / 2 * 2 * 2**0.25)
+
+
 def test_narrow_weights_are_dequantized_on_the_vector_units_while_a_tile_multiplies() -> None:
     """64 of them in 2.048 cycles: 128 columns of 3200 are 13.1 us, those of 655 cycles as long as a full wave."""
     device = make_device(weight_share=0.5)

@@ -12,6 +12,10 @@ from simulator.inputs.stack import Stack
 from simulator.numbers import Number
 from simulator.timing.learned import Traits, describe_traits
 
+# NVIDIA, PTX ISA 8.5, by what compilers build for: wgmma, which multiplies 64 rows at once, is of 9.0 alone (mma takes
+# 16, less than any tile); cp.async, which copies into shared memory behind the back of the registers, begins with 8.0.
+INSTRUCTION_ROWS = {"9.0": 64}
+LOADING_IN_TURN = frozenset({"6.0", "6.1", "7.0", "7.5"})
 NARROW_KINDS = frozenset({"linear", "grouped"})
 
 
@@ -60,7 +64,9 @@ class Device(NamedTuple):
     stack's own kernels load four bytes at a time. ``splits_k`` and ``splits_context``: the matrix library may split a
     product along k, and decode attention the tokens of a sequence. ``packs_heads``: its blocks always serve all query
     heads of a key head. ``skinny_rows``: products of so few rows only stream
-    their operands, however these are aligned.
+    their operands, however these are aligned. ``held_share``: rate of its matrix units over that of their design, which
+    decides the tiles and how they are fed. ``instruction_rows`` that a matrix instruction takes, and ``loads_ahead``:
+    units load the operands of a turn while they multiply those of the one before.
     """
 
     traits: Traits
@@ -80,6 +86,9 @@ class Device(NamedTuple):
     splits_context: bool
     packs_heads: bool
     skinny_rows: int
+    held_share: Number
+    instruction_rows: int
+    loads_ahead: bool
     links: GroupLinks
 
     @property
@@ -127,8 +136,19 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         stack.splits_context,
         hardware.compute.capability in (stack.packs_heads_on or ()),
         stack.skinny_rows,
+        find_held_share(hardware),
+        INSTRUCTION_ROWS.get(hardware.compute.capability or "", 1),
+        hardware.compute.capability not in LOADING_IN_TURN,
         describe_links(hardware, deployment, stack),
     )
+
+
+def find_held_share(hardware: Hardware) -> float:
+    """Share of its design's rate at which a device multiplies in 16 bits; 1 where its sheet tells of no difference."""
+    one = hardware.compute
+    if one.design_flops_per_cycle is None:
+        return 1.0
+    return hardware.peak_flops_per_s("bf16") / one.units / one.clock / one.design_flops_per_cycle
 
 
 def find_traits(hardware: Hardware) -> Traits:

@@ -81,7 +81,7 @@ def time_prefill_attention(operator: Operator, device: Device, f: Factors) -> Nu
 def count_blocks(op: Operator, device: Device, f: Factors) -> Blocks:
     """Blocks of one segment. Faster units take larger blocks, such that a block takes them about as many cycles."""
     per_cycle = device.unit_flops_per_s / device.clock_hz
-    tile = QUERY_TILE * square_root(per_cycle / QUERY_TILE_FLOPS_PER_CYCLE)
+    tile = QUERY_TILE * square_root(per_cycle / device.held_share / QUERY_TILE_FLOPS_PER_CYCLE)
     rows, columns = ceil(op.m / tile), ceil(op.n / tile)
     softmax = f.softmax_elements * per_cycle / QUERY_TILE_FLOPS_PER_CYCLE
     block = 4 * tile * tile * (op.k + softmax) / f.attention_efficiency

@@ -40,7 +40,7 @@ def time_stripes(op: Operator, device: Device, f: Factors) -> Number:
     columns = where(op.m <= FEW_ROWS, FEW_ROWS_COLUMNS, MANY_ROWS_COLUMNS)
     tiles, depth = op.batch * ceil(op.m / MOST_ROWS) * ceil(op.n / columns), ceil(op.k / TURN_DEPTH)
     turns = maximum(ceil(tiles * depth / device.units), 1)
-    multiplying, loading = 1 / f.matrix_efficiency, f.balanced_tile_side / 2
+    multiplying, loading = 1 / f.matrix_efficiency, f.balanced_tile_side / 2 * device.held_share
     per_element = 2 * TURN_DEPTH * find_throttling(device, f) / device.unit_flops_per_s
     turn = (
         per_element * rows * columns * round_corner(multiplying, loading * (device.weight_share / rows + 1 / columns))

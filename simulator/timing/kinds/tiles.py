@@ -85,12 +85,16 @@ class Tiling(NamedTuple):
 
 
 def time_tiled(op: Operator, device: Device, f: Factors) -> Number:
-    """Seconds of a product by the tiles that its number of rows has."""
+    """Seconds of a product by the tiles that its number of rows has.
+
+    None is smaller than a matrix instruction, but that of weights which are dequantized first, which are its rows.
+    """
+    menus = [(most, menu) for most, menu in MENUS if most >= device.instruction_rows or device.weight_share < 1]
     if not isinstance(op.m, np.ndarray):
-        menu = next(menu for most, menu in MENUS if op.m <= most)
+        menu = next(menu for most, menu in menus if op.m <= most)
         return time_menu(op, menu, device, f, 1.0)
     parts, fewer = [], 0.0
-    for most, menu in MENUS:
+    for most, menu in menus:
         inside = np.flatnonzero((op.m > fewer) & (op.m <= most))
         if inside.size:
             chosen, serving = select_rows(inside, op.m.size, op, device)
@@ -108,12 +112,14 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     A tile goes along k in turns of its main loop, in which it multiplies ``rows x columns`` and loads
     ``rows + columns`` operands, whichever is slower. The loading is stated relative to the multiplication, since
     devices with faster matrix units also feed them faster; weights narrower than the inputs load faster by as much, and
-    are dequantized on the vector units meanwhile. A wave writes its tiles when its main loops are through, all at the
-    same time. Products with fewer tiles than the device has units may be split.
+    are dequantized on the vector units meanwhile. Where the units are held below the rate of their design, the feeding is
+    not. Units that do not load ahead multiply and stream in turn, and loading is all in the streaming. A wave writes
+    its tiles when its main loops are through, all at the same time. Products with fewer tiles than the device has units
+    may be split.
     """
     seconds_per_byte = find_byte_time(op, device, f, f.matrix_bandwidth_efficiency)
     streaming = op.bytes_moved * seconds_per_byte
-    loading, multiplying = f.balanced_tile_side / 2, 1 / f.matrix_efficiency
+    loading, multiplying = device.held_share * f.balanced_tile_side / 2, 1 / f.matrix_efficiency
     per_element = 2 * slowdown * op.k * find_throttling(device, f) / device.unit_flops_per_s
     padding = round_up(op.k, MAIN_LOOP_STEP) / op.k
     writing = device.element_bytes * device.units * seconds_per_byte
@@ -121,11 +127,14 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     best = None
     for rows, columns in menu:
         area, tiles = rows * columns, op.batch * ceil(op.m / rows) * ceil(op.n / columns)
-        whole = per_element * area * round_corner(multiplying, loading * (device.weight_share / rows + 1 / columns))
+        turn = multiplying
+        if device.loads_ahead:
+            turn = round_corner(multiplying, loading * (device.weight_share / rows + 1 / columns))
+        whole = per_element * area * turn
         if device.weight_share < 1:
             whole = round_corner(whole, dequantizing * columns)
         waves = ceil(tiles / device.units)
-        seconds = round_corner(waves * (whole * padding + writing * area), streaming)
+        seconds = join(waves * (whole * padding + writing * area), streaming, device)
         best = seconds if best is None else minimum(best, seconds)
         if device.splits_k:
             best = try_splits(best, Tiling(tiles, whole, writing * area, streaming), op, device, f)
@@ -141,6 +150,11 @@ def find_throttling(device: Device, f: Factors) -> Number:
     """
     energy = f.flop_energy_j * (device.clock_hz / ENERGY_CLOCK_HZ) ** 2
     return maximum(1.0, power(device.peak_flops_per_s * energy / device.power_w, 1 / 3))
+
+
+def join(working: Number, streaming: Number, device: Device) -> Number:
+    """Seconds of tiles and of streaming what they take in: at the same time where units load ahead, else in turn."""
+    return round_corner(working, streaming) if device.loads_ahead else working + streaming
 
 
 def try_splits(best: Number, tiling: Tiling, op: Operator, device: Device, f: Factors) -> Number:
@@ -169,6 +183,6 @@ def time_splits(tiling: Tiling, op: Operator, device: Device, f: Factors) -> Num
         depth = round_up(op.k / parts, MAIN_LOOP_STEP) / op.k  # of a part, as a share of k
         waves = ceil(tiling.tiles * parts / device.units)
         adding = starting + parts * sums_s
-        seconds = round_corner(waves * (tiling.whole_s * depth + tiling.writing_s), tiling.streaming_s) + adding
+        seconds = join(waves * (tiling.whole_s * depth + tiling.writing_s), tiling.streaming_s, device) + adding
         best = minimum(best, seconds if deep is True else where(deep, seconds, float("inf")))
     return best
