@@ -140,7 +140,9 @@ def find_mean_interval(prediction: Prediction) -> tuple[float, float] | tuple[No
         return Times(*(np.mean(part, axis=-1) for part in (times.ttft_s, times.ttft_s, times.e2e_s)))
 
     used = list_used_factors(prediction.question.passes, prediction.question.machine)
-    interval = find_intervals(knowledge, used, law, 1, widen_spread(knowledge.profile, prediction.question.moves))
+    question = prediction.question
+    spread = widen_spread(knowledge.profile, question.moves, question.model.id)
+    interval = find_intervals(knowledge, used, law, 1, spread)
     return float(interval.low.e2e_s), float(interval.high.e2e_s)
 
 
