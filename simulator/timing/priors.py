@@ -28,6 +28,8 @@ def choose_priors(traits: Traits, stack: Stack) -> dict[str, Prior]:
     What the stack's host and its products say, then the device's class, then what other devices like it have shown.
     """
     known = dict(host.PRIORS.get(stack.host, {}))
+    if stack.scheduler is not None and stack.scheduler.asynchronous:
+        known |= host.ASYNCHRONOUS
     if stack.own_products:
         known |= OWN_PRODUCTS
     known |= DEVICE_CLASSES[traits.kind].priors
