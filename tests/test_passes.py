@@ -105,17 +105,14 @@ def test_long_requests_are_read_a_chunk_of_one_prompt_at_a_time() -> None:
     for a in FAMILIES.values():
         for calibration in ("none", PROFILE):
             short, edge, past = (
-                ask(a, calibration, stack, prompt_tokens=p, output_tokens=100, batch_size=3)
-                for p in (5000, 9900, 9901)
+                ask(a, calibration, stack, prompt_tokens=p, output_tokens=100, batch_size=3) for p in (5000, 9900, 9901)
             )
             assert times(short) == times(ask(a, calibration, prompt_tokens=5000, output_tokens=100, batch_size=3))
-        
+
             assert times(edge) == times(ask(a, calibration, prompt_tokens=9900, output_tokens=100, batch_size=3))
             one = ask(a, calibration, chunked, prompt_tokens=9901, output_tokens=100)
             assert past.ttft_s == pytest.approx(3 * one.ttft_s, rel=1e-12)
-            together = ask(
-                a, calibration, stack, prompt_tokens=np.array([5000, 9901]), output_tokens=100, batch_size=3
-            )
+            together = ask(a, calibration, stack, prompt_tokens=np.array([5000, 9901]), output_tokens=100, batch_size=3)
             np.testing.assert_allclose(together.ttft_s, [short.ttft_s, past.ttft_s], rtol=1e-12)
 
 

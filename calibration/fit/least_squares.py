@@ -26,6 +26,9 @@ LAW_SCATTER = 0.025  # relative scatter of the law about a measured request, one
 # The same of a load: repeated runs differ by 0.7% in TPOT and 3.5% in TTFT on the median, 8% and 15% at the 90th
 # percentile, and what the client and the router add is not in the law.
 LOAD_SCATTER, LOAD_TTFT_SCATTER = 0.04, 0.12
+# What fits to other rows leave of a TTFT under load: 90% of 84 values of SGLang on H100, none of them fitted, are off by
+# less than 33%.
+UNFITTED_TTFT_SCATTER = 0.2
 LOAD_ROUNDS = 2  # simulations of all rows of load in a fit, after the first
 OPERATOR_SCATTER = 0.06  # the same of a single operator
 # The same on a CPU, whose caches and other work nobody controls, by phase or kind of operator.
@@ -234,7 +237,7 @@ def find_discrepancy(rows: list[Measurement], predicted: Array, sigma: Array, fr
     operators = {kind: scatter_of(kind) for kind in sorted({row.phase for row in rows if row.operator})}
     prefill, decode = scatter_of("prefill"), scatter_of("decode", "request")
     if any(row.is_load for row in rows) and int(np.sum(phases == "prefill")) < FEWEST_ROWS:
-        prefill = max(prefill, LOAD_TTFT_SCATTER)  # few rows of a first token say little of what the client adds
+        prefill = max(prefill, UNFITTED_TTFT_SCATTER)  # few rows of a first token say little of what the client adds
     return Discrepancy(prefill, decode, operators or None)
 
 

@@ -102,7 +102,7 @@ PRIORS: dict[str, dict[str, Prior]] = {
 # Of a stack that chooses a pass while the one before it runs: whatever a sequence costs the host is done meanwhile, and
 # text is another process's.
 ASYNCHRONOUS = {
-    "sequence_host_s": Prior(1e-6, 1.5, "a sequence's inputs are gathered and its token is copied; all else runs ahead"),
+    "sequence_host_s": Prior(1e-6, 1.5, "a sequence's inputs are gathered and its token copied; all else runs ahead"),
 }
 
 

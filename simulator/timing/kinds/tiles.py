@@ -112,10 +112,10 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     A tile goes along k in turns of its main loop, in which it multiplies ``rows x columns`` and loads
     ``rows + columns`` operands, whichever is slower. The loading is stated relative to the multiplication, since
     devices with faster matrix units also feed them faster; weights narrower than the inputs load faster by as much, and
-    are dequantized on the vector units meanwhile. Where the units are held below the rate of their design, the feeding is
-    not. Units that do not load ahead multiply and stream in turn, and loading is all in the streaming. A wave writes
-    its tiles when its main loops are through, all at the same time. Products with fewer tiles than the device has units
-    may be split.
+    are dequantized on the vector units meanwhile. Where the units are held below the rate of their design, what feeds
+    them is not. Units that do not load ahead multiply and stream in turn, and loading is all in the streaming. A wave
+    writes its tiles when its main loops are through, all at the same time. Products with fewer tiles than the device
+    has units may be split.
     """
     seconds_per_byte = find_byte_time(op, device, f, f.matrix_bandwidth_efficiency)
     streaming = op.bytes_moved * seconds_per_byte
