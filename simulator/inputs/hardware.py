@@ -25,7 +25,7 @@ class Compute:
     capability: str | None = None  # what compilers build for: 9.0 of CUDA, gfx942 of ROCm
     matrix_units: bool = True  # units that multiply small matrices at once; else products run on the vector lanes
     # FLOP that a unit multiplies in a cycle in 16 bits by its design, where the device is held below it.
-    design_flops_per_cycle: float | None = None
+    design_flops_per_cycle: Annotated[float, Range(1, 10**6)] | None = None
     clock_limit: Hertz | None = None  # the highest that the driver sets, where it is not ``clock``
 
 
