@@ -29,7 +29,7 @@ def test_a_learned_prior_holds_for_what_it_names_alone() -> None:
     hopper, sister = (find_traits(load_hardware(name)) for name in ("h100-sxm-80gb", "h200-sxm-141gb"))
     assert find_learned(hopper, TENSORRT) == find_learned(sister, TENSORRT) != {}
     assert find_learned(Traits("cpu"), TENSORRT) == {}
-    assert "attention_efficiency" not in find_learned(hopper, load_stack("vllm-0.10"))
+    assert "attention_efficiency" not in find_learned(hopper, load_stack("vllm-0.6"))
     prior = choose_priors(hopper, TENSORRT)["product_latency_s"]
     assert prior == find_learned(hopper, TENSORRT)["product_latency_s"]
     assert prior != choose_priors(Traits("gpu"), TENSORRT)["product_latency_s"]

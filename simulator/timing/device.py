@@ -143,12 +143,13 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
     )
 
 
-def find_held_share(hardware: Hardware) -> float:
+def find_held_share(hardware: Hardware) -> Number:
     """Share of its design's rate at which a device multiplies in 16 bits; 1 where its sheet tells of no difference."""
     one = hardware.compute
     if one.design_flops_per_cycle is None:
         return 1.0
-    return hardware.peak_flops_per_s("bf16") / one.units / one.clock / one.design_flops_per_cycle
+    found: Number = hardware.peak_flops_per_s("bf16") / one.units / one.clock / one.design_flops_per_cycle
+    return found
 
 
 def find_traits(hardware: Hardware) -> Traits:
