@@ -26,8 +26,8 @@ LAW_SCATTER = 0.025  # relative scatter of the law about a measured request, one
 # The same of a load: repeated runs differ by 0.7% in TPOT and 3.5% in TTFT on the median, 8% and 15% at the 90th
 # percentile, and what the client and the router add is not in the law.
 LOAD_SCATTER, LOAD_TTFT_SCATTER = 0.04, 0.12
-# What fits to other rows leave of a TTFT under load: of 84 values of SGLang on H100, none of them fitted, 90% are off by
-# no more than 33%.
+# What fits to other rows leave of a TTFT under load: of 84 values of SGLang on H100, none of them fitted, 90% are off
+# by no more than 33%.
 UNFITTED_TTFT_SCATTER = 0.2
 LOAD_ROUNDS = 2  # simulations of all rows of load in a fit, after the first
 OPERATOR_SCATTER = 0.06  # the same of a single operator
