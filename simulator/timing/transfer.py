@@ -29,8 +29,8 @@ FEW_MODELS = 3  # fitted, whose residuals do not yet show how far the law is off
 P90_DEVIATIONS = 1.645  # of a normal distribution, in which 90% of the errors lie
 REFUSED_ERROR = 0.2  # least standard error of a profile that its calibration refuses: a judgement
 # Scatter of the law for a model that was not fitted, over that for those that were: 90% intervals of every model of the
-# published tables, each predicted from a fit to the others of its device and stack (to first order: the fit to all, moved
-# by what the model takes away), then hold 94% of 485 requests, and of none of ten groups less than 85%. V100, whose two
+# published tables, each predicted from a fit to the others of its device and stack (to first order: from the fit to all
+# moved by what the model takes away), then hold 94% of 485 requests, of no group of ten less than 85%. V100, whose two
 # models run on other numbers of devices, is not among them.
 UNSEEN = 1.5
 FAR = 4.0  # times the most that was measured, past which a batch or a context counts as another size
