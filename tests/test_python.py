@@ -1,8 +1,10 @@
 """``import simulator as rc``: what is there, what answers say of themselves, and that a grid is its points."""
 
 import inspect
+import json
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,3 +86,15 @@ def test_a_changed_data_sheet_moves_the_bound_in_proportion() -> None:
     assert math.isclose(one / two, 2, rel_tol=1e-6)
     with pytest.raises(rc.InputError, match="not an object"):
         rc.predict("gptj-6b", rc.predict(*SMALL).question.hardware, hardware_changes={"memory.bandwidth": "1 TB/s"})
+
+
+def test_the_notebook_runs_from_top_to_bottom() -> None:
+    (path,) = (Path(__file__).resolve().parents[1] / "docs" / "notebooks").glob("*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    names: dict[str, Any] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert names["devices"].to_dicts()
+    assert names["fewest"].at.prediction.tpot_s <= 0.02
+    assert names["run"].ttft_s.p99 > 0
