@@ -151,7 +151,8 @@ import sys
 import cli
 sys.argv = ["roofcast", "predict", "-m", "gptj-6b", "-H", "a100-sxm-80gb", *sys.argv[1:]]
 cli.main()
-print([name for name in ("yaml", "pydantic", "rich", "sympy", "scipy", "torch", "matplotlib", "fastapi") if name in sys.modules])
+heavy = ("yaml", "pydantic", "rich", "sympy", "scipy", "torch", "matplotlib", "fastapi")
+print([name for name in heavy if name in sys.modules])
 """
     for form in ("json", "csv", "md", "table"):
         for _ in range(2):  # the first may compile
