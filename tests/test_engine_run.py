@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from fake_server import FakeServer, SkippingLoop
 
-from calibration.fit.from_table import fit_rows
+from calibration.fit.from_table import describe_refusal, fit_rows
 from calibration.fit.load_design import METRICS, list_settings
 from calibration.fit.validate import validate_profile
+from calibration.fit.verdict import judge_requests
 from calibration.measure.engine_run import Plan, ask_engine, measure_plan, plan_loads
 from calibration.measure.http_stream import Address
 from cli import app
@@ -68,7 +69,8 @@ def test_a_planted_engine_is_found_and_what_was_not_fitted_is_within_four_percen
     table, out = tmp_path / "p.csv", tmp_path / "p.yaml"
     plan, rows = measure(table)
     device, stack = plan.question.hardware, plan.question.work.stack
-    fit_rows(rows, [table], device, stack, out, None, 2, 0, "table", "test")
+    found = fit_rows(rows, [table], device, stack, out, None, 2, 0, "table", "test")
+    assert describe_refusal(out, found.verdict) == ""
     checked = [row for row in rows if row.notes == HELD_OUT]
     assert len(checked) == 8
     validation = validate_profile(checked, load_profile(out), device, stack)
@@ -78,6 +80,8 @@ def test_a_planted_engine_is_found_and_what_was_not_fitted_is_within_four_percen
     }
     assert max(sizes["tpot_s"]) < 0.04
     assert np.mean(sizes["ttft_s"]) < 0.04
+    halved = replace(validation, predicted=validation.predicted / 2)
+    assert "held-out TPOT is off by a median of" in " ".join(judge_requests(halved, 1))
 
 
 @pytest.mark.parametrize(

@@ -96,27 +96,21 @@ def run(
     command = describe_command()
     if served["engine"] is None:
         refuse_engine_options(served)
-        from calibration.fit.from_table import describe_refusal
         from calibration.measure.session import run_benchmarks
 
         budget_s = time_budget or DEFAULT_BUDGETS_S[suite]
         where = (device or "cpu", suite, budget_s, seed, hardware, stack or USUAL_STACK, out)
         fitted = run_benchmarks(*where, resume, dry_run, output, command, warn)
-        click.echo(fitted.report)
-        refusal = describe_refusal(out, fitted.verdict)
-        if refusal:
-            raise CheckFailed(refusal)
-        return
-    from calibration.measure.engine_run import run_engine
-    from simulator.inputs.deployment import Deployment
+    else:
+        if device is not None:
+            raise InputError("--engine measures a server; leave out --device")
+        if served["model"] is None or hardware is None or stack is None:
+            raise InputError("--engine needs the model, the device and the stack that run there: -m, -H and -s")
+        from calibration.measure.engine_run import run_engine
+        from simulator.inputs.deployment import Deployment
 
-    if device is not None:
-        raise InputError("--engine measures a server; leave out --device")
-    if served["model"] is None or hardware is None or stack is None:
-        raise InputError("--engine needs the model, the device and the stack that run there: -m, -H and -s")
-    formats = (served[name] for name in ("dtype", "weight_dtype", "kv_dtype"))
-    click.echo(
-        run_engine(
+        formats = (served[name] for name in ("dtype", "weight_dtype", "kv_dtype"))
+        fitted = run_engine(
             served["engine"],
             served["model"],
             hardware,
@@ -132,7 +126,12 @@ def run(
             command,
             warn,
         )
-    )
+    from calibration.fit.from_table import describe_refusal
+
+    click.echo(fitted.report)
+    refusal = describe_refusal(out, fitted.verdict)
+    if refusal:
+        raise CheckFailed(refusal)
 
 
 def refuse_engine_options(served: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ LARGE_FLOPS, LARGE_BYTES = 3e10, 1e8  # from which a product and a copy could re
 MOST_DEVIATIONS = 3.0  # of a prior's spread
 LEAST_CLOCK, MOST_CLOCK_SPREAD = 0.85, 0.05  # of the data sheet's; relative, between the quartiles
 MOST_DROPPED = 0.1  # share of the rows
+OF_SERVER = "--engine"  # how a source goes on whose rows are of a server that was running
 METRICS = {"ttft_s": "TTFT", "tpot_s": "TPOT"}
 
 
@@ -60,7 +61,10 @@ def judge(
 
     ``rows`` are all that there are, ``screened`` those that could be used, ``requests`` the check on decoders.
     """
-    if not all(row.source.startswith(f"{OWN_SOURCE}, ") for row in rows):  # nor of a server that was measured
+    if all(row.source.startswith(f"{OWN_SOURCE} {OF_SERVER}") for row in rows):  # one model, and no suite
+        refused, doubts = judge_requests(requests, 1), judge_rows(rows, screened) + judge_factors(fit)
+        return Verdict(refused, doubts) if refused or doubts else None
+    if not all(row.source.startswith(f"{OWN_SOURCE}, ") for row in rows):
         return None
     missing, refused = judge_share(screened.rows, facts)
     refused += judge_requests(requests)
@@ -87,12 +91,12 @@ def judge_share(rows: list[Measurement], facts: RunFacts | None) -> tuple[list[s
     )
 
 
-def judge_requests(requests: Validation | None) -> list[str]:
-    """Refusals by the errors on decoders that were not fitted."""
+def judge_requests(requests: Validation | None, fewest_models: int = FEWEST_MODELS) -> list[str]:
+    """Refusals by the errors on decoders, or on the loads of a server, that were not fitted."""
     rows = [] if requests is None else requests.rows
     models = {row.model for row in rows}
     refused = []
-    if len(models) < FEWEST_MODELS or len(rows) < FEWEST_ROWS:
+    if len(models) < fewest_models or len(rows) < FEWEST_ROWS:
         refused.append(f"checked on {len(models)} models and {len(rows)} rows that were not fitted")
     if requests is None:
         return refused

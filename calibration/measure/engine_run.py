@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from calibration.fit.cases import build_cases, predict_rows
-from calibration.fit.from_table import fit_rows
+from calibration.fit.from_table import Fitted, describe_refusal, fit_rows
 from calibration.fit.least_squares import find_sigma
 from calibration.fit.load_case import make_load
 from calibration.fit.load_design import METRICS, Place, Setting, choose_blocks, list_settings, runs
 from calibration.fit.profile_file import today
+from calibration.fit.verdict import OF_SERVER
 from calibration.measure.http_stream import Address, parse_address
 from calibration.measure.served_model import Served, find_served, send_load
 from simulator.errors import InputError
@@ -73,7 +74,7 @@ def plan_loads(question: Question, model: str, budget_s: float, candidates: Sequ
     Raises:
         InputError: too few are left.
     """
-    place = Place.of(question, f"{OWN_SOURCE} --engine, {today()}", model)
+    place = Place.of(question, f"{OWN_SOURCE} {OF_SERVER}, {today()}", model)
     settings = [one for one in candidates if runs(question, one, place)]
     rows = [row for setting in settings for row in setting.make_rows(place)]
     values = np.ones((1, 0))
@@ -164,7 +165,7 @@ def run_engine(
     form: OutputForm,
     command: str,
     say: Say,
-) -> str:
+) -> Fitted:
     """Measure into the table beside ``out``, fit, check, and return the report; a dry run lists the loads.
 
     Raises:
@@ -178,7 +179,7 @@ def run_engine(
     plan = plan_loads(ask_engine(model, hardware, stack, deployment), model, budget_s)
     if dry_run:
         lines = [f"{one.describe()}{' (to check)' if one in plan.checked else ''}" for one in plan.settings]
-        return "\n".join([*lines, f"{len(lines)} loads"])
+        return Fitted("\n".join([*lines, f"{len(lines)} loads"]), None)
     table = out.with_suffix(".csv")
     if table.is_file() and not resume:
         raise InputError(f"{table} is there already; --resume goes on with it, or name another --out")
@@ -191,6 +192,7 @@ def run_engine(
             "--resume goes on, with a longer --time-budget"
         )
     q = plan.question
-    fitted_to = fit_rows(rows, [table], q.hardware, q.work.stack, out, None, 2, 0, form, command)
-    say(f"use it: roofcast simulate -m {model} -H {hardware} -c {out} -s {stack} --concurrency 8")
-    return fitted_to.report
+    found = fit_rows(rows, [table], q.hardware, q.work.stack, out, None, 2, 0, form, command)
+    if not describe_refusal(out, found.verdict):
+        say(f"use it: roofcast simulate -m {model} -H {hardware} -c {out} -s {stack} --concurrency 8")
+    return found
