@@ -195,6 +195,8 @@ def test_the_answer_fits_a_screen_and_is_json(toy: Recommendation) -> None:
         (("--concurrency", "4", "--request-rate", "2"), "a load is one of"),
         (("--request-rate", "inf"), "no steady state"),
         (("--request-rate", "-1"), "above 0"),
+        (("--concurrency", "20000"), "up to 16,384"),
+        (("--concurrency", "4", "-p", "131000"), "--lengths 1-1"),
         (("--concurrency", "4", "--slo", "ttft:2"), "is not NAME:SECONDS"),
         (("--concurrency", "4", "--devices", "h1000"), "unknown hardware"),
         (("--concurrency", "4", "--devices", "h100", "--any"), "give one of them"),

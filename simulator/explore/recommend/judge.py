@@ -77,7 +77,7 @@ def lengthen(load: Load) -> Load:
         return load
     if load.concurrency is None:
         return replace(load, num_requests=USUAL_OPEN)
-    steady = max(min(max(ROUNDS * load.concurrency, FEWEST), MOST), 2 * load.concurrency)
+    steady = max(min(max(ROUNDS * load.concurrency, FEWEST), MOST), load.concurrency)
     return replace(load, num_requests=load.concurrency + steady)
 
 

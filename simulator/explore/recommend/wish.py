@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from simulator.errors import InputError, unknown_name
-from simulator.explore.load_solve import LIMITED
+from simulator.explore.load_solve import LIMITED, MOST_IN_FLIGHT
 from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.formats import find_format
@@ -84,6 +84,14 @@ def check_wish(wish: Wish) -> None:
         raise InputError("a request_rate of inf has no steady state; give requests a second, or a concurrency")
     if load.burstiness != 1:
         raise InputError("recommend takes requests of a Poisson process; simulate has --burstiness")
+    if load.concurrency is not None and load.concurrency > MOST_IN_FLIGHT:
+        raise InputError(f"concurrency is {load.concurrency}; recommend takes up to {MOST_IN_FLIGHT:,}")
+    positions = wish.model.architecture.max_position_embeddings
+    if wish.mix.longest > positions:
+        raise InputError(
+            f"the longest requests reach {wish.mix.longest:,} tokens, past the {positions:,.0f} of {wish.model.id}: "
+            "they spread about the nominal lengths (--lengths 1-1 does not let them)"
+        )
     for name, limit in wish.limits.items():
         if name not in LIMITED:
             raise unknown_name("limit of a load", name, LIMITED)
