@@ -233,6 +233,7 @@ def find_nested(document: Any, wanted: Callable[[str, Any], bool]) -> Any:
     return None
 
 
+MOST_LABEL = 1000  # letters
 LABEL = re.compile(r"^(?:.*?\]\s+)?\s*([A-Za-z][^:|{}\"]{1,60}?)\s*:\s+(\S.*?)\s*$")
 
 
@@ -240,7 +241,7 @@ def read_labels(text: str) -> dict[str, str]:
     """Lines of a printed summary, ``Mean TTFT (ms):   420.00``, by label; of a label printed twice the last."""
     found = {}
     for line in text.splitlines():
-        matched = LABEL.match(line)
+        matched = LABEL.match(line) if len(line) <= MOST_LABEL else None  # a longer one is no line of a summary
         if matched:
             found[" ".join(matched[1].split())] = matched[2]
     return found

@@ -9,7 +9,6 @@ https://github.com/ai-dynamo/aiperf, src/aiperf/exporters and docs/metrics-refer
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ TOOL = "genai-perf / aiperf"
 LATENCIES = {"request_latency": "e2e_s", "time_to_first_token": "ttft_s", "inter_token_latency": "tpot_s"}
 STATISTICS = {"avg": "mean", "p50": "p50", "p99": "p99"}
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
-TITLE = re.compile(r"(.*?)\s*(?:\(([^)]*)\))?$")
 
 
 def recognise(content: Content) -> bool:
@@ -61,13 +59,20 @@ def split_tables(content: Content) -> dict[str, dict[str, Any]]:
         if cells[0] == "Metric":
             header = cells
         elif len(cells) == len(header) and len(cells) > 1:
-            title = TITLE.fullmatch(cells[0])
-            assert title is not None
+            title, unit = split_title(cells[0])
             values = {
                 "avg" if name == "Value" else name: cell for name, cell in zip(header, cells, strict=True) if cell
             }
-            found[title[1].lower().replace(" ", "_")] = {"unit": title[2], **values}
+            found[title.lower().replace(" ", "_")] = {"unit": unit, **values}
     return found
+
+
+def split_title(text: str) -> tuple[str, str | None]:
+    """A title and the unit in brackets behind it; None where there is none."""
+    if not text.endswith(")") or "(" not in text:
+        return text.rstrip(), None
+    title, _, unit = text[:-1].rpartition("(")
+    return title.rstrip(), unit
 
 
 def parse_statistics(where: str, found: Mapping[str, Any], told: Told) -> Run:

@@ -31,7 +31,7 @@ from simulator.inputs.gguf_types import find_file_type
 
 TOOL = "llama-bench"
 COLUMNS = ("model_type", "n_prompt", "n_gen", "avg_ns")
-INSERT = re.compile(r"INSERT INTO (?:llama_bench|test) \(([^)]*)\) VALUES \((.*)\);?\s*$", re.MULTILINE)
+INSERT = re.compile(r"^\s*INSERT INTO (?:llama_bench|test) \(([^()\n]*)\) VALUES \((.*)\);?\s*$", re.MULTILINE)
 QUOTED = re.compile(r"'((?:[^']|'')*)'")
 TEST = re.compile(r"(?:pp(\d+))?\+?(?:tg(\d+))?(?: @ d(\d+))?")
 RATE = re.compile(r"([\d.]+)\s*(?:±\s*([\d.]+))?")

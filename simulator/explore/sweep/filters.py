@@ -19,8 +19,10 @@ from simulator.errors import InputError, suggest
 from simulator.explore.limits import parse_limit
 from simulator.metrics.pareto import find_frontier, orient
 from simulator.metrics.registry import find_column
+from simulator.textfile import shorten
 
 Table = dict[str, NDArray[Any]]
+MOST_LETTERS = 200  # of a comparison
 CONDITION = re.compile(r"\s*([\w.]+(?:/\w+)?)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -85,9 +87,11 @@ def parse_condition(text: str, known: Sequence[str]) -> Condition:
     Raises:
         InputError: no such column, or no comparison.
     """
-    matched = CONDITION.fullmatch(text)
+    matched = CONDITION.fullmatch(text) if len(text) <= MOST_LETTERS else None
     if matched is None:
-        raise InputError(f"--where: '{text}' is not a comparison such as 'tpot_s<0.05' or 'decode_bound==memory'")
+        raise InputError(
+            f"--where: '{shorten(text)}' is not a comparison such as 'tpot_s<0.05' or 'decode_bound==memory'"
+        )
     column = check_column(matched[1], known, "--where")
     return Condition(column, matched[2], read_value(matched[3]))
 

@@ -36,6 +36,7 @@ SIZES = tuple(field.name for field in fields(Deployment) if isinstance(field.def
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 FIELD_RANGE = re.compile(r"(?P<first>.+?)\.\.(?P<last>[^*]+?)(?P<sign>[*+])(?P<step>[^*+]+)")
 DASH_RANGE = re.compile(r"\d+-\d+[+*]\d+")
+MOST_LETTERS = 200  # of one item
 MOST_FACTOR = Decimal(10) ** 18
 MOST_WHOLE = 2**53  # up to here a float holds every whole number
 # Numbers of a data sheet that the time laws take as arrays, by key, with what they measure; None: a whole number.
@@ -224,6 +225,8 @@ def split_parts(given: FieldValues, where: str) -> list[Any]:
         parts = list(given) if isinstance(given, Sequence | np.ndarray) else [given]
     if any(isinstance(part, str) and not part for part in parts):
         raise InputError(f"{where}: '{given}' has an empty item")
+    if any(isinstance(part, str) and len(part) > MOST_LETTERS for part in parts):
+        raise InputError(f"{where}: an item has more than {MOST_LETTERS} letters")
     return parts
 
 
