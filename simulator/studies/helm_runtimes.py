@@ -18,13 +18,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from simulator.errors import InputError
 from simulator.numbers import Number
-from simulator.specfile import KeyPath, build, read_spec, spec_dataclass
+from simulator.specfile import KeyPath, Range, build, read_spec, spec_dataclass
 
 # Sizes that Narayanan et al. 2023 profiled (released logs), and those of the requests to APIs
 # (helm/benchmark/scenarios/synthetic_efficiency_scenario.py; these prompts are those of the published file).
@@ -37,13 +37,16 @@ API_PROMPTS = (1, 256, 512, 1024, 1536)
 API_OUTPUTS = (1, 2, 4, 8, 16, 32, 64)
 
 
+SecondsOfFile: TypeAlias = Annotated[float, Range(0, 1e9)]
+
+
 @spec_dataclass
 class HelmEntry:
     """One model as the file has it; seconds."""
 
-    runtime_per_output_token: float
-    runtime_for_prompt_tokens: dict[str, float]
-    overhead: float | None = None
+    runtime_per_output_token: SecondsOfFile
+    runtime_for_prompt_tokens: dict[str, SecondsOfFile]
+    overhead: SecondsOfFile | None = None
 
 
 @dataclass(frozen=True)
