@@ -397,7 +397,10 @@ def test_a_price_is_of_one_of_its_unit() -> None:
             "did you mean 'runtime_per_output_token'",
         ),
         ('{"a": {"runtime_per_output_token": 0, "runtime_for_prompt_tokens": {"1": 1}}}', "a time is not above zero"),
-        ('{"a": {"runtime_per_output_token": 1, "runtime_for_prompt_tokens": {"1": -1}}}', "is -1; it must be at least 0"),
+        (
+            '{"a": {"runtime_per_output_token": 1, "runtime_for_prompt_tokens": {"1": -1}}}',
+            "is -1; it must be at least 0",
+        ),
         ('{"a": {"runtime_per_output_token": 1, "runtime_for_prompt_tokens": {"x": 1}}}', "prompt size 'x'"),
         ('{"a": {"runtime_per_output_token": 1, "runtime_for_prompt_tokens": {}}}', "at least one prompt size"),
         (

@@ -114,6 +114,14 @@ def test_a_part_that_is_damaged_is_named(content: bytes, problem: str, tmp_path:
         write_sweep(plan, path, resume=True)
 
 
+def test_a_sweep_that_was_killed_as_it_began_is_begun_again(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    (tmp_path / "grid.csv.parts").mkdir()
+    (tmp_path / "grid.csv.parts" / ".0123.tmp").write_text("{")
+    assert run(*WRITERS["sweep"], str(path)) is None
+    assert not (tmp_path / "grid.csv.parts").exists()
+
+
 def build_space_of_one() -> Space:
     names = dict.fromkeys(NAMES) | {"model": "gptj-6b", "hardware": "a100-sxm-80gb", "calibration": "none"}
     sizes = dict.fromkeys(SIZES, 1) | dict.fromkeys(("prompt_tokens", "output_tokens", "batch_size"), 8)

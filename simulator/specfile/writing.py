@@ -41,19 +41,25 @@ def reserve(path: Path, target: Path) -> Callable[[], None]:
     except ImportError:  # Windows
         return lambda: None
     folder = Path(tempfile.gettempdir(), f"roofcast-{os.getuid()}")
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    lock = folder / f"{hashlib.sha256(os.fsencode(target)).hexdigest()[:32]}.lock"
+    while True:
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                return lambda: None
+            number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:
             return lambda: None
-        lock = folder / f"{hashlib.sha256(os.fsencode(target)).hexdigest()[:32]}.lock"
-        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError:
-        return lambda: None
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(lock) and os.path.samestat(os.stat(lock), os.fstat(number)):
+                break  # else the one before has just removed it, and another may have made it anew
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(number)
+            raise InputError(f"{path}: another process writes it; wait for its end, or write elsewhere") from None
         os.close(number)
-        raise InputError(f"{path}: another process writes it; wait for its end, or write elsewhere") from None
 
     def release() -> None:
         with contextlib.suppress(OSError):

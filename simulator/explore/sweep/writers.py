@@ -13,7 +13,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,9 +141,9 @@ class Parts:
             InputError: there is one, of another question or without ``resume``.
         """
         there = self.folder / MANIFEST
-        if not self.folder.exists():
+        if not self.folder.exists() or self.was_only_begun():
             try:
-                self.folder.mkdir()
+                self.folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise InputError(f"{self.folder}: cannot be made: {error.strerror}") from None
             write_whole(there, json.dumps(self.manifest, indent=2) + "\n")
@@ -156,6 +156,10 @@ class Parts:
             raise InputError(f"{self.folder}: holds an unfinished sweep; --resume goes on with it, or delete it")
         if manifest != self.manifest:
             raise InputError(f"{self.folder}: holds parts of another question; ask the same one, or delete it")
+
+    def was_only_begun(self) -> bool:
+        """Whether nothing stands in the folder but what a process leaves that is killed as it makes it."""
+        return self.folder.is_dir() and all(one.suffix == ".tmp" for one in self.folder.iterdir())
 
     def find(self, chunk: int) -> Path:
         """Where the part of a chunk stands."""
@@ -229,8 +233,11 @@ class Parts:
             self.remove()
 
     def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the folder, at once as far as its name goes: a half of it would stand in the way of the next sweep."""
+        away = self.folder.with_name(f".{os.urandom(8).hex()}.tmp")
+        with suppress(OSError):
+            self.folder.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def encode_texts(column: NDArray[Any]) -> tuple[list[str], NDArray[np.int32]]:
