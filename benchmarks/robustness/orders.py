@@ -19,10 +19,7 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.timing.profile import list_settings
 
-MODELS = (
-    *("gptj-6b", "llama-3-8b", "llama-3-70b", "qwen3-30b-a3b", "mixtral-8x7b-v0.1", "deepseek-v2-lite", "gemma-2-9b"),
-    *("falcon-7b", "gpt-oss-20b", "qwen3-next-80b-a3b"),
-)
+MODELS = ("llama-3-8b", "qwen3-30b-a3b", "gemma-2-9b", "deepseek-v2-lite", "qwen3-next-80b-a3b")
 BOUNDS = ("h100-sxm-80gb", "mi300x-192gb", "apple-m2-ultra", "epyc-9654", "tpu-v5e")
 BATCHES = np.unique(np.round(1.25 ** np.arange(26))).astype(int)  # to 264
 PROMPTS = np.unique(np.round(16 * 1.3 ** np.arange(24))).astype(int)  # to 6,700
