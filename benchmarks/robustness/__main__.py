@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--folder", type=Path, help="a new one")
     parser.add_argument("--kills", type=int, default=100, help="of sweeps, and of simulations")
-    parser.add_argument("--calibrations", type=int, default=3, help="kills of calibrations, each a quarter of a minute")
+    parser.add_argument("--calibrations", type=int, default=3, help="kills of calibrations, each half a minute")
     asked = parser.parse_args()
     parts = PARTS if asked.only is None else (asked.only,)
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="roofcast-fuzz-"))

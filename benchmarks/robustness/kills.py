@@ -70,7 +70,7 @@ def kill_all(name: str, folder: Path, count: int, seed: int = 0) -> Counter[str]
         wanted = {file: (folder / file).read_bytes() for file in kind.files}
         for file in kind.files:
             (folder / file).unlink()
-    length = max(time.monotonic() - began, 2.0) if kind.repeats else 20.0
+    length = max(time.monotonic() - began, 2.0) if kind.repeats else 60.0  # torch loads for seconds
     rows: list[str] = []
     while found["kills"] < count:
         words = (
