@@ -75,6 +75,7 @@ def small_suite(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     monkeypatch.setattr(decoder, "QUICK_OUTPUT", 2)
     for name, value in {"MOST_CALLS": 8, "CUDA_BATCH": 2, "OVERHEAD_SAMPLES": 3, "FEWEST": 2, "HOST_CALLS": 5}.items():
         monkeypatch.setattr(stopwatch, name, value)
+    monkeypatch.setattr(run, "wait_for_quiet", lambda budget_s, say: True)
     monkeypatch.setattr(run, "read_ticks", lambda: None)
     monkeypatch.setattr(run, "find_others_share", lambda since: 0.0)
 
@@ -140,6 +141,7 @@ def test_eager_decoders_are_found_whatever_lies_between_two_events(stage: Stage)
     assert smallest == pytest.approx(float(planted.kernel_latency_s), rel=0.05)
 
 
+@pytest.mark.long  # the same as eager but for the capture; ``benchmarks.fake_gpu`` has it too
 def test_graphs_are_replayed_one_a_token_and_are_found(stage: Stage) -> None:
     stage.run(stack=GRAPH, costs=Costs(graph_gap_s=6e-6))
     check = load_profile(stage.out).check

@@ -85,7 +85,7 @@ def format_sheet(seen: Accelerator, told: Reported) -> str:
         f"id: {slug}",
         f"name: {seen.name}",
         f"reported_as: [{seen.name}]",
-        "vendor: NVIDIA",
+        f"vendor: {'AMD' if seen.name.startswith('AMD') else 'NVIDIA'}",
         "kind: gpu",
         "compute:",
         f"  units: {seen.units}",

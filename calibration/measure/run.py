@@ -125,8 +125,9 @@ def open_session(
     """
     bench, seen = open_bench(device, suite, stack)
     described = find_described(bench, seen, hardware, paths, say)
+    is_quiet = wait_for_quiet(budget_s, say)
     if described is None:
-        described = measure_cpu(bench, paths, budget_s, say)
+        described = measure_cpu(bench, paths, is_quiet)
     plan = plan_session(bench, seen, described, suite, seed, stack)
     for line in plan.left_out:
         say(line)
@@ -169,9 +170,8 @@ def find_described(
     return find_sheet(seen)
 
 
-def measure_cpu(bench: Bench, paths: Paths, budget_s: float, say: Say) -> Hardware:
+def measure_cpu(bench: Bench, paths: Paths, is_quiet: bool) -> Hardware:
     """This CPU as a device, in a file beside the profile; a machine that stays busy is looked at for longer."""
-    is_quiet = wait_for_quiet(budget_s, say)
     write_hardware(paths.hardware, describe_cpu(CPU_DTYPES, bench, LOOK_S if is_quiet else BUSY_LOOKS * LOOK_S))
     return load_hardware(paths.hardware)
 
