@@ -75,7 +75,7 @@ def small_suite(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     monkeypatch.setattr(decoder, "QUICK_OUTPUT", 2)
     for name, value in {"MOST_CALLS": 8, "CUDA_BATCH": 2, "OVERHEAD_SAMPLES": 3, "FEWEST": 2, "HOST_CALLS": 5}.items():
         monkeypatch.setattr(stopwatch, name, value)
-    monkeypatch.setattr(run, "wait_for_quiet", lambda budget_s, say: True)
+    monkeypatch.setattr(run, "wait_for_quiet", lambda budget_s, say: 0.0)
     monkeypatch.setattr(run, "read_ticks", lambda: None)
     monkeypatch.setattr(run, "find_others_share", lambda since: 0.0)
 

@@ -21,7 +21,7 @@ from calibration.measure.benchmarks.bench import Case, Sample, Timing
 from calibration.measure.session import run_benchmarks
 from calibration.measure.telemetry import Record
 from cli import app
-from simulator.errors import InputError
+from simulator.errors import CheckFailed, InputError
 from simulator.inputs.library import HARDWARE_FOLDER, load_hardware, load_stack
 from simulator.inputs.measurements import HELD_OUT, read_table
 from simulator.timing.profile import load_profile
@@ -67,7 +67,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
     monkeypatch.setattr(run, "make_measure", made.make_measure)
     monkeypatch.setattr(run, "describe_cpu", lambda dtypes, bench, look_s: load_hardware(MACHINE))
-    monkeypatch.setattr(run, "wait_for_quiet", lambda budget_s, say: True)
+    monkeypatch.setattr(run, "wait_for_quiet", lambda budget_s, say: 0.0)
     monkeypatch.setattr(run, "find_others_share", lambda since: 0.0)
     return made
 
@@ -123,6 +123,16 @@ def test_the_full_suite_ends_in_a_profile_with_collectives_left_out_of_a_device_
     start(tmp_path / "cpu.yaml", suite="full", said=said)
     assert load_profile(tmp_path / "cpu.yaml").check is not None
     assert any(row.tp == 2 for row in read_table(tmp_path / "cpu.csv"))
+
+
+def test_a_machine_that_others_use_is_not_described(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two busy loops beside two cores: peaks measured there would be garbage in a data sheet."""
+    monkeypatch.setattr(run, "wait_for_quiet", lambda budget_s, say: 0.98)
+    with pytest.raises(CheckFailed, match=r"^other processes take 98% of the processors, beside which the peaks of"):
+        start(tmp_path / "cpu.yaml")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_of_another_device_is_not_gone_on_with(stage: Stage, tmp_path: Path) -> None:

@@ -94,10 +94,10 @@ def test_a_low_or_a_restless_clock_and_many_rows_left_out_are_doubted() -> None:
 def test_a_busy_machine_is_waited_for_and_no_longer_than_a_part_of_the_time() -> None:
     said: list[str] = []
     shares = iter([0.9, 0.5, 0.02])
-    assert quiet.wait_for_quiet(60.0, said.append, lambda: next(shares), lambda: 0.0)
+    assert quiet.wait_for_quiet(60.0, said.append, lambda: next(shares), lambda: 0.0) == 0.02
     assert said == ["other processes take 90% of the processors; waiting for up to 9 s"]
     now = iter(range(100))
-    assert not quiet.wait_for_quiet(60.0, said.append, lambda: 0.5, lambda: float(next(now)))
+    assert quiet.wait_for_quiet(60.0, said.append, lambda: 0.5, lambda: float(next(now))) == 0.5
     assert next(now) == 10  # after 9 s of looks of a second
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 STAT = Path("/proc/stat")
 TICKS_S = 1 / 100  # of its counters (proc(5): USER_HZ)
 BUSY = 0.1  # share of all processors that others take, from which a machine is busy
+MOST_BUSY = 0.5  # from which a processor cannot be described at all: threads that wait for each other do so in vain
 LOOK_S = 0.5  # of one look at them
 WAIT_SHARE = 0.15  # of the time budget, that a busy machine is waited for
 IDLE_FIELDS = (3, 4)  # idle, and idle while a disk is waited for
@@ -59,8 +60,8 @@ def wait_for_quiet(
     say: Callable[[str], None],
     look: Callable[[], float] = look_at_others,
     clock: Callable[[], float] = time.monotonic,
-) -> bool:
-    """Wait until other processes leave the processors alone, for a part of the time budget; whether they do."""
+) -> float:
+    """Wait until others leave the processors alone, for a part of the time budget; the share that they take then."""
     end = clock() + WAIT_SHARE * budget_s
     share = look()
     if share > BUSY:
@@ -68,4 +69,4 @@ def wait_for_quiet(
         say(f"other processes take {100 * share:.0f}% of the processors; waiting for up to {most_s:.0f} s")
     while share > BUSY and clock() < end:
         share = look()
-    return share <= BUSY
+    return share

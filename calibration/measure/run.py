@@ -38,12 +38,12 @@ from calibration.measure.device import (
     take_best,
 )
 from calibration.measure.hardware_file import write_hardware
-from calibration.measure.quiet import BUSY, find_others_share, read_ticks, wait_for_quiet
+from calibration.measure.quiet import BUSY, MOST_BUSY, find_others_share, read_ticks, wait_for_quiet
 from calibration.measure.sheet import choose_dtypes, confirm_named, find_sheet
 from calibration.measure.stopwatch import measure_empty_pair, measure_overhead
 from calibration.measure.telemetry import Device, Record, count_processes, watch
 from calibration.measure.telemetry import open_device as open_telemetry
-from simulator.errors import InputError
+from simulator.errors import CheckFailed, InputError
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware
@@ -122,12 +122,13 @@ def open_session(
 
     Raises:
         InputError: no torch, no such device, a CUDA device that no data sheet fits, or one that lacks what is needed.
+        CheckFailed: a CPU that others use too much to be described.
     """
     bench, seen = open_bench(device, suite, stack)
     described = find_described(bench, seen, hardware, paths, say)
-    is_quiet = wait_for_quiet(budget_s, say)
+    others = wait_for_quiet(budget_s, say)
     if described is None:
-        described = measure_cpu(bench, paths, is_quiet)
+        described = measure_cpu(bench, paths, others)
     plan = plan_session(bench, seen, described, suite, seed, stack)
     for line in plan.left_out:
         say(line)
@@ -170,9 +171,18 @@ def find_described(
     return find_sheet(seen)
 
 
-def measure_cpu(bench: Bench, paths: Paths, is_quiet: bool) -> Hardware:
-    """This CPU as a device, in a file beside the profile; a machine that stays busy is looked at for longer."""
-    write_hardware(paths.hardware, describe_cpu(CPU_DTYPES, bench, LOOK_S if is_quiet else BUSY_LOOKS * LOOK_S))
+def measure_cpu(bench: Bench, paths: Paths, others: float) -> Hardware:
+    """This CPU as a device, in a file beside the profile; a machine that others use too is looked at for longer.
+
+    Raises:
+        CheckFailed: they take so much of it that nothing could be said of it.
+    """
+    if others > MOST_BUSY:
+        raise CheckFailed(
+            f"other processes take {100 * others:.0f}% of the processors, beside which the peaks of a CPU cannot be "
+            "measured: end them, or name a data sheet with -H"
+        )
+    write_hardware(paths.hardware, describe_cpu(CPU_DTYPES, bench, LOOK_S if others <= BUSY else BUSY_LOOKS * LOOK_S))
     return load_hardware(paths.hardware)
 
 
