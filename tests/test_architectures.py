@@ -242,6 +242,31 @@ def test_work_is_what_pytorch_counts_less_the_masked_scores(model_type: str, tmp
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-9)
 
 
+RECURRENT_TYPES = ["qwen3_next", "qwen3_5_text", "olmo_hybrid", "kimi_linear", "bailing_hybrid", "minimax", "mamba2"]
+
+
+@pytest.mark.parametrize("model_type", RECURRENT_TYPES)
+def test_work_of_recurrences_is_what_pytorch_counts_of_whole_chunks(model_type: str, tmp_path: Path) -> None:
+    """Of two chunks; the convolutions, which here count as bytes alone, and Mamba-2's sums over chunks apart."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = make_config(transformers, model_type, **({"chunk_size": 64} if model_type == "mamba2" else {}))
+    eager = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    model = transformers.AutoModelForCausalLM.from_config(config, **eager).eval()
+    tokens = 128
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(input_ids=torch.arange(tokens)[None] % 100, use_cache=False)
+    counts = counter.get_flop_counts()["Global"]
+    products = sum(count for name, count in counts.items() if "convolution" not in str(name))
+    a = read(tmp_path, config.to_dict())
+    step = build_pass(a, ONE, replace(IDEAL, logits="all"), prefill_batch(tokens, 1))
+    unmasked = 2 * tokens / (tokens + 1)
+    counted = sum(n * op.flops * (unmasked if "attention" in op.name else 1) for n, op in list_all(step))
+    assert counted == pytest.approx(products, rel=0.005 if model_type == "mamba2" else 1e-9)
+
+
 # Files as they are published, where they say it otherwise than Transformers does
 
 

@@ -188,6 +188,30 @@ def test_products_of_up_to_32_rows_in_unfused_attention_stream_their_operands() 
     assert time_batched(tiles, make_device(), f) == us(1 + 0.524288 + 0.08192 / 0.5)
 
 
+def test_a_recurrence_is_a_roofline_of_its_chunks_and_no_shorter_than_their_chain() -> None:
+    """20 MFLOP at a quarter of the peak are 8 us, 3 MB at half the bandwidth 6 us, 16 chunks of 1000 cycles 16 us."""
+    known = {"scan_efficiency": 0.25, "stream_efficiency": 0.5, "kernel_latency_s": 1e-06}
+    op = Operator("state scan", "chunk_scan", 2e7, activation_bytes=3e6, launches=5, m=64, n=16)
+    law = KINDS["chunk_scan"].gpu
+    assert law(op, make_device(), make_factors(**known)) == us(5 + 8)
+    assert law(op, make_device(), make_factors(**known, chunk_step_cycles=1000)) == us(5 + 16)
+    assert law(op._replace(activation_bytes=6e6), make_device(), make_factors(**known)) == us(5 + 12)
+    cpu = make_factors(**known, activation_bandwidth_ratio=2)
+    assert KINDS["chunk_scan"].cpu(op, make_device(kind="cpu"), cpu) == us(
+        5 + 8 + 2 * 3 / 2
+    )  # two bytes are four in the caches
+
+
+def test_a_scan_takes_each_state_on_and_one_token_reads_and_writes_its_own() -> None:
+    """64 tokens of 10,000 states at 8 a cycle on ten units are 8 us; 1 MB at half the bandwidth are 2 us."""
+    f = make_factors(scan_elements_per_cycle=8, stream_efficiency=0.5, state_efficiency=0.5, kernel_latency_s=1e-06)
+    scan = Operator("state scan", "token_scan", activation_bytes=1e6, m=64, k=1e4)
+    assert KINDS["token_scan"].gpu(scan, make_device(), f) == us(1 + 8)
+    assert KINDS["token_scan"].gpu(scan._replace(m=8), make_device(), f) == us(1 + 2)
+    update = Operator("state update", "state_update", activation_bytes=1e6)
+    assert KINDS["state_update"].gpu(update, make_device(), f) == us(1 + 2)
+
+
 def test_up_to_eight_rows_a_gpu_without_matrix_units_multiplies_by_vectors() -> None:
     """10 MFLOP at half the peak are 2 us, and ten units dequantize 64,000 times 64 weights in 6.4 us."""
     f = make_factors(matrix_efficiency=0.5, dequantize_cycles=1, product_latency_s=1e-06)

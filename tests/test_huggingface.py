@@ -284,7 +284,7 @@ def test_an_unknown_type_may_have_windows(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         (
-            {"model_type": "rwkv", "num_attention_heads": None, "state_size": 16, "conv_kernel": 4},
+            {"model_type": "rwkv9", "num_attention_heads": None, "state_size": 16, "conv_kernel": 4},
             "missing 'num_attention_heads'; keys it cannot explain: 'state_size', 'conv_kernel'",
         ),
         (

@@ -68,7 +68,9 @@ class Experts(FeedForward):
         here, rows_each = activated / d.ep, sent / activated
         sizes = element_sizes(d, "experts")
         size = d.activation_bytes
-        router = linear("router", rows, a.experts, a.hidden_size, weight_bytes=size, activation_bytes=size, wide=True)
+        gated = a.shared_expert_gate and a.shared_expert_intermediate_size is not None
+        scored = a.experts + gated  # the gate of the shared expert is one more row of the router
+        router = linear("router", rows, scored, a.hidden_size, weight_bytes=size, activation_bytes=size, wide=True)
         operators = [router, *list_expert_products(here, rows_each, (a.mlp_matrices - 1) * f, f, h, sizes)]
         if a.moe_latent_size is not None:
             operators += [

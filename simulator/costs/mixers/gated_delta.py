@@ -34,6 +34,7 @@ class GatedDelta(Recurrent):
             value_size=s["linear_value_head_dim"],
             others=2 * heads + s["linear_value_head_dim"],
             products=3,
+            solves=True,
         )
 
 
@@ -64,4 +65,5 @@ class KimiDelta(Recurrent):
             value_size=size,
             others=width + heads + size,
             products=3,
+            solves=True,
         )

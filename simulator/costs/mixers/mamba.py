@@ -41,7 +41,7 @@ class Mamba(Recurrent):
 class Mamba2(Recurrent):
     """``mamba_heads`` states of ``mamba_head_dim`` times ``state_size``; ``mamba_groups`` of heads share B and C.
 
-    ``mamba_norms``: learned numbers of the norm before the output projection.
+    ``mamba_norms``: learned numbers of the norm before the output projection; ``chunk_tokens``: tokens of a chunk.
     """
 
     name = "mamba2"
@@ -63,5 +63,6 @@ class Mamba2(Recurrent):
             key_size=states,
             value_size=s["mamba_head_dim"],
             others=3 * heads + s.get("mamba_norms", 0),
+            chunk=s.get("chunk_tokens", 0),
             conv_bias=s["conv_bias"],
         )

@@ -15,7 +15,7 @@ from simulator.costs.operators import Operator, element_sizes, linear
 from simulator.costs.structure import Layer, Mixer
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.stack import Stack, Tensor
-from simulator.numbers import Number, ceil, minimum
+from simulator.numbers import Number, ceil, maximum, minimum
 
 
 class Matrix(NamedTuple):
@@ -35,7 +35,8 @@ class Matrix(NamedTuple):
 class Recurrence(NamedTuple):
     """Sizes of a recurrent mixer.
 
-    ``channels`` pass a convolution of ``taps``; ``heads`` states of ``key_size`` times ``value_size`` are kept;
+    ``solves``: the delta rule compares the keys of a chunk with each other, and solves for what it writes. ``channels``
+    pass a convolution of ``taps``; ``heads`` states of ``key_size`` times ``value_size`` are kept;
     ``others`` are learned numbers in no matrix. ``products``: how often the state of a head meets a token: it is
     updated and read, and once more where the delta rule first asks it what it holds.
     """
@@ -48,6 +49,8 @@ class Recurrence(NamedTuple):
     value_size: Number
     others: Number
     products: int = 2
+    solves: bool = False
+    chunk: Number = 0  # tokens of a chunk where the model has its own; 0: the kind's
     conv_bias: bool = False
 
     @property
@@ -65,6 +68,7 @@ class Recurrent(Mixer):
     """A mixer with a state; a kind of it says its sizes."""
 
     name: str
+    kernels: int = 5  # of a scan over a prompt: sums of decays, products within chunks, states, their chain, outputs
     chunk: int | None = 64  # tokens of a prompt that see each other by products; None: one after the other
 
     def measure(self, layer: Layer) -> Recurrence:
@@ -97,7 +101,7 @@ class Recurrent(Mixer):
             rows = add(segment.rows for segment in batch.decoding)
             moved = (2 * sequences * r.state + rows * r.width) / d.tp * size
             if self.has_state(r):
-                operators.append(Operator("state update", "stream", activation_bytes=moved))
+                operators.append(Operator("state update", "state_update", activation_bytes=moved))
         if self.has_convolution(r):
             rows = add(segment.rows for segment in batch.segments)
             sequences = add(segment.sequences for segment in batch.segments)
@@ -114,32 +118,31 @@ class Recurrent(Mixer):
         return not (isinstance(r.channels, int) and r.channels == 0)
 
     def list_scans(self, r: Recurrence, d: Deployment, prompts: tuple[Segment, ...]) -> list[Operator]:
-        """What prompts do: products within chunks and from chunk to chunk, or a scan of token after token."""
+        """What prompts do: products within chunks and from chunk to chunk, or a scan of token after token.
+
+        Within a chunk of c tokens a head's queries meet the keys and their weights the values, 2 c^2 (k + v) FLOPs, and
+        by the delta rule keys meet keys, 2 c^2 k; each product of the state with the chunk is 2 c k v. Between its
+        kernels, queries to results cross the memory once more, and so do the states of all chunks.
+        """
         size, heads = d.activation_bytes, r.heads / d.tp
         rows = add(segment.rows for segment in prompts)
         entering = rows * r.width / d.tp * size
         if self.chunk is None:
-            return [Operator("state scan", "elementwise", activation_bytes=entering)]
-        operators = []
+            return [Operator("state scan", "token_scan", activation_bytes=entering, m=rows, k=r.state / d.tp)]
+        flops, handed, chain = 0.0, 0.0, 0.0
+        chunk: Number = r.chunk or self.chunk
+        tokens = chunk
         for segment in prompts:
-            tokens = minimum(segment.new_tokens, self.chunk)
-            chunks = segment.sequences * ceil(segment.new_tokens / tokens) * heads
-            rounds = r.products - 1  # the delta rule solves for what it writes as well
-            width = (r.key_size + r.value_size) / 2
-            within = 4 * rounds * chunks * tokens * tokens * width
-            states = 2 * r.products * chunks * tokens * r.key_size * r.value_size
-            moved = segment.rows * r.width / d.tp * size
-            handed = 2 * chunks * r.key_size * r.value_size * size
-            sizes = {"k": width, "batch": chunks}
-            operators += [
-                Operator("chunk products", "batched", within, activation_bytes=moved, m=tokens, n=tokens, **sizes),
-                Operator(
-                    *("chunk states", "batched", states),
-                    activation_bytes=moved + handed,
-                    **{"m": r.key_size, "n": r.value_size, "k": tokens, "batch": chunks},
-                ),
-            ]
-        return operators
+            tokens = minimum(segment.new_tokens, chunk)
+            in_turn = ceil(segment.new_tokens / tokens)
+            chunks = segment.sequences * in_turn * heads
+            within = 2 * tokens * tokens * (r.key_size * (1 + r.solves) + r.value_size)
+            flops = flops + chunks * (within + 2 * r.products * tokens * r.key_size * r.value_size)
+            handed = handed + 2 * chunks * r.key_size * r.value_size * size
+            chain = maximum(chain, in_turn)
+        moved = 2 * entering + handed
+        sizes = {"m": tokens, "n": chain, "k": r.key_size, "batch": heads}
+        return [Operator("state scan", "chunk_scan", flops, activation_bytes=moved, launches=self.kernels, **sizes)]
 
     def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
         """Nothing grows."""

@@ -9,6 +9,7 @@ from simulator.inputs.huggingface.kinds import Kind
 
 Fields = dict[str, Any]
 Placed = tuple[list[Kind], Fields]
+USUAL_CHUNK = 256  # tokens of Mamba-2
 ATTENDS = ("attention", "full_attention", "*")
 
 
@@ -36,7 +37,9 @@ def read_mamba2(config: Config, width: int, defaults: Fields, normed: bool = Tru
         size: int | None = width // (heads or 1)
     else:
         size = config.whole("mamba_d_head", "mamba_head_dim", "head_dim", default=defaults["size"])
+    chunk = config.whole("mamba_chunk_size", "chunk_size", default=defaults.get("chunk", USUAL_CHUNK))
     return {
+        "chunk_tokens": None if chunk == USUAL_CHUNK else chunk,
         "mamba_heads": heads,
         "mamba_head_dim": size,
         "mamba_groups": config.whole("mamba_n_groups", "n_groups", default=defaults["groups"]),
@@ -117,7 +120,7 @@ def place_nemotron_h(config: Config, values: Fields, kinds: list[Kind]) -> Place
     unknown = next((sign for sign in pattern if sign not in NEMOTRON_TYPES), None)
     if unknown is not None:
         raise config.error(f"hybrid_override_pattern: '{unknown}' is not supported")
-    defaults = {"heads": 128, "size": 64, "groups": 8, "states": 128}
+    defaults = {"heads": 128, "size": 64, "groups": 8, "states": 128, "chunk": 128}
     mamba = {key: value for key, value in config.data.items() if key != "head_dim"}  # which is attention's here
     sizes = read_mamba2(Config(config.where, mamba), expand(config, values), defaults)
     parts = {

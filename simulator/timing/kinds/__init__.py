@@ -9,6 +9,7 @@ from simulator.timing.kinds.latent_decode import LATENT_DECODE
 from simulator.timing.kinds.linear import LINEAR
 from simulator.timing.kinds.memory import ELEMENTWISE, STREAM
 from simulator.timing.kinds.prefill_attention import PREFILL_ATTENTION
+from simulator.timing.kinds.recurrence import CHUNK_SCAN, STATE_UPDATE, TOKEN_SCAN
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -21,6 +22,9 @@ KINDS: dict[str, Kind] = {
         LATENT_DECODE,
         ELEMENTWISE,
         STREAM,
+        CHUNK_SCAN,
+        TOKEN_SCAN,
+        STATE_UPDATE,
         ALL_REDUCE,
         ALL_GATHER,
         ALL_TO_ALL,
