@@ -350,6 +350,20 @@ def test_stacks_that_run_again_are_stored_once_and_keep_each_run(tmp_path: Path)
     assert count_kv_numbers(often, ONE, 50) == 4 * count_kv_numbers(once, ONE, 50)
 
 
+def test_parallel_streams_and_small_matrices_beside_a_layer_cost_what_they_move_and_multiply() -> None:
+    """Four streams of a token of 8 numbers: 2 x (3 x 4 + 2) hidden states of 2 bytes; 100 weights, 200 FLOPs each."""
+    sizes: dict[str, Any] = {"num_key_value_heads": 2, "gated_mlp": True, "norm_bias": False}
+    plain = Architecture(8, 4, 2, 16, 32, 64, **sizes, other_layer_parameters=100)
+    mixed = replace(plain, side_parameters=100, residual_streams=4)
+    assert count_parameters(plain) == count_parameters(mixed)
+    flops, moved = (
+        [sum_cost(build_pass(a, ONE, IDEAL, decode_batch(9, 3)), cost) for a in (plain, mixed)]
+        for cost in ("flops", "activation_bytes")
+    )
+    assert flops[1] - flops[0] == 4 * 3 * 200
+    assert moved[1] - moved[0] == 4 * 3 * 2 * (28 * 8 + 8 + 100 / 8)
+
+
 def test_blocks_that_a_search_left_out_have_neither_weights_nor_cache(tmp_path: Path) -> None:
     whole = {"attention": {"n_heads_in_group": 2, "no_op": False}, "ffn": {"ffn_mult": 3.0, "no_op": False}}
     no_attention = whole | {"attention": {"no_op": True}}

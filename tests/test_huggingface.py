@@ -318,7 +318,8 @@ def test_the_note_stands_beside_the_answer_and_on_the_card(tmp_path: Path) -> No
     done = CliRunner().invoke(app, question)
     assert done.exit_code == 0
     assert done.stderr.strip() == "roofcast: note: unknown model_type 'new': read as the Llama layout"
-    assert "read as the Llama layout" in CliRunner().invoke(app, ["models", "show", str(tmp_path)]).stdout
+    card = CliRunner().invoke(app, ["models", "show", str(tmp_path)]).stdout
+    assert "read as the Llama layout" in " ".join(card.split())
 
 
 class NoEntryError(OSError):

@@ -110,7 +110,20 @@ def list_layer_groups(layers: tuple[Layer, ...], d: Deployment, stack: Stack, ba
         groups.append((layer.count, others))
     for layer in gather(layers, "feed_forward"):
         groups.append((layer.count, layer.feed_forward.list_exchange(layer, d, stack, rows)))
+    for layer in layers:
+        if layer.a.residual_streams > 1:
+            groups.append((layer.count, [mix_streams(layer.a, d, rows)]))
     return groups
+
+
+def mix_streams(a: Architecture, d: Deployment, rows: Number) -> Operator:
+    """The traffic of parallel residual streams around both parts of a layer.
+
+    Hyper-connections (Xie et al. 2025, arXiv 2512.24880, section 4): n streams are read for a part's input, and read,
+    mixed and written with its output: 3 n + 2 hidden states a token and part, in two kernels.
+    """
+    moved = 2 * (3 * a.residual_streams + 2) * rows * a.hidden_size * d.activation_bytes
+    return Operator("residual streams", "elementwise", activation_bytes=moved, launches=4)
 
 
 def list_gemms(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> list[Group]:
@@ -121,6 +134,11 @@ def list_gemms(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> list[G
     for layer in gather(layers, "feed_forward"):
         groups.append((layer.count, layer.feed_forward.list_gemms(layer, d, batch)))
     a = layers[0].a
+    for layer in layers:
+        side = layer.a.side_parameters
+        if not (isinstance(side, int) and side == 0):
+            width, sizes = side / layer.a.hidden_size, element_sizes(d, "rest")
+            groups.append((layer.count, [linear("side products", batch.rows, width, layer.a.hidden_size, **sizes)]))
     if a.per_layer_input_size is not None:
         groups.append((a.num_hidden_layers, list_per_layer_inputs(a, d, batch.rows)))
     return groups

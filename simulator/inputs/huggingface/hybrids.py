@@ -228,7 +228,12 @@ def count_stream_mixing(streams: int, hidden_size: int, outputs: int, scales: in
         return {}
     wide = streams * hidden_size
     around = outputs * wide + outputs + scales
-    return {"other_layer_parameters": 2 * around, "other_parameters": streams * wide + streams + 1}
+    return {
+        "other_layer_parameters": 2 * around,
+        "other_parameters": streams * wide + streams + 1,
+        "side_parameters": 2 * outputs * wide,
+        "residual_streams": streams,
+    }
 
 
 def place_mimo_v2(config: Config, values: Fields, kinds: list[Kind]) -> Placed:

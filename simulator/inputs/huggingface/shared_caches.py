@@ -51,6 +51,9 @@ def place_gemma3n(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     return share_caches(config, placed, 15), {
         "intermediate_size": widest,
         "other_layer_parameters": own,
+        # AltUp asks its router twice; its matrices before and after all layers are spread over these.
+        "side_parameters": 2 * h * rank + 2 * streams * h + 2 * (streams - 1) * h * h // layers,
+        "residual_streams": streams,
         "other_parameters": 2 * (streams - 1) * h * h,
     }
 

@@ -66,7 +66,8 @@ def interleave(config: Config, values: Fields, marks: list[bool], mamba: Kind, c
         "norms_per_layer": 3,  # of the input, twice as wide, and before the dense block
     }
     block = Kind("attention", "dense", copies=min(copies, uses) or None).with_sizes(**shared)
-    after = mamba.with_sizes(norms_per_layer=1, other_layer_parameters=h * h + adapters)
+    beside = h * h + adapters
+    after = mamba.with_sizes(norms_per_layer=1, other_layer_parameters=beside, side_parameters=beside)
     placed = []
     for mark in marks:
         placed += [block, after] if mark else [mamba.with_sizes(norms_per_layer=1)]
