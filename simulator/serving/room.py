@@ -42,9 +42,11 @@ def measure_room(work: Work, hardware: Hardware, limits: Limits, longest: int, d
     pool = measure_pool(a, d, stack, hardware, budget_tokens=budget, sequences=sequences)
     blocks = pool.blocks if draft is None else draft.shrink(pool)
     if blocks < 1:
+        drafting = 0.0 if draft is None else draft.count_weight_bytes()
+        beside = f", and {format_quantity(drafting, 'B')} of what drafts," if drafting else ""
         weights = format_quantity(float(count_weight_bytes(a, d, stack)), "B")
         raise ImpossibleError(
-            f"the weights of {weights} leave no room for a KV cache on each {hardware.id}; "
+            f"the weights of {weights}{beside} leave no room for a KV cache on each {hardware.id}; "
             "take more devices (--tp) or narrower weights (--weight-dtype)"
         )
     return Room(blocks, pool.block_tokens, count_blocks(pool, longest))
