@@ -204,6 +204,9 @@ def test_nothing_comes_from_elsewhere_and_others_do_not_get_in() -> None:
     sources = re.findall(r'(?:src|href|action)="([^"]*)"', page.text)
     assert all(source.startswith(("/", "#")) and not source.startswith("//") for source in sources)
     assert CLIENT.get("/predict", headers={"Host": "example.com"}).status_code == 400  # a name that leads here
+    other = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}  # a picture on somebody else's page
+    assert CLIENT.get("/api/predict", headers=other).status_code == 403
+    assert CLIENT.get("/predict", headers=other | {"Sec-Fetch-Mode": "navigate"}).status_code == 200  # a link
     assert CLIENT.post("/api/predict").status_code == 405
     assert CLIENT.get("/api/predict?" + "x" * 9000).status_code == 414
     for path in ("/assets/../app.py", "/assets/%2e%2e%2fapp.py", "/assets/page.html", "/nothing", "/api/nothing"):

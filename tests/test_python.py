@@ -25,7 +25,7 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", [*VERBS, "recommend"])
 def test_every_question_is_listed_typed_and_says_what_it_takes(name: str) -> None:
     assert name in dir(rc)
     verb = getattr(rc, name)

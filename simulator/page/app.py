@@ -75,8 +75,13 @@ def find_version() -> str:
 
 
 async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Bound what is read, say nothing of what went wrong inside, and let a browser load nothing from elsewhere."""
-    if len(request.url.query) > MOST_QUERY:
+    """Bound what is read, say nothing of what went wrong inside, and let a browser load nothing from elsewhere.
+
+    A page of another site, open in the same browser, may link here but not make it work.
+    """
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.headers.get("Sec-Fetch-Mode") != "navigate":
+        response = make_refusal(request, "another site's page may link here, and not ask", 403)
+    elif len(request.url.query) > MOST_QUERY:
         response = make_refusal(request, f"a question of more than {MOST_QUERY:,} letters", 414)
     else:
         try:
