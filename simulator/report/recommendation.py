@@ -25,7 +25,7 @@ BINDING = 0.8  # share of a limit from which it is said to bind
 LEVELS = (10, 20, 30, 50, 70, 100, 150, 200, 300, 500)  # output tokens a second for one user
 SHOWN_LEVELS = 5
 MOST_DEVICES = 6  # of the frontier
-GAP, TEXTS = "  ", (" ", "devices", "replicas")
+GAP, TEXTS = "  ", (" ", "devices", "format, layout")
 USUAL_SHOWN = ("ttft_s_p99", "tpot_s_mean")  # where nothing is limited
 
 
@@ -113,7 +113,7 @@ def list_cells(place: int, one: Judged, found: Recommendation, shown: list[str])
     return {
         " ": str(place + 1),
         "devices": f"{one.devices} x {one.cell.device}",
-        "replicas": f"{describe_format(one)}, {one.cell.layout}{replicas}",
+        "format, layout": f"{describe_format(one)}, {one.cell.layout}{replicas}",
         "kJ/req" if energy else "USD/1M": "-" if cost is None else f"{float(cost):.3g}",
         "USD/h": "-" if spending.usd_per_hour is None else f"{float(spending.usd_per_hour):.3g}",
         **{shorten(name): format_cell("_s", one.values[name]) for name in shown},

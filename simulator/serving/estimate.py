@@ -91,9 +91,9 @@ class Estimate(NamedTuple):
 
     @property
     def decode_share(self) -> Array:
-        """Share of the time in which sequences decode and no prompt is read."""
-        busy = np.minimum(self.running, 1.0)  # of less than one request, the time that there is one
-        return np.maximum(np.minimum(busy, 1.0) - self.prefill_share, 0.0)
+        """Share of the time in which sequences decode and no prompt is read: in an open loop while there is any."""
+        busy = np.where(self.queue_drain == 0, 1.0, -np.expm1(-self.running))
+        return np.maximum(busy - self.prefill_share, 0.0)
 
     def find(self, name: str) -> Array:
         """A statistic by its flat name.
