@@ -96,7 +96,15 @@ PARTS = ("_text",)  # types that only a wrapper builds, and their text model
 WITHOUT_A_MODEL = {"glm4v_moe_text", "glm4v_text", "qwen2_5_omni_text", "qwen3_omni_moe_text", "qwen3_vl_moe_text"}
 ALIASES = {"RefinedWeb", "RefinedWebModel", "kimi_k2", "qwen2_vl", "qwen2_5_vl", "mistral4", "mimo_v2", "qwen3_5"}
 ALIASES |= {"qwen3_5_moe", "phi4mm"}
-TESTED_WITH_FILES = {"step3p5", "nemotron-nas", "qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text", "dbrx"}
+TESTED_WITH_FILES = {
+    "step3p5",
+    "nemotron-nas",
+    "qwen2_vl_text",
+    "qwen2_5_vl_text",
+    "qwen3_vl_text",
+    "dbrx",
+    "longcat_flash",
+}
 TESTED_WITH_FILES |= {"cohere_compass_text", "emu3_text_model", "mllama_text_model", "phi4_multimodal"}
 
 
@@ -337,6 +345,15 @@ def test_files_with_parts_have_the_parameters_of_the_models_that_transformers_bu
     assert count_parameters(read(tmp_path, part)) == 447_808
     compass = {"model_type": "cohere_compass_text", "head_dim": 16}
     assert count_parameters(read(tmp_path, small | compass)) == 438_976
+
+
+def test_longcat_has_its_published_size_and_experts_that_do_nothing(tmp_path: Path) -> None:
+    """560 billion, of which a token meets 27 on the average (arXiv 2509.01322)."""
+    config = {"model_type": "longcat_flash", "hidden_size": 6144, "num_layers": 28, "num_attention_heads": 64}
+    a = read(tmp_path, config | {"vocab_size": 131072, "ffn_hidden_size": 12288})
+    assert count_parameters(a) == pytest.approx(560e9, rel=0.005)
+    assert count_active_parameters(a) == pytest.approx(27e9, rel=0.05)
+    assert count_kv_numbers(a, ONE, 10) == 2 * 28 * (512 + 64) * 10
 
 
 def test_stacks_that_run_again_are_stored_once_and_keep_each_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Layers whose sizes a file gives one by one: Step 3.5, Nemotron-NAS and A.X K1."""
+"""Layers whose sizes a file gives one by one, and layers of several blocks: Step 3.5, Nemotron-NAS, LongCat, A.X K1."""
 
 from __future__ import annotations
 
@@ -76,6 +76,23 @@ def find_width(ffn: Config, values: Fields) -> int | None:
     if not isinstance(ratio, int | float) or isinstance(ratio, bool):
         raise ffn.error(f"ffn_mult is {ratio!r}; it must be a number")
     return 256 * -(-int(2 * ratio * values["hidden_size"] / 3) // 256)
+
+
+def place_longcat(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
+    """Two blocks of latent attention and a dense part a layer, and experts beside them (arXiv 2509.01322, section 2).
+
+    A block, and the experts, count as layers of their own here. Some experts return what they are given: of those that
+    a token is sent to, as many as are left on the average do work.
+    """
+    layers = len(kinds)
+    idle = config.whole("zero_expert_num", default=256, least=0) or 0
+    experts, chosen = values["num_experts"], values["num_experts_per_tok"]
+    working = max(1, round(chosen * experts / (experts + idle)))
+    beside = Kind("none", "experts").with_sizes(
+        norms_per_layer=0, num_experts_per_tok=working, other_layer_parameters=idle * values["hidden_size"]
+    )
+    placed = [Kind("latent_attention", "dense")] * (2 * layers) + [beside] * layers
+    return placed, {"num_hidden_layers": 3 * layers}
 
 
 def place_axk1(config: Config, values: Fields, kinds: list[Kind]) -> Placed:

@@ -312,6 +312,21 @@ HYBRID_TYPES: dict[str, Layout] = {
         own("head_dim") | BIAS | own("mlp_bias") | {"intermediate_size": ()},
         layers="nemotron_nas",
     ),
+    "longcat_flash": Layout(
+        sizes(6144, 28, 64, 12288, 131072, 131072) | LATENT_SIZES | experts(512, 12, 2048),
+        RMS_GATED,
+        BIAS
+        | LATENT
+        | {
+            "num_hidden_layers": ("num_layers", "num_hidden_layers"),
+            "intermediate_size": ("ffn_hidden_size", "intermediate_size"),
+            "num_experts": "n_routed_experts",
+            "num_experts_per_tok": ("moe_topk", "num_experts_per_tok"),
+            "moe_intermediate_size": ("expert_ffn_hidden_size", "moe_intermediate_size"),
+        },
+        experts=Experts(),
+        layers="longcat",
+    ),
     "axk1": replace(
         DEEPSEEK_V32,
         defaults=sizes(7168, 61, 64, 18432, 163840, 32768) | LATENT_SIZES | experts(192, 8, 2048),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simulator.inputs.huggingface.by_layer import place_axk1, place_nemotron_nas, place_step
+from simulator.inputs.huggingface.by_layer import place_axk1, place_longcat, place_nemotron_nas, place_step
 from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.kinds import Kind
 from simulator.inputs.huggingface.recurrences import place_rwkv, place_xlstm
@@ -296,6 +296,7 @@ LAYER_RULES: dict[str, Callable[[Config, Fields, list[Kind]], Placed]] = {
     "step": place_step,
     "nemotron_nas": place_nemotron_nas,
     "axk1": place_axk1,
+    "longcat": place_longcat,
     "gemma3n": place_gemma3n,
     "gemma4": place_gemma4,
     "zamba": place_zamba,
