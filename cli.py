@@ -5,19 +5,14 @@ Exit codes: 0 done, 1 a check failed, 2 bad input, 3 impossible (does not fit).
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
-from contextlib import suppress
-from importlib import import_module
-from types import FrameType
-from typing import NamedTuple, NoReturn
 
 CHILD = "multiprocessing.spawn"  # is loaded in a worker process, which says nothing of its own
 
 
-def leave_at_once(number: int, frame: FrameType | None) -> None:
+def leave_at_once(number: int, frame: object) -> None:
     """End at an interrupt before the command runs, or while it ends: one line, and no traceback of an import."""
     if CHILD not in sys.modules:
         os.write(2, b"roofcast: interrupted\n")
@@ -26,6 +21,11 @@ def leave_at_once(number: int, frame: FrameType | None) -> None:
 
 if os.path.basename(sys.argv[0]).removesuffix(".exe") in ("roofcast", "cli.py"):  # not where it is only imported
     signal.signal(signal.SIGINT, leave_at_once)
+
+import errno  # noqa: E402
+from contextlib import suppress  # noqa: E402
+from importlib import import_module  # noqa: E402
+from typing import NamedTuple, NoReturn  # noqa: E402
 
 import click  # noqa: E402
 

@@ -123,7 +123,8 @@ def look_after(process: subprocess.Popen[bytes], number: int, found: Counter[str
         os.killpg(process.pid, signal.SIGKILL)
         said = process.communicate()[1].decode(errors="replace")
     if "Traceback" in said:  # Python's own start, before a line of ours runs, is nobody's to mend
-        found["interrupts of Python's own start" if "import_site" in said else "tracebacks"] += 1
+        early = "cli.py" not in said
+        found["interrupts of Python's own start" if early else "tracebacks"] += 1
     if number == signal.SIGINT and process.returncode == 130:
         found["interrupts of more than one line"] += said.count("interrupted") != 1
     ends = time.monotonic() + 10

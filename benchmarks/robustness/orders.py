@@ -7,6 +7,7 @@ check; its answers must be in order, but for what rounding is.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator import predict
-from simulator.errors import RoofcastError
+from simulator.errors import RebuiltModelWarning, RoofcastError
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.timing.profile import list_settings
@@ -63,6 +64,7 @@ def list_places() -> Iterator[tuple[str, str, str]]:
 def check_orders(models: tuple[str, ...] = MODELS) -> Orders:
     """Check every law on every model and setting that can be."""
     found = Orders({}, [])
+    warnings.simplefilter("ignore", RebuiltModelWarning)
     for (device, profile, stack), model in itertools.product(list_places(), models):
         hardware = load_hardware(device)
         for tp in (1, 4):

@@ -37,6 +37,7 @@ COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 FIELD_RANGE = re.compile(r"(?P<first>.+?)\.\.(?P<last>[^*]+?)(?P<sign>[*+])(?P<step>[^*+]+)")
 DASH_RANGE = re.compile(r"\d+-\d+[+*]\d+")
 MOST_LETTERS = 200  # of one item
+MOST_SIZES = 4096  # values of one of the sizes of a layout
 MOST_FACTOR = Decimal(10) ** 18
 MOST_WHOLE = 2**53  # up to here a float holds every whole number
 # Numbers of a data sheet that the time laws take as arrays, by key, with what they measure; None: a whole number.
@@ -128,7 +129,10 @@ def read_name(name: str, given: Several[Name | int] | NDArray[Any]) -> tuple[Any
         InputError: none, or a size that is no count.
     """
     if name in SIZES:
-        return read_counts(name, given)  # type: ignore[arg-type]  # sizes are counts
+        sizes = read_counts(name, given)  # type: ignore[arg-type]  # sizes are counts
+        if len(sizes) > MOST_SIZES:
+            raise InputError(f"{name} has {len(sizes):,} values; at most {MOST_SIZES:,} sizes of a layout are tried")
+        return sizes
     values = tuple(given) if isinstance(given, list | tuple) else (given,)
     return refuse_empty(name, values)
 
