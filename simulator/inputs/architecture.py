@@ -111,7 +111,7 @@ class Architecture:
     other_layer_parameters: Numbers = 0  # the same of one layer: scales, mixing of residual streams, further norms
     # Of those of one layer, the weights of small matrices that every token meets (mixing of streams, adapters).
     side_parameters: Numbers = 0
-    residual_streams: int = 1  # that a layer mixes before and after each of its two parts
+    residual_streams: Heads = 1  # that a layer mixes before and after each of its two parts
     layers: tuple[LayerGroup, ...] | None = None  # None: all are alike, of the kinds that the fields above make
 
     @property
