@@ -75,6 +75,7 @@ def parse_point(where: str, cells: Row, told: Told) -> Run:
         tp=count(where, cells, "tp"),
         pp=count(where, cells, "pp"),
         weight_dtype=cells.get("weight_dtype") or None,
+        kv_dtype=cells.get("kv_dtype") or None,
         batch_size=1,
         prompt_tokens=number(where, cells, "isl"),
         output_tokens=number(where, cells, "osl"),
