@@ -9,6 +9,7 @@ from simulator.inputs.library import HARDWARE_FOLDER, find_id, list_ids
 from simulator.metrics.rate_file import HOUR_S, PER_SECOND, Price, parse_rate, read_rates
 
 EXAMPLE = "4.096 USD/h"
+MOST_NAMED = 4  # devices of one list that are named
 
 
 def find_price(hardware: str, text: str | None) -> Price | None:
@@ -124,5 +125,8 @@ def describe_mix(prices: Mapping[str, Price | None]) -> str | None:
     if len(lists) == 1:
         return None
     mixed = len([one for one in lists if one != "no price"]) > 1
-    said = "; ".join(f"{', '.join(names)}: {one}" for one, names in lists.items())
+    said = "; ".join(
+        f"{', '.join(names) if len(names) <= MOST_NAMED else f'{len(names)} devices'}: {one}"
+        for one, names in lists.items()
+    )
     return ("prices are not of one kind, date and region, and costs do not compare: " if mixed else "") + said

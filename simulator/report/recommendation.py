@@ -204,7 +204,7 @@ def list_others(found: Recommendation) -> list[str]:
         mixed = describe_mix(prices)
         known = ", ".join(lists) or "none; --price h100=2.5 gives one"
         said = mixed if mixed is not None and len(lists) > 1 else known
-        lines += fill(f"prices: {said} (--price)", "  ")
+        lines += fill(f"{said if mixed == said else f'prices: {said}'} (--price)", "  ")
     return lines
 
 
