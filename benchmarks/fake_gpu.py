@@ -31,7 +31,9 @@ from simulator.timing.profile import load_profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import fake_cards
 import fake_cuda
+import fake_nvml
 
 CARD = "a100-sxm-80gb"
 EAGER, GRAPH = "pytorch-eager", "pytorch-graph"
@@ -108,7 +110,7 @@ def list_lines(cards: list[str]) -> list[Line]:
         Line("15% of the cases", "20% or refused", spoil=keep_share(0.15), is_short=True),
         Line("3 of 10 cases twice as slow", "p90 10% or refused", spoil=slow_some),
         Line("all 1.5 times as slow", "doubtful", spoil=slow_all),
-        *[Line(card, "3%", card) for card in fake_cuda.CARDS],
+        *[Line(card, "3%", card) for card in fake_cards.CARDS],
     ]
 
 
@@ -121,7 +123,7 @@ def run_line(line: Line, out: Path) -> Fitted:
         patches.setattr(run, "wait_for_quiet", lambda budget_s, say: 0.0)
         patches.setattr(run, "read_ticks", lambda: None)
         patches.setattr(run, "find_others_share", lambda since: 0.0)
-        hardware, nvml = load_hardware(line.card), fake_cuda.FakeNvml()
+        hardware, nvml = load_hardware(line.card), fake_nvml.FakeNvml()
         nvml.clock_mhz = round(hardware.compute.clock / 1e6)
         factors = fake_cuda.plant_factors(hardware, load_stack(line.stack), 1)
         with fake_cuda.install_card(patches, line.card, line.stack, factors, line.costs, nvml) as fake:

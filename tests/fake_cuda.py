@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 import torch
+from fake_cards import CARDS
+from fake_nvml import FakeNvml
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from calibration.fit.operators import build_operators
@@ -38,41 +40,12 @@ from simulator.timing.factors import Factors
 from simulator.timing.passes import time_operator
 from simulator.timing.priors import as_factors, choose_priors, list_factors
 
-MIB = 2**20
 NAMES = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
-UUID = "8f6b4c1e-0000-4000-8000-00000000cafe"
 COUNTED_BYTES = 1 << 20  # of a tensor, from which its memory is counted
 PRODUCTS = ("linear", "bmm", "scaled_dot_product_attention")
 MAKING = frozenset((*PRODUCTS, "layer_norm", "gelu", "silu", "normalize", "add", "mul", "addcmul", "roll", "embedding"))
 VIEWING = frozenset(("view", "transpose", "chunk", "__getitem__", "numel", "element_size", "__len__"))
 OF_ATTENTION = ("sequences", "queries", "context", "heads", "kv_heads", "head_size")
-
-# As torch.cuda.get_device_properties reports cards, and the sheet of each.
-CARDS = {
-    id_: Accelerator(name, units, capability, memory_bytes, l2_mib * MIB, UUID)
-    for id_, name, units, capability, memory_bytes, l2_mib in (
-        ("a100-sxm-80gb", "NVIDIA A100-SXM4-80GB", 108, (8, 0), 81251 * MIB, 40),
-        ("a100-sxm-40gb", "NVIDIA A100-SXM4-40GB", 108, (8, 0), 42298834944, 40),
-        ("a100-pcie-80gb", "NVIDIA A100 80GB PCIe", 108, (8, 0), 81251 * MIB, 40),
-        ("h100-sxm-80gb", "NVIDIA H100 80GB HBM3", 132, (9, 0), 81079 * MIB, 50),
-        ("h100-nvl-94gb", "NVIDIA H100 NVL", 132, (9, 0), 95250 * MIB, 50),
-        ("h200-sxm-141gb", "NVIDIA H200", 132, (9, 0), 143156 * MIB, 60),
-        ("gh200-96gb", "NVIDIA GH200 480GB", 132, (9, 0), 97280 * MIB, 50),
-        ("l40s-48gb", "NVIDIA L40S", 142, (8, 9), 45400 * MIB, 96),
-        ("l40-48gb", "NVIDIA L40", 142, (8, 9), 45400 * MIB, 96),
-        ("a40-48gb", "NVIDIA A40", 84, (8, 6), 45400 * MIB, 6),
-        ("a10g-24gb", "NVIDIA A10G", 80, (8, 6), 22587 * MIB, 6),
-        ("l4-24gb", "NVIDIA L4", 58, (8, 9), 22699 * MIB, 48),
-        ("t4-16gb", "Tesla T4", 40, (7, 5), 15102 * MIB, 4),
-        ("v100-sxm-32gb", "Tesla V100-SXM2-32GB", 80, (7, 0), 32510 * MIB, 6),
-        ("rtx-4090", "NVIDIA GeForce RTX 4090", 128, (8, 9), 24217 * MIB, 72),
-        ("rtx-3060-12gb", "NVIDIA GeForce RTX 3060", 28, (8, 6), 12044 * MIB, 3),
-        ("rtx-5090", "NVIDIA GeForce RTX 5090", 170, (12, 0), 32120 * MIB, 96),
-        ("b200-180gb", "NVIDIA B200", 148, (10, 0), 182640 * MIB, 126),
-        ("dgx-spark-128gb", "NVIDIA GB10", 48, (12, 1), 122566 * MIB, 24),
-        ("mi300x-192gb", "AMD Instinct MI300X", 304, (9, 4), 206141652992, 4),
-    )
-}
 
 
 @dataclass
@@ -411,65 +384,3 @@ def install_card(
     monkeypatch.setitem(sys.modules, "pynvml", nvml or FakeNvml())
     with Redirect(fake):
         yield fake
-
-
-class FakeNvml:
-    """nvidia-ml-py with its own constants and errors, and the numbers of one device or of several.
-
-    ``fails`` has NVML's code by the name of the function that fails, ``bits`` what holds the clock down, ``clock_mhz``
-    the clock of the multiprocessors.
-    """
-
-    def __init__(self, bits: int = 0, fails: dict[str, int] | None = None, devices: int = 1) -> None:
-        import pynvml
-
-        self.real, self.bits, self.fails, self.devices = pynvml, bits, fails or {}, devices
-        self.clock_mhz, self.processes = 1410, 1
-        self.uuids = [f"GPU-{UUID}"]
-        self.called: list[tuple[Any, ...]] = []
-        energy_mj = iter(range(5_000_000, 500_000_000, 12_500))
-        self.answers: dict[str, Callable[..., Any]] = {
-            "nvmlInit": lambda: None,
-            "nvmlShutdown": lambda: None,
-            "nvmlDeviceGetHandleByIndex": self.find_by_index,
-            "nvmlDeviceGetHandleByUUID": self.find_by_uuid,
-            "nvmlDeviceGetClockInfo": lambda handle, kind: self.clock_mhz if kind == pynvml.NVML_CLOCK_SM else 0,
-            "nvmlDeviceGetPowerUsage": lambda handle: 350_250,  # mW
-            "nvmlDeviceGetTotalEnergyConsumption": lambda handle: next(energy_mj),
-            "nvmlDeviceGetTemperature": lambda handle, sensor: 61,
-            "nvmlDeviceGetCurrentClocksEventReasons": lambda handle: self.bits,
-            "nvmlDeviceGetCurrentClocksThrottleReasons": lambda handle: self.bits,
-            "nvmlDeviceGetMaxClockInfo": lambda handle, kind: 2520 if kind == pynvml.NVML_CLOCK_SM else 0,
-            "nvmlDeviceGetPowerManagementDefaultLimit": lambda handle: 450_000,  # mW
-            "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=24564 * MIB),
-            "nvmlDeviceGetComputeRunningProcesses": lambda handle: [SimpleNamespace(pid=1)] * self.processes,
-        }
-
-    def find_by_index(self, index: int) -> str:
-        """A handle."""
-        if not 0 <= index < self.devices:
-            raise self.real.NVMLError(self.real.NVML_ERROR_INVALID_ARGUMENT)
-        return f"device {index}"
-
-    def find_by_uuid(self, uuid: str) -> str:
-        """A handle."""
-        if uuid not in self.uuids:
-            raise self.real.NVMLError(self.real.NVML_ERROR_NOT_FOUND)
-        return f"device {self.uuids.index(uuid)}"
-
-    def __getattr__(self, name: str) -> Any:
-        """A function that answers, or a constant of the real module."""
-        answers = self.__dict__["answers"]
-        if name not in answers:
-            found = getattr(self.real, name)
-            if callable(found) and name.startswith("nvml"):
-                raise AssertionError(f"{name} would ask a real driver")
-            return found
-
-        def call(*given: Any) -> Any:
-            self.called.append((name, *given))
-            if name in self.fails:
-                raise self.real.NVMLError(self.fails[name])
-            return answers[name](*given)
-
-        return call

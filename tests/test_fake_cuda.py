@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from click.testing import CliRunner
-from fake_cuda import CARDS, MIB, Costs, FakeCuda, FakeNvml, install_card, plant_factors
+from fake_cards import CARDS
+from fake_cuda import Costs, FakeCuda, install_card, plant_factors
+from fake_nvml import MIB, FakeNvml
 
 from calibration.fit.from_table import Fitted
 from calibration.measure import run, stopwatch

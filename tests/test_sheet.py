@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from fake_cuda import CARDS, MIB
+from fake_cards import CARDS
+from fake_nvml import MIB
 
 from calibration.measure.device import Accelerator
 from calibration.measure.sheet import find_sheet

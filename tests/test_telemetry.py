@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fake_cuda import FakeNvml
+from fake_nvml import FakeNvml
 
 from calibration.measure import telemetry
 from calibration.measure.telemetry import THROTTLES, Record, Sample

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from calibration.measure.benchmarks.suite import AGREED, Course
+
 STAT = Path("/proc/stat")
 TICKS_S = 1 / 100  # of its counters (proc(5): USER_HZ)
 BUSY = 0.1  # share of all processors that others take, from which a machine is busy
 MOST_BUSY = 0.5  # from which a processor cannot be described at all: threads that wait for each other do so in vain
 LOOK_S = 0.5  # of one look at them
 WAIT_SHARE = 0.15  # of the time budget, that a busy machine is waited for
+MOST_APART = 0.2  # share of cases whose two looks may differ
 IDLE_FIELDS = (3, 4)  # idle, and idle while a disk is waited for
 
 
@@ -70,3 +73,17 @@ def wait_for_quiet(
     while share > BUSY and clock() < end:
         share = look()
     return share
+
+
+def find_unrest(course: Course, others_share: float) -> list[str]:
+    """Whether the machine was restless meanwhile."""
+    doubts = []
+    if course.share_apart > MOST_APART:
+        doubts.append(
+            f"two looks at {100 * course.share_apart:.0f}% of the cases differ by more than {100 * AGREED:.0f}%"
+        )
+    if others_share > BUSY:
+        doubts.append(f"other processes took {100 * others_share:.0f}% of the processors")
+    if course.lost:
+        doubts.append(f"the device failed: {course.lost}")
+    return doubts

@@ -19,7 +19,6 @@ from calibration.fit.profile_file import today
 from calibration.fit.verdict import FEWEST_MODELS, RunFacts, key_row
 from calibration.measure.benchmarks.bench import Bench, Case, Sample, Suite, Timing
 from calibration.measure.benchmarks.suite import (
-    AGREED,
     LIMITS_S,
     Course,
     Plan,
@@ -38,7 +37,7 @@ from calibration.measure.device import (
     take_best,
 )
 from calibration.measure.hardware_file import write_hardware
-from calibration.measure.quiet import BUSY, MOST_BUSY, find_others_share, read_ticks, wait_for_quiet
+from calibration.measure.quiet import BUSY, MOST_BUSY, find_others_share, find_unrest, read_ticks, wait_for_quiet
 from calibration.measure.sheet import choose_dtypes, confirm_named, find_sheet
 from calibration.measure.stopwatch import measure_empty_pair, measure_overhead
 from calibration.measure.telemetry import Device, Record, count_processes, watch
@@ -61,7 +60,6 @@ CPU_DTYPES = ["fp32", "bf16"]
 BUSY_LOOKS = 4  # times as long as usual are peaks looked at on a machine that is busy
 CONTEXT_BYTES = 0.7e9  # that CUDA takes for itself
 USED_SHARE = 0.05  # of a device's memory in use at the start, past which others use it
-MOST_APART = 0.2  # share of cases whose two looks may differ
 NO_TIMING = Timing(1.0, 0.0, 1)
 Say = Callable[[str], None]
 Tick = Callable[[int, int], None]
@@ -380,20 +378,6 @@ def find_company(session: Session, sensors: Device | None) -> list[str]:
     others = (count_processes(sensors) or 1) - 1 if sensors is not None else 0
     if others > 0:
         doubts.append(f"{others} other process{'es' * (others > 1)} computed on the device")
-    return doubts
-
-
-def find_unrest(course: Course, others_share: float) -> list[str]:
-    """Whether the machine was restless meanwhile."""
-    doubts = []
-    if course.share_apart > MOST_APART:
-        doubts.append(
-            f"two looks at {100 * course.share_apart:.0f}% of the cases differ by more than {100 * AGREED:.0f}%"
-        )
-    if others_share > BUSY:
-        doubts.append(f"other processes took {100 * others_share:.0f}% of the processors")
-    if course.lost:
-        doubts.append(f"the device failed: {course.lost}")
     return doubts
 
 
