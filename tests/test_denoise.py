@@ -80,6 +80,7 @@ def test_planted_times_are_found_within_five_percent(delay: Delay, law: NoiseLaw
     assert np.max(errors) < 0.05
 
 
+@pytest.mark.long
 def test_intervals_hold_the_planted_times_as_often_as_they_say() -> None:
     """60 runs; benchmarks/denoise.py has more of them, and of laws of delays whose times are held less often.
 
@@ -102,6 +103,7 @@ def test_intervals_hold_the_planted_times_as_often_as_they_say() -> None:
     assert 0.85 <= np.mean(inside) <= 0.95
 
 
+@pytest.mark.long
 def test_with_27_prompt_sizes_the_draws_converge_and_the_intervals_hold() -> None:
     """The sizes of the paper's profiles, 567 requests, delays without a variance."""
     sizes = tuple((size, 0.04 + 3e-4 * (size - 1)) for size in PROFILED_PROMPTS)
@@ -163,6 +165,7 @@ def test_the_whole_fit_beats_the_minimum_over_trials_under_heavy_tails(planted: 
     assert planted.autocorrelation_times >= CONVERGED
 
 
+@pytest.mark.long
 def test_the_law_of_delays_is_told_by_held_out_requests() -> None:
     assert fit_one(plant_traces("lomax-1.5", "proportional", seed=1)).noise_law == "proportional"
 
@@ -199,6 +202,7 @@ def test_no_request_is_scored_by_a_fit_that_saw_it(monkeypatch: pytest.MonkeyPat
     assert set().union(*scored) == set(problem.measured)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_where_the_papers_regression_fails_the_one_sided_model_still_finds_the_times(seed: int) -> None:
     """60 requests of all sizes, one each, with delays of hardly a mean: the fastest trials do not grow."""
@@ -219,6 +223,7 @@ def test_where_the_papers_regression_fails_the_one_sided_model_still_finds_the_t
     assert found.one_sided["output token"].value_s == pytest.approx(0.005, rel=0.35)
 
 
+@pytest.mark.long
 def test_without_noise_both_ways_give_the_planted_times() -> None:
     exact = [
         Trace("m", "a", p, o, 0.26 + time + 0.04 * (o - 1) + 1e-5 * ((7 * o + trial) % 5))
@@ -246,6 +251,7 @@ def test_one_answer_that_comes_too_early_moves_the_times_less_than_it_moves_the_
     assert ours < 0.5 * paper
 
 
+@pytest.mark.long
 def test_prompts_of_all_sizes_get_a_line() -> None:
     generator = np.random.default_rng(0)
     traces = [
@@ -262,6 +268,7 @@ def test_prompts_of_all_sizes_get_a_line() -> None:
     assert slope == pytest.approx(3e-4, rel=0.05)
 
 
+@pytest.mark.long
 def test_requests_cut_short_are_counted_and_left_out() -> None:
     traces = plant_traces("exponential", "additive", seed=5, trials=1)
     cut = [replace(traces[0], output_tokens=3, requested_tokens=64, seconds=0.001) for _ in range(4)]
@@ -281,6 +288,7 @@ def by_size(trace: Trace) -> Trace:
     return replace(trace, output_tokens={1: 1, 512: 8, 1024: 16, 1536: 64}[trace.prompt_tokens])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("spoil", "law", "problem"),
     [
@@ -307,6 +315,7 @@ def test_a_design_that_cannot_tell_is_an_error_and_not_a_fit(
     assert "synthetic/planted" in problems[0]
 
 
+@pytest.mark.long
 def test_rows_that_stand_there_again_are_counted_and_do_not_narrow_the_intervals(planted: Denoised) -> None:
     traces = plant_traces("lomax-1.5", "additive", seed=1)
     twice = fit_one([*traces, *traces])
@@ -364,6 +373,7 @@ def test_every_form_has_both_fits_and_says_which_wins(
     assert '"synthetic/planted"' in helm.read_text()
 
 
+@pytest.mark.long
 def test_a_model_that_cannot_be_fitted_does_not_hide_the_others(tmp_path: Path) -> None:
     traces, helm = tmp_path / "traces.csv", tmp_path / "helm.json"
     traces.write_text(EXAMPLE.read_text().rstrip() + "\nbad,api,5,5,0.5,1,5\n")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 import simulator
@@ -51,13 +52,12 @@ def list_shown(page: Path) -> list[Shown]:
 
 
 def list_commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The words of every command that is not a group, and of the command itself."""
+    """The words of every command that is not a group."""
     if not isinstance(command, click.Group):
         return [path]
     context = click.Context(command)
     parts = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
-    inside = [words for name, part in parts if part is not None for words in list_commands(part, (*path, name))]
-    return inside if path else [path, *inside]
+    return [words for name, part in parts if part is not None for words in list_commands(part, (*path, name))]
 
 
 @pytest.fixture(scope="session")
@@ -92,11 +92,23 @@ def is_long(command: str) -> bool:
 
 
 SHOWN = [shown for page in PAGES for shown in list_shown(page)]
+MADE = {  # files that long commands write, which others on their page read
+    shown.page: re.findall(
+        r"--(?:out|helm) (\S+)",
+        " ".join(one.command for one in SHOWN if one.page == shown.page and is_long(one.command)),
+    )
+    for shown in SHOWN
+}
 
 
 @pytest.mark.parametrize(
     "shown",
-    [pytest.param(shown, marks=LONG if is_long(shown.command) else ()) for shown in SHOWN],
+    [
+        pytest.param(
+            shown, marks=LONG if is_long(shown.command) or set(MADE[shown.page]) & set(shown.command.split()) else ()
+        )
+        for shown in SHOWN
+    ],
     ids=lambda shown: f"{shown.page.name}: {shown.command[:60]}",
 )
 def test_a_command_on_a_page_runs_and_prints_what_is_shown(
@@ -184,6 +196,9 @@ def test_the_help_of_a_command_has_examples_that_run(
         assert command == "roofcast"
         assert tuple(arguments[: len(path)]) == path
         done = CliRunner().invoke(app, arguments)
+        if path == ("hardware", "new") and not torch.cuda.is_available():
+            assert "no device cuda" in str(done.exception)
+            continue
         assert (done.exit_code, done.exception) == (0, None)
         assert done.stdout or Path(arguments[arguments.index("--out") + 1]).stat().st_size
 

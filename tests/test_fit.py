@@ -72,6 +72,7 @@ def read_shipped() -> Profile:
     return load_profile(SHIPPED)
 
 
+@pytest.mark.long
 def test_well_measured_factors_are_recovered_within_two_standard_errors() -> None:
     distances = []
     for seed in SEEDS:
@@ -105,12 +106,13 @@ def test_models_that_were_not_measured_are_predicted_within_a_few_percent() -> N
     measured = {row.model for row in DESIGN}
     unseen = [row for row in HELD_OUT if row.model not in measured]
     assert len({row.model for row in unseen}) == 8
-    for seed in SEEDS:
-        errors = time_rows(unseen, recover(seed).factors) / time_rows(unseen, plant(seed)) - 1
-        assert np.mean(np.abs(errors)) < 0.02
-        assert np.max(np.abs(errors)) < 0.08
+    found = [np.abs(time_rows(unseen, recover(seed).factors) / time_rows(unseen, plant(seed)) - 1) for seed in SEEDS]
+    assert np.mean(found) < 0.015
+    assert max(np.mean(errors) for errors in found) < 0.025
+    assert np.max(found) < 0.08
 
 
+@pytest.mark.long
 def test_intervals_hold_measurements_of_models_that_were_not_fitted() -> None:
     covered = []
     for seed in SEEDS:
@@ -273,7 +275,10 @@ def test_what_is_not_a_correlation_matrix_is_refused(tmp_path: Path, content: di
         ({name: row[:-1] for name, row in good.items()}, shape),
         (spoil(good, first, 1, 0.5), symmetric),
         (spoil(good, first, 0, 0.9), symmetric),
-        (both_ways, "correlation is not positive semidefinite"),
+        (
+            both_ways,
+            f"111: correlation.{first}[1]: {first} is 1.7; it must be at most 1 (and 1 more: correlation.{second}[0])",
+        ),
     ):
         assert find_error(tmp_path, content | {"correlation": data}) == problem
 

@@ -166,7 +166,7 @@ def test_what_is_missing_is_not_a_number_and_the_table_says_why() -> None:
 
 def test_a_name_that_no_metric_has_is_no_attribute() -> None:
     answer = predict(**QUESTION)
-    for name in ("ttft", "mfu_low", "_repr_html_", "energy_j_high"):
+    for name in ("ttft", "mfu_low", "_repr_latex_", "energy_j_high"):
         assert not hasattr(answer, name)
     assert {"energy_j", "cost_usd_low"} <= set(dir(answer))
 

@@ -305,6 +305,7 @@ class TestTablesOfTwoDevices:
         left_out = sum(int(note.split(" of ")[0].replace(",", "")) for note in fit["notes"] if "left out" in note)
         assert fit["rows"] + held_out["rows"] + left_out == A100_ROWS
 
+    @pytest.mark.long
     def test_of_the_h200_have_their_products_predicted_by_its_data_sheet(
         self, fit: dict[str, Any], tables: Path, profile: Path, tmp_path: Path
     ) -> None:

@@ -13,9 +13,8 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import make_operator_row
+from samples import make_operator_row, predict
 
-import simulator
 from calibration.fit import residual_plot
 from calibration.fit.checks import run_validation
 from calibration.fit.selection import Source
@@ -66,16 +65,14 @@ def find_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 def ask(**asked: Any) -> Prediction:
     """A small prediction."""
-    return simulator.predict("gptj-6b", "a100-sxm-80gb", **{"dtype": "fp16", "stack": "megatron-lm-2022", **asked})
+    return predict("gptj-6b", "a100-sxm-80gb", **{"dtype": "fp16", "stack": "megatron-lm-2022", **asked})
 
 
 def ask_over(axis: str, values: list[int], **asked: Any) -> Prediction:
     """A prediction over one axis."""
     counts = {"prompt_tokens": [512], "output_tokens": [16], "batch_size": [1]} | {axis: values}
     axes: dict[str, Any] = dict(zip(counts, np.ix_(*counts.values()), strict=True))
-    return simulator.predict(
-        "ai21-j1-large", "a100-sxm-80gb", **axes, **{"dtype": "fp16", "stack": "megatron-lm-2022", **asked}
-    )
+    return predict("ai21-j1-large", "a100-sxm-80gb", **axes, **{"dtype": "fp16", "stack": "megatron-lm-2022", **asked})
 
 
 def find_residuals() -> residual_plot.Residuals:
@@ -101,17 +98,17 @@ def find_pareto(**asked: Any) -> pareto.Pareto:
 
 def list_figures() -> dict[str, Callable[[], Any]]:
     """Every kind of picture, with cases that crowd it."""
-    moe = simulator.predict("mixtral-8x7b", "h200-sxm-141gb", "none", tp=2, dtype="fp8", kv_dtype="fp16", batch_size=32)
+    moe = predict("mixtral-8x7b", "h200-sxm-141gb", "none", tp=2, dtype="fp8", kv_dtype="fp16", batch_size=32)
     over = ask_over("output_tokens", [1, 2, 4, 16, 64])
     points = find_points(TABLE, over, "output_tokens")
     devices = [(name, tp) for name in ("a100-sxm-80gb", "h100-sxm-80gb", "h200-sxm-141gb") for tp in (1, 2, 8)]
     many = [
-        simulator.predict(model, name, PROFILE, tp=tp, batch_size=batch)
+        predict(model, name, PROFILE, tp=tp, batch_size=batch)
         for name, tp in devices
         for model in ("llama-3-8b", "llama-3-70b")
         for batch in (1, 9)
     ]
-    latent = simulator.predict("deepseek-v3", "h200-sxm-141gb", "none", tp=8, dtype="fp8", batch_size=64)
+    latent = predict("deepseek-v3", "h200-sxm-141gb", "none", tp=8, dtype="fp8", batch_size=64)
     named = ask(changes={"num_hidden_layers": 56, "vocab_size": 50400, "hidden_size": 4096, "num_attention_heads": 16})
     tornado_of = tornado.find_tornado(find_sensitivity(ask().question, "cost_usd"), 30)
     bound = explain(ask(calibration="none").question)
@@ -237,7 +234,7 @@ def test_a_roofline_has_a_mark_for_every_operator_and_a_line_for_every_peak() ->
 @pytest.mark.parametrize(("model", "batch", "calibration"), [("gptj-6b", 1, None), ("mixtral-8x7b", 64, "none")])
 def test_no_operator_is_above_the_roofs_and_a_bound_is_on_them(model: str, batch: int, calibration: str | None) -> None:
     found = roofline.find_roofline(
-        simulator.predict(model, "a100-sxm-80gb", calibration, tp=2, batch_size=batch, prompt_tokens=1024)
+        predict(model, "a100-sxm-80gb", calibration, tp=2, batch_size=batch, prompt_tokens=1024)
     )
     for point in found.points:
         roof = min(found.top, point.intensity * found.bandwidth_bytes_per_s)

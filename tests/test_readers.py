@@ -399,7 +399,7 @@ def test_a_draft_that_is_verified_is_left_out(tmp_path: Path) -> None:
         ('{"mean_ttft_ms": 1.0, "total_inp', None, "not valid JSON (line 1: "),
         ('{"a": 1}\n{"b": ', None, "not valid JSON (line 2: "),
         ("[" * 200_000, None, "no reader recognises it"),
-        ('[{"a": ' + "[" * 100_000, None, "nested too deeply"),
+        ('[{"a": ' + "[" * 100_000, None, "nested more than 64 deep"),
         ('{"avg_latency": NaN, "latencies": [1]}', None, "avg_latency is nan; it must be finite"),
         ('{"avg_latency": "x", "latencies": [1]}', None, "avg_latency is 'x'; it must be a number"),
         ('{"avg_latency": -1, "latencies": [1]}', None, "e2e_s is -1; no measurement is so"),

@@ -116,6 +116,7 @@ def test_an_interrupted_run_keeps_every_sample_and_resume_measures_only_the_rest
     assert len({key_row(row) for row in rows}) == len(rows)
 
 
+@pytest.mark.long
 def test_the_full_suite_ends_in_a_profile_with_collectives_left_out_of_a_device_without_a_link(
     stage: Stage, tmp_path: Path
 ) -> None:

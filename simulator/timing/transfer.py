@@ -28,10 +28,7 @@ GROUP_SIZE = re.compile(r"-g\d+$")
 FEW_MODELS = 3  # fitted, whose residuals do not yet show how far the law is off for others
 P90_DEVIATIONS = 1.645  # of a normal distribution, in which 90% of the errors lie
 REFUSED_ERROR = 0.2  # least standard error of a profile that its calibration refuses: a judgement
-# Scatter of the law for a model that was not fitted, over that for those that were: 90% intervals of every model of the
-# published tables, each predicted from a fit to the others of its device and stack (to first order: from the fit to all
-# moved by what the model takes away), then hold 94% of 485 requests, of no group of ten less than 85%. V100, whose two
-# models run on other numbers of devices, is not among them.
+# Scatter of the law for a model that was not fitted, over that for the few that were (python -m benchmarks.accuracy).
 UNSEEN = 1.5
 FAR = 4.0  # times the most that was measured, past which a batch or a context counts as another size
 
@@ -186,10 +183,11 @@ def make_move(what: str, words: str) -> Move:
 def widen_spread(profile: Profile, moves: Iterable[Move], model: str) -> Phases:
     """Standard error of each phase besides that of the factors: what the law leaves, and all differences.
 
-    The law was shaped to the models that were fitted, and leaves more of others; kernels are of no model.
+    Residuals of one or two models say little of how far the law is off for others; kernels are of no model.
     """
     law, covers = profile.discrepancy, profile.covers
-    share = 1.0 if covers is None or model in covers.models else UNSEEN
+    few = covers is not None and model not in covers.models and len(covers.models) < FEW_MODELS
+    share = UNSEEN if few else 1.0
     return add_errors([Move("law", "", Phases(share * law.prefill, share * law.decode)), *moves])
 
 

@@ -186,12 +186,13 @@ class Parts:
         Raises:
             InputError: a file that is no part of this sweep.
         """
-        names = {self.find(chunk).name: chunk for chunk in range(self.manifest["chunks"])}
-        found = {path: names.get(path.name) for path in sorted(self.folder.glob("*.npz"))}
-        foreign = next((path for path, chunk in found.items() if chunk is None), None)
-        if foreign is not None:
-            raise InputError(f"{foreign}: is no part of this sweep; move it away")
-        return {chunk for chunk in found.values() if chunk is not None}
+        chunks = set()
+        for path in sorted(self.folder.glob("*.npz")):
+            chunk = int(path.stem) if path.stem.isdecimal() else self.manifest["chunks"]
+            if chunk >= self.manifest["chunks"] or path != self.find(chunk):
+                raise InputError(f"{path}: is no part of this sweep; move it away")
+            chunks.add(chunk)
+        return chunks
 
     @contextmanager
     def load(self, chunk: int) -> Iterator[Any]:
