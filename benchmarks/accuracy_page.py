@@ -2,8 +2,9 @@
 
     ROOFCAST_DATA=... python -m benchmarks.accuracy_page
 
-runs the benchmarks below one after the other and writes what each prints below its command, half an hour on two cores.
-The page is written whole, after the last of them.
+runs the benchmarks below one after the other and writes what each prints below its command, a quarter of an hour. The
+page is written whole, after the last of them. Two more take longer: ``benchmarks.kernels`` an hour and a half,
+``benchmarks.serving`` half an hour; their tables stand in ``docs/calibration.md`` and ``docs/serving.md``.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ ROOFCAST_DATA=... python -m benchmarks.accuracy_page
 [calibration.md](calibration.md). An error is predicted over measured time less one, throughputs turned into times;
 `bias` is the mean with its sign, positive where Roofcast is too slow; `coverage_90` is the share of rows inside their
 90% intervals. Below 86% intervals are too narrow, above 94% too wide.
+
+Elsewhere: [kernel tables](calibration.md#kernel-tables), [under load](serving.md#how-far-off-it-is), [the small
+calibration of the A100](calibration.md#the-small-calibration-of-the-a100).
 """
 PARTS = {  # the heading of each benchmark and what it is about
     "accuracy": (
         "Requests: models and devices left out",
         "A model is predicted from a fit to the others of its device and stack, a device with the profile of another.",
     ),
-    "serving": ("Under load", "Times to first token and per output token of engines' published runs."),
-    "kernels": ("Kernels", "Rows of kernel tables, by the factors of the device's own fit and of others'."),
     "memory": ("Memory", "Tokens that vLLM's KV cache holds after its start."),
     "transfer": (
         "What carrying adds",
