@@ -63,10 +63,9 @@ def run(name: str) -> str:
 def main() -> None:
     """Run the benchmarks and write the page."""
     parts = [HEAD.format(date=datetime.now(UTC).date())]
-    for name, title in PARTS.items():
-        parts.append(
-            f"## {title}\n\n```sh\nROOFCAST_DATA=... python -m benchmarks.{name}\n```\n\n```text\n{run(name)}\n```\n"
-        )
+    for name, (title, about) in PARTS.items():
+        command = f"```sh\nROOFCAST_DATA=... python -m benchmarks.{name}\n```"
+        parts.append(f"## {title}\n\n{about}\n\n{command}\n\n```text\n{run(name)}\n```\n")
     write_whole(PAGE, "\n".join(parts))
 
 

@@ -83,6 +83,7 @@ def shell_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 LONG = pytest.mark.long
+FILE = re.compile(r"(?<= )[\w-]+\.(?:csv|json|yaml)(?= |$)")
 MINUTES = re.compile(r"roofcast (calibrate (cross-validate|fit|power|run)|denoise) ")
 
 
@@ -92,12 +93,9 @@ def is_long(command: str) -> bool:
 
 
 SHOWN = [shown for page in PAGES for shown in list_shown(page)]
-MADE = {  # files that long commands write, which others on their page read
-    shown.page: re.findall(
-        r"--(?:out|helm) (\S+)",
-        " ".join(one.command for one in SHOWN if one.page == shown.page and is_long(one.command)),
-    )
-    for shown in SHOWN
+MADE = {  # files that long commands of a page name, which others on it read
+    page: {word for one in SHOWN if one.page == page and is_long(one.command) for word in FILE.findall(one.command)}
+    for page in PAGES
 }
 
 
@@ -105,7 +103,7 @@ MADE = {  # files that long commands write, which others on their page read
     "shown",
     [
         pytest.param(
-            shown, marks=LONG if is_long(shown.command) or set(MADE[shown.page]) & set(shown.command.split()) else ()
+            shown, marks=LONG if is_long(shown.command) or MADE[shown.page] & set(shown.command.split()) else ()
         )
         for shown in SHOWN
     ],

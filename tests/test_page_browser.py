@@ -61,7 +61,7 @@ def address() -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     """A Chromium without a screen, and without a sandbox, which needs rights that a container has not."""
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
+    options.binary_location = str(CHROMIUM)
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

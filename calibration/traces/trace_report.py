@@ -216,7 +216,9 @@ def report_api_overhead(scenarios: Path, denoised: Path, idealized: Path | None,
     """
     kept, left_out = read_scenarios(scenarios)
     rows = compare_api_overhead(kept, read_helm(denoised), None if idealized is None else read_helm(idealized))
-    return format_rows(rows, form, {"schema": "roofcast/api-overhead/1", "left_out": left_out, "rows": rows}), left_out
+    return format_rows(
+        rows, form, {"schema": "roofcast/api-overhead/1", "left_out": left_out, "rows": rows}, 2
+    ), left_out
 
 
 def report_costs(

@@ -50,11 +50,13 @@ def to_plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def format_rows(rows: Sequence[Row], form: OutputForm, document: Mapping[str, Any]) -> str:
-    """Rows in one of the forms; JSON is the document that holds them."""
+def format_rows(rows: Sequence[Row], form: OutputForm, document: Mapping[str, Any], keys: int = 1) -> str:
+    """Rows in one of the forms; JSON is the document that holds them. ``keys``: as of ``format_table``."""
     if form == "json":
         return format_json(document)
-    return {"csv": format_csv, "md": format_markdown, "table": format_table}[form](rows)
+    if form == "table":
+        return format_table(rows, keys=keys)
+    return format_csv(rows) if form == "csv" else format_markdown(rows)
 
 
 def format_json(document: Mapping[str, Any]) -> str:
