@@ -278,6 +278,7 @@ def test_requests_cut_short_are_counted_and_left_out() -> None:
     assert min(found.paper.values()) > 0.01  # no time of theirs
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_answer(planted: Denoised) -> None:
     traces = plant_traces("lomax-1.5", "additive", seed=1)
     assert fit_one(list(reversed(traces))).one_sided == planted.one_sided

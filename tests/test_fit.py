@@ -86,6 +86,7 @@ def test_well_measured_factors_are_recovered_within_two_standard_errors() -> Non
     assert np.mean(np.abs(distances) < 3) > 0.95
 
 
+@pytest.mark.long
 def test_well_measured_combinations_of_factors_are_recovered_within_two_standard_errors() -> None:
     # The combination known best, to a hundredth of its prior spread, is a sum of host times. It is straight in seconds
     # and bent in logarithms, so that a covariance cannot hold it over the length of the others: the next two tests do.
@@ -106,7 +107,9 @@ def test_models_that_were_not_measured_are_predicted_within_a_few_percent() -> N
     measured = {row.model for row in DESIGN}
     unseen = [row for row in HELD_OUT if row.model not in measured]
     assert len({row.model for row in unseen}) == 8
-    found = [np.abs(time_rows(unseen, recover(seed).factors) / time_rows(unseen, plant(seed)) - 1) for seed in SEEDS]
+    found = [
+        np.abs(time_rows(unseen, recover(seed).factors) / time_rows(unseen, plant(seed)) - 1) for seed in SEEDS[:6]
+    ]
     assert np.mean(found) < 0.015
     assert max(np.mean(errors) for errors in found) < 0.025
     assert np.max(found) < 0.08

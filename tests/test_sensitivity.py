@@ -101,6 +101,7 @@ def test_elasticities_agree_with_central_differences(question: Question) -> None
             assert slope == expected, (one.name, metric)
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(questions())
 def test_what_counts_whole_things_alone_stands_at_steps_and_is_marked(question: Question) -> None:

@@ -132,6 +132,7 @@ def test_the_largest_count_holds_the_next_fails_and_no_larger_one_holds(drawn: t
         assert not np.any(meets(predict(**asked | {problem.unknown: counts}), problem.limits))
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(st.data(), requests(), st.sampled_from(NUMBERS))
 def test_the_smallest_number_of_a_data_sheet_holds_and_a_billionth_less_fails(
