@@ -78,7 +78,7 @@ def replay(folder: Path) -> str:
         for name, find in STATISTICS.items():
             said, was = find(run.requests[metric]), find(values)
             rows.append({"metric": f"{metric} {name}", "simulated_s": said, "measured_s": was, "error": said / was - 1})
-    return format_table(rows, f"Replay by {run!r}, profile {run.question.profile and run.question.profile.id}")
+    return format_table(rows, f"Replay with profile {run.question.profile and run.question.profile.id}")
 
 
 def read_points(folder: Path) -> dict[Setting, Rows]:

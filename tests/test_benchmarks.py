@@ -291,3 +291,12 @@ def test_all_reduces_between_processes_are_timed(bench: Bench) -> None:
     for size in group.sizes:  # of one start of the processes
         assert len(group.time(size)) == collectives.REPEATS
         assert min(group.time(size)) > 0
+
+
+@pytest.mark.parametrize(("seconds", "listed"), [(5e-4, ["fp32", "bf16"]), (9e-3, ["fp32", "bf16"]), (0.05, ["fp32"])])
+def test_a_type_that_a_processor_only_imitates_is_not_measured(
+    seconds: float, listed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_type = iter([1e-3, seconds])
+    monkeypatch.setattr(device, "time_best", lambda call, look_s: next(by_type))
+    assert device.list_cpu_dtypes() == listed

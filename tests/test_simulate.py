@@ -104,7 +104,7 @@ def test_a_prefix_that_is_shared_makes_the_prompt_shorter(tmp_path: Path) -> Non
         ("arrival_s,input_tokens,output_tokens\n0,5,-5\n", ":2: output_tokens is '-5'"),
         ("arrival_s,input_tokens,output_tokens\n0,5.5,5\n", ":2: input_tokens is '5.5'"),
         ("arrival_s,input_tokens,output_tokens\n-1,5,5\n", ":2: arrival_s is -1"),
-        ("arrival_s,input_tokens,output_tokens\nnan,5,5\n", ":2: arrival_s is nan"),
+        ("arrival_s,input_tokens,output_tokens\nnan,5,5\n", ":2: arrival_s is 'nan'; it must be finite"),
         ("arrival_s,input_tokens,output_tokens\n0,5\n", ":2: 2 cells where the header has 3"),
         ("arrival_s,input_tokens,output_tokens\n0,500000,5\n", "reaches 500004 tokens, past the 131072"),
         ("arrival_s,input_tokens,output_tokens,prefix_block_hashes_512\n0,5,5,1 2\n", "2 blocks of 512 for 5"),

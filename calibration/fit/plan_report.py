@@ -6,7 +6,6 @@ from typing import Any
 
 from calibration.fit.benchmark_commands import write_commands
 from calibration.fit.plan import Plan
-from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.stack_versions import name_engine
 from simulator.report.output import OutputForm, format_rows, format_table
 
@@ -19,7 +18,7 @@ def report_plan(plan: Plan, form: OutputForm) -> str:
     """What to measure, what it is expected to do to the interval, and the commands to paste."""
     question = plan.question
     stack, deployment = question.work.stack.id, question.work.deployment
-    name = name_model(question.model, stack)
+    name = f"{question.model.id}.gguf" if name_engine(stack) in FILE_ENGINES else question.model.hub_name
     commands = write_commands(plan.settings, stack, name, deployment, FOLDER)
     rows = list_rows(plan)
     if form == "table":
@@ -52,10 +51,3 @@ def list_lines(plan: Plan, commands: list[list[str]]) -> list[str]:
     fit = f"roofcast calibrate fit {FOLDER} -m {question.model.id} -H {question.hardware.id} -s {stack}"
     tp = question.work.deployment.tp
     return [*lines, f"{fit}{f' --tp {tp}' if tp > 1 else ''} --out my-profile.yaml"]
-
-
-def name_model(model: ModelSpec, stack: str) -> str:
-    """The model as an engine is told: its file, or its first name on a hub."""
-    if name_engine(stack) in FILE_ENGINES:
-        return f"{model.id}.gguf"
-    return next((alias for alias in model.aliases or [] if "/" in alias), model.id)

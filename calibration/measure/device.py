@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +30,11 @@ PRODUCT_SIDE = 2048  # of the square product that shows the peak
 STREAM_BYTES = 1 << 28
 LOOK_S = 0.5  # a disturbance lasts less: the best rate within this time is the device's own
 MEMORY_SHARE = 0.6  # of free memory that operands and models may take
+CPU_DTYPES = ("fp32", "bf16")
+PROBE_SIDE = 256  # of the square product that tells whether a type is only imitated
+IMITATED = (
+    0.1  # of the rate of fp32, below which it is: without instructions of its own it is some hundred times slower
+)
 CPU_FOLDER = Path("/sys/devices/system/cpu/cpu0")
 CACHE_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -119,6 +125,19 @@ def make_bench(device: torch.device, most_bytes: float, captures_graphs: bool = 
     l2_bytes = describe_accelerator(device).l2_bytes if device.type == "cuda" else 0
     free = find_free_bytes(device)
     return Bench(device, min(most_bytes, MEMORY_SHARE * free), l2_bytes, captures_graphs, free)
+
+
+def list_cpu_dtypes() -> list[str]:
+    """The types that this processor multiplies in, and does not only imitate, as those without bf16 do."""
+    import torch
+
+    from calibration.measure.benchmarks.bench import DTYPES
+
+    seconds = {}
+    for dtype in CPU_DTYPES:
+        matrix = torch.ones(PROBE_SIDE, PROBE_SIDE, dtype=DTYPES[dtype])
+        seconds[dtype] = time_best(partial(torch.mm, matrix, matrix), 0.02)
+    return [dtype for dtype in CPU_DTYPES if seconds["fp32"] >= IMITATED * seconds[dtype]]
 
 
 def describe_cpu(dtypes: list[str], bench: Bench, look_s: float = LOOK_S) -> Hardware:

@@ -32,6 +32,7 @@ from calibration.measure.device import (
     Accelerator,
     describe_accelerator,
     describe_cpu,
+    list_cpu_dtypes,
     make_bench,
     open_device,
     take_best,
@@ -56,7 +57,6 @@ POOL_BYTES: dict[str, dict[Suite, float]] = {
     "cuda": {"quick": 40e9, "full": 60e9},
 }
 STACKS = ("pytorch-eager", "pytorch-graph")
-CPU_DTYPES = ["fp32", "bf16"]
 BUSY_LOOKS = 4  # times as long as usual are peaks looked at on a machine that is busy
 CONTEXT_BYTES = 0.7e9  # that CUDA takes for itself
 USED_SHARE = 0.05  # of a device's memory in use at the start, past which others use it
@@ -180,7 +180,8 @@ def measure_cpu(bench: Bench, paths: Paths, others: float) -> Hardware:
             f"other processes take {100 * others:.0f}% of the processors, beside which the peaks of a CPU cannot be "
             "measured: end them, or name a data sheet with -H"
         )
-    write_hardware(paths.hardware, describe_cpu(CPU_DTYPES, bench, LOOK_S if others <= BUSY else BUSY_LOOKS * LOOK_S))
+    look_s = LOOK_S if others <= BUSY else BUSY_LOOKS * LOOK_S
+    write_hardware(paths.hardware, describe_cpu(list_cpu_dtypes(), bench, look_s))
     return load_hardware(paths.hardware)
 
 
@@ -192,11 +193,11 @@ def plan_session(
     Raises:
         InputError: the data sheet lacks what the laws need, or the memory that is free is too little.
     """
-    dtypes = CPU_DTYPES
     if seen is not None and sheet is not None:
         dtypes = choose_dtypes(sheet, seen.capability)
-    elif sheet is not None:
-        dtypes = [dtype for dtype in CPU_DTYPES if dtype in sheet.compute.matrix_peak]
+    else:
+        measured = list_cpu_dtypes()
+        dtypes = [dtype for dtype in measured if sheet is None or dtype in sheet.compute.matrix_peak]
     if sheet is not None:
         for dtype in dtypes:
             describe_machine(sheet, stack, Deployment(dtype=dtype), None)

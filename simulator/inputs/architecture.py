@@ -256,6 +256,12 @@ class ModelSpec:
     note: str | None = None  # what a person should know who uses it
     formats: CheckpointFormats | None = None  # of the published weights; None: not known, or 16 bits throughout
 
+    @property
+    def hub_name(self) -> str:
+        """The model as a hub names it, the instructed one where there is one; its id where no name is known."""
+        names = [name for name in self.aliases or () if name.count("/") == 1]
+        return next((name for name in names if name.endswith("Instruct")), names[0] if names else self.id)
+
 
 MOST_SIZE = 2**40  # of what only a kind of layer knows
 FIELD_NAMES = frozenset(field.name for field in fields(Architecture))

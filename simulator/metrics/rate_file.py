@@ -19,6 +19,7 @@ JOULES_PER_KWH = 3.6e6
 MONEY = r"(\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Z]{3})"
 PER_SECOND = {"h": 3600.0, "s": 1.0}
 TOKENS = {"1000 tokens": 1e3, "1k tokens": 1e3, "1M tokens": 1e6, "1000000 tokens": 1e6, "token": 1.0}
+MOST_GRAMS = 1e6  # of CO2 equivalents for a kilowatt-hour: a thousand times coal's
 INTENSITY = r"\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?)\s*(k?)g(?:CO2e?)?/kWh\s*"
 
 
@@ -50,7 +51,7 @@ class Grid:
     """Carbon intensity of electricity, grams of CO2 equivalents per kilowatt-hour."""
 
     id: str
-    g_co2e_per_kwh: Annotated[float, Range(0, 1e6)]
+    g_co2e_per_kwh: Annotated[float, Range(0, MOST_GRAMS)]
     date: str
     title: str
     url: str | None = None

@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from simulator.errors import InputError, unknown_name
 from simulator.metrics.prices import find_prices
-from simulator.metrics.rate_file import INTENSITY, Grid, Price, Site, read_rates
-
-MOST_GRAMS = 1e6
+from simulator.metrics.rate_file import INTENSITY, MOST_GRAMS, Grid, Price, Site, read_rates
 
 
 class Rates(NamedTuple):

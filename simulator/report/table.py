@@ -23,10 +23,11 @@ def lay_out_parts(
     """
     needs = [find_need([line[place] for line in (header, *rows)]) for place in range(len(header))]
     parts = []
-    for places in share_out(needs, width - 2, keys):
+    for places in share_out(needs, width - 1, keys):
         cells = [[row[place] for place in places] for row in rows]
         names, numbers = [header[place] for place in places], [numeric[place] for place in places]
-        parts.append(lay_out(names, cells, numbers, width, [needs[place] for place in places]))
+        # Of the blanks at both sides that the layout keeps, the one at the end is not printed.
+        parts.append(lay_out(names, cells, numbers, width + 1, [needs[place] for place in places]))
     return "\n\n".join(parts)
 
 

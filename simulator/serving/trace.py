@@ -6,7 +6,6 @@ Columns ``arrival_s, input_tokens, output_tokens``, and where prompts share thei
 
 from __future__ import annotations
 
-import math
 import re
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.csvfile import parse_whole, read_text, split_csv
+from simulator.csvfile import parse_real, parse_whole, read_text, split_csv
 from simulator.errors import InputError
 from simulator.serving.state import Requests, Seconds
 
@@ -70,12 +69,9 @@ def read_time(where: str, text: str, after: float) -> float:
     Raises:
         InputError: with its line.
     """
-    try:
-        seconds = float(text)
-    except ValueError:
-        raise InputError(f"{where}: arrival_s is '{text}'; it must be a number of seconds") from None
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise InputError(f"{where}: arrival_s is {text}; it must be at least 0 and finite")
+    seconds = parse_real(where, "arrival_s", text)
+    if seconds < 0:
+        raise InputError(f"{where}: arrival_s is {text}; it must be at least 0")
     if seconds < after:
         raise InputError(f"{where}: arrival_s is {text}, before the request above it at {after:g}; sort the trace")
     return seconds

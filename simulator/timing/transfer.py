@@ -28,7 +28,8 @@ GROUP_SIZE = re.compile(r"-g\d+$")
 FEW_MODELS = 3  # fitted, whose residuals do not yet show how far the law is off for others
 P90_DEVIATIONS = 1.645  # of a normal distribution, in which 90% of the errors lie
 REFUSED_ERROR = 0.2  # least standard error of a profile that its calibration refuses: a judgement
-# Scatter of the law for a model that was not fitted, over that for the few that were (python -m benchmarks.accuracy).
+# Scatter of the law for a model that was not fitted, over that for the few that were: a judgement, the plainest of some
+# ten rules tried on the rows that ``python -m benchmarks.accuracy`` reports, so that their coverage has seen it.
 UNSEEN = 1.5
 FAR = 4.0  # times the most that was measured, past which a batch or a context counts as another size
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from simulator.explore.recommend.cells import Cell
 from simulator.explore.recommend.screen import Attempt
 from simulator.explore.recommend.wish import OWN
-from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.stack_versions import name_engine
 
 
@@ -23,15 +22,9 @@ def write_launch(cell: Cell, attempt: Attempt) -> str | None:
     return None if write is None else write(cell, attempt)
 
 
-def name_checkpoint(model: ModelSpec) -> str:
-    """The model as a hub names it, the instructed one where there is one."""
-    hub = [name for name in model.aliases or () if name.count("/") == 1]
-    return next((name for name in hub if name.endswith("Instruct")), hub[0] if hub else model.id)
-
-
 def name_format(cell: Cell) -> str:
     """The checkpoint's name, in the recommended format where the engine does not make it on loading."""
-    name = name_checkpoint(cell.question.model)
+    name = cell.question.model.hub_name
     return name if cell.format in (OWN, "fp8") else f"{name}-{cell.format.upper()}"
 
 
@@ -73,7 +66,7 @@ def write_sglang(cell: Cell, attempt: Attempt) -> str:
 def write_tensorrt_llm(cell: Cell, attempt: Attempt) -> str:
     """``trtllm-serve``; it takes a checkpoint in the format, which it does not make itself."""
     d = cell.question.work.deployment
-    name = name_checkpoint(cell.question.model) + ("" if cell.format == OWN else f"-{cell.format.upper()}")
+    name = cell.question.model.hub_name + ("" if cell.format == OWN else f"-{cell.format.upper()}")
     options = join(
         ("--tp_size", d.tp),
         ("--pp_size", d.pp),
