@@ -131,7 +131,7 @@ def list_cpu_dtypes() -> list[str]:
     """The types that this processor multiplies in, and does not only imitate, as those without bf16 do."""
     import torch
 
-    from calibration.measure.benchmarks.bench import DTYPES
+    from calibration.measure.benchmarks.torch_model import DTYPES
 
     seconds = {}
     for dtype in CPU_DTYPES:
