@@ -146,7 +146,7 @@ def describe_choice(place: int, one: Judged, found: Recommendation) -> str:
         parts.append("fewer have no room")
     if fewer is not None:
         screened, attempt = fewer
-        count = screened.cell.devices * attempt.replicas
+        count = screened.cell.count_devices(attempt.replicas)
         parts.append(f"with {count} ({screened.cell.layout} x {attempt.replicas}) it {describe_miss(attempt, found)}")
     question = one.simulation.question
     basis = f"{question.work.stack.name}, {question.basis}"
@@ -212,8 +212,7 @@ def name_loser(one: Loser) -> str:
     """A device with what it would take."""
     if one.screened is None or one.attempt is None:
         return one.device
-    cell, attempt = one.screened.cell, one.attempt
-    return f"{cell.devices * attempt.replicas} x {one.device}, {cell.format}, {cell.layout}"
+    return one.screened.cell.describe(one.attempt.replicas)
 
 
 def fit(line: str) -> str:

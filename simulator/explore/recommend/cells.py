@@ -54,6 +54,14 @@ class Cell(NamedTuple):
         """What tells it from others of the same stack."""
         return (f"{self.device} {self.question.work.stack.id}", self.format, self.layout)
 
+    def count_devices(self, replicas: int) -> int:
+        """Devices of so many replicas."""
+        return self.devices * replicas
+
+    def describe(self, replicas: int) -> str:
+        """What one would rent: devices, format and layout of a replica."""
+        return f"{self.count_devices(replicas)} x {self.device}, {self.format}, {self.layout}"
+
     def describe_formats(self) -> str:
         """Formats of the weights in short."""
         named = describe_deployment(self.question.work.deployment)

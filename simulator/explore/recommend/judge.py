@@ -42,7 +42,7 @@ class Judged(NamedTuple):
     @property
     def devices(self) -> int:
         """Devices of all replicas."""
-        return self.cell.devices * self.attempt.replicas
+        return self.cell.count_devices(self.attempt.replicas)
 
     def find_misses(self, wish: Wish) -> dict[str, float]:
         """Ratio of each limited value to its limit."""
@@ -113,7 +113,7 @@ def spend_simulated(screened: Screened, attempt: Attempt, wish: Wish, served: fl
         watts = measure_watts(work, cell.question.machine, wish.mix, find_tdp(hardware), running)
     return measure_spending(
         screened.rates,
-        cell.devices * attempt.replicas,
+        cell.count_devices(attempt.replicas),
         wish.mix,
         served,
         attempt.prefill_share,

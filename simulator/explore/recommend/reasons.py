@@ -46,7 +46,7 @@ def find_fewer(judged: Judged, found: Recommendation) -> tuple[Screened, Attempt
         for one in found.screened
         if one.cell.device == device and one.cell.format == form
         for attempt in one.attempts
-        if one.cell.devices * attempt.replicas < judged.devices and 1 < attempt.miss < np.inf
+        if one.cell.count_devices(attempt.replicas) < judged.devices and 1 < attempt.miss < np.inf
     ]
     return min(fewer, key=lambda pair: pair[1].miss, default=None)
 
@@ -100,7 +100,7 @@ def find_loser(device: str, ones: list[Screened], winner: Judged, found: Recomme
         return Loser(device, one, attempt, None, f"nothing holds; this {describe_miss(attempt, found)}")
     one, attempt = min(holding, key=lambda pair: (pair[1].objective, pair[1].miss))
     if found.wish.objective == "usd_per_million_tokens" and not one.priced:
-        one, attempt = min(holding, key=lambda pair: (pair[0].cell.devices * pair[1].replicas, pair[1].miss))
+        one, attempt = min(holding, key=lambda pair: (pair[0].cell.count_devices(pair[1].replicas), pair[1].miss))
         return Loser(device, one, attempt, None, f"no price: --price {device}=USD an hour")
     ratio = attempt.objective / winner.objective
     return Loser(device, one, attempt, ratio, f"{ratio:.2f}x of the first, estimated")

@@ -260,8 +260,8 @@ def explain_nothing(found: Recommendation) -> str:
         return f"nothing serves {wish.model.id} with at most {wish.most_devices} devices: {said}"
     attempt, one = min(tried, key=lambda pair: pair[0].miss)
     name = attempt.binds
-    where = f"{one.cell.devices * attempt.replicas} x {one.cell.device}, {one.cell.format}, {one.cell.layout}"
     limit = wish.limits.get(name)
     value = attempt.values.get(name)
     said = "" if limit is None or value is None else f" with {name} {value:.3g} s of {limit:.3g}"
-    return f"nothing of {found.configurations:,} configurations holds every limit; the closest is {where}{said}"
+    closest = one.cell.describe(attempt.replicas)
+    return f"nothing of {found.configurations:,} configurations holds every limit; the closest is {closest}{said}"

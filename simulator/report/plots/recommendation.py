@@ -34,8 +34,9 @@ def draw_recommendation(found: Recommendation) -> Any:
         if not tpot_s > 0:
             continue
         x, y = 1 / tpot_s, one.values["output_tokens_per_s"] / one.devices
-        colour = handles[order.index(one.cell.device)].get_color() if one.cell.device in order else "0.3"
-        axes.plot([x], [y], marker="o", color=colour, markersize=7, gid=f"best {place + 1}")
+        mark = handles[order.index(one.cell.device)] if one.cell.device in order else None
+        colour, shape = ("0.3", "o") if mark is None else (mark.get_color(), mark.get_marker())
+        axes.plot([x], [y], marker=shape, color=colour, markersize=7, gid=f"best {place + 1}")
         axes.annotate(str(place + 1), (x, y), xytext=(6, 4), textcoords="offset points", fontsize=9)
         xs.append(x)
         ys.append(y)
