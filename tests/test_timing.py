@@ -114,6 +114,7 @@ BETTER_WHERE_HIGHER = {
     *("matrix_efficiency", "matrix_bandwidth_efficiency", "attention_efficiency", "stream_efficiency"),
     *("cache_bytes_per_cycle", "link_efficiency", "low_latency_link_efficiency", "direct_link_efficiency"),
     *("activation_bandwidth_ratio", "parallel_overlap", "queue_overlap", "resident_blocks"),
+    *("scan_efficiency", "scan_elements_per_cycle", "state_efficiency", "unpacked_efficiency"),
 }
 
 
