@@ -207,9 +207,14 @@ def format_quantity(value: float, unit: str) -> str:
     return _write(value, unit, {prefix + unit: size for prefix, size in prefixes.items()})
 
 
-def format_seconds(value_s: float) -> str:
-    """Write a duration in seconds for people, in three digits: ``0.0372`` is ``'37.2 ms'``."""
+def format_seconds(value_s: float, limit_s: float = math.inf) -> str:
+    """Write a duration in seconds for people, in three digits: ``0.0372`` is ``'37.2 ms'``.
+
+    Beside a limit that it is past, in the limit's unit: 60.6 s of 2 s, not 1.01 min.
+    """
     scales = {"ns": 1e-9, "\u00b5s": 1e-6, "ms": 1e-3, "s": 1.0, "min": _MINUTE_S, "h": _HOUR_S}
+    if limit_s < value_s < math.inf:
+        scales = {symbol: size for symbol, size in scales.items() if size <= max(limit_s, scales["ns"])}
     return _write(value_s, "s", scales)
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from simulator.explore.explain import DEVICE_STEPS, HOST_STEPS, LayerKinds, coun
 from simulator.explore.explanation import Explanation
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_stack
 from simulator.prediction import Prediction
+from simulator.report.explanation import MOST_OPERATORS
 from simulator.timing.passes import sum_times
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -244,11 +246,20 @@ class TestForms:
 
     @pytest.mark.parametrize("form", ["table", "md"])
     def test_people_see_every_view_or_one(self, form: str) -> None:
-        text = CliRunner().invoke(app, [*DAVINCI, "-o", form]).stdout
+        text = CliRunner().invoke(app, [*DAVINCI, "-o", form, "--by", "all"]).stdout
         titles = ("From the bound to the prediction", "By what is waited for", "By layer kind", "By operator")
         assert all(title in text for title in titles)
         one = CliRunner().invoke(app, [*DAVINCI, "-o", form, "--by", "resource"]).stdout
         assert [title in one for title in titles] == [False, True, False, False]
+
+    def test_people_who_ask_for_no_view_see_one_screen_and_what_it_leaves_out(self) -> None:
+        text = CliRunner().invoke(app, DAVINCI).stdout
+        whole = invoke_json(*DAVINCI)
+        further = len(whole["operator"]) - MOST_OPERATORS
+        assert len(text.splitlines()) <= 40
+        assert f"and {further} more operators: --by operator" in text
+        first = max(whole["operator"], key=lambda row: row["time_s"])["operator"]
+        assert re.search(rf"share\n .*\n {first} ", text.partition("Waited for")[2])
 
     def test_one_output_token_has_no_decode(self) -> None:
         document = invoke_json(*DAVINCI, "-n", "1")

@@ -299,6 +299,13 @@ def test_the_command_answers_in_every_form() -> None:
         row["input"] for row in rows
     ]
     text = run(*ASKED, "--by", "ttft_s")
+    assert len(text.splitlines()) <= 40
+    assert (" e2e_s" in text, "more that move this or other metrics" in text, " cost_usd" in text) == (
+        True,
+        True,
+        False,
+    )
+    text = run(*ASKED, "--by", "ttft_s", "--all")
     assert text.index("compute.units") < text.index("layer_host_s")
     assert "score_cycles" not in text
     assert run(*ASKED, "-o", "md").startswith("| input |")

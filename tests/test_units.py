@@ -220,6 +220,11 @@ def test_people_read_durations_in_the_unit_they_reach(value_s: float, text: str)
     assert format_seconds(value_s) == text
 
 
+def test_a_time_past_its_limit_is_written_in_the_limits_unit() -> None:
+    assert (format_seconds(60.6), format_seconds(60.6, 2), format_seconds(0.116, 2)) == ("1.01 min", "60.6 s", "116 ms")
+    assert format_seconds(1.5, 0.2) == "1500 ms"
+
+
 @given(st.floats(1.0, 1e8))
 def test_what_is_written_for_people_reads_back_to_half_a_percent(value: float) -> None:
     for dimension in Dimension:

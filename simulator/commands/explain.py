@@ -17,15 +17,15 @@ from simulator.report.output import OutputForm
 @click.option(
     "--by",
     type=click.Choice(["all", "waterfall", "resource", "layer", "operator"]),
-    default="all",
-    show_default=True,
-    help="View; csv holds one, the waterfall where none is named.",
+    help="A whole view, or all.  [default: what is largest, on one screen; in csv the waterfall, in json all]",
 )
 @load_options
 @assume_option
 @output_option
 @out_option
-def explain(asked: Asked, load: AskedLoad, by: str, assume_fits: bool, output: OutputForm, out: Path | None) -> None:
+def explain(
+    asked: Asked, load: AskedLoad, by: str | None, assume_fits: bool, output: OutputForm, out: Path | None
+) -> None:
     """Say where the time goes: from the bound to the prediction, by resource, layer kind and operator. Under load, of
     the first token and of every other one: queue, own prompt, weights, cache, host, and the prompts of others.
 

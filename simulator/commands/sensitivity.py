@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     metavar="METRIC",
     help="Metric that ranks: ttft_s, cost_usd, energy_j...  [default: e2e_s; tpot_s_mean under load]",
 )
+@click.option("--all", "everything", is_flag=True, help="All inputs and columns, not what matters most.")
 @load_options
 @rates_options
 @assume_option
@@ -39,6 +40,7 @@ def sensitivity(
     asked: Asked,
     load: AskedLoad,
     by: str | None,
+    everything: bool,
     rates: AskedRates,
     assume_fits: bool,
     output: OutputForm,
@@ -75,4 +77,4 @@ def sensitivity(
     if not assume_fits:
         check_fit(answer(question))
     found = find_sensitivity(question, by or "e2e_s")
-    deliver(report_sensitivity(found, output), out)
+    deliver(report_sensitivity(found, output, everything), out)

@@ -12,6 +12,9 @@ from simulator.report.prediction import describe_basis
 from simulator.units import format_seconds
 
 SCHEMA = "roofcast/explanation/1"
+BOUND_NOTE = "The answer is the bound, so nothing is lost: a calibration (-c) says what is."
+LEAST_SHARE = 0.01  # of the whole request, of a step that the summary shows
+MOST_OPERATORS = 8  # of the summary
 TITLES = {
     "waterfall": "From the bound to the prediction",
     "resource": "By what is waited for",
@@ -27,9 +30,14 @@ NOTES = {
 }
 
 
-def report_explanation(explanation: Explanation, by: str, form: OutputForm) -> str:
-    """One view or all of them in one of the forms; CSV holds one view, the waterfall where none is named."""
-    views = list_views(explanation)
+def report_explanation(explanation: Explanation, by: str | None, form: OutputForm) -> str:
+    """One view or all of them in one of the forms; where none is named, the largest of them on one screen.
+
+    CSV holds one view, the waterfall where none is named, and JSON all.
+    """
+    if by is None and form == "table":
+        return format_summary(explanation)
+    views, by = list_views(explanation), by or "all"
     if form == "json":
         (prediction,) = list_rows(explanation.prediction)
         shown = views if by == "all" else {by: views[by]}
@@ -42,11 +50,48 @@ def report_explanation(explanation: Explanation, by: str, form: OutputForm) -> s
     for name in views if by == "all" else [by]:
         parts += [TITLES[name], write([show_row(row) for row in views[name]])]
         if name == "waterfall" and explanation.prediction.basis == "bound":
-            parts.append("The answer is the bound, so nothing is lost: a calibration (-c) says what is.")
+            parts.append(BOUND_NOTE)
         elif name in NOTES:
             parts.append(NOTES[name])
     text = "\n\n".join(parts)
     return fold_prose(text) if people else text
+
+
+def format_summary(explanation: Explanation) -> str:
+    """The question, the steps and the operators that take most, and how long what is waited for: one screen."""
+    steps = explanation.to_dicts()
+    between = [row for row in steps[1:-1] if abs(row["share"]) >= LEAST_SHARE]
+    left, is_bound = len(steps) - 2 - len(between), explanation.prediction.basis == "bound"
+    asked = [{name: row[name] for name in row if name != "meaning"} for row in (steps[0], *between, steps[-1])]
+    waits = sorted(explanation.sum_by("resource").items(), key=lambda pair: -pair[1])
+    whole = float(explanation.prediction.e2e_s)
+    waited = ", ".join(f"{name} {100 * seconds / whole:.0f}%" for name, seconds in waits if seconds)
+    operators = sorted(explanation.parts, key=lambda part: -part.seconds)
+    most = [
+        {
+            "operator": one.operator,
+            "phase": one.phase,
+            "waits for": one.resource,
+            "time_s": one.seconds,
+            "share": one.seconds / whole,
+        }
+        for one in operators[:MOST_OPERATORS]
+    ]
+    further = len(operators) - len(most)
+    lines = [
+        describe_question(explanation),
+        "",
+        format_table([show_row(row) for row in asked]),
+        "",
+        *([BOUND_NOTE] if is_bound else []),
+        *([f"{left} more steps, each below {100 * LEAST_SHARE:g}%: --by waterfall"] if left and not is_bound else []),
+        f"Waited for: {waited} (--by resource)",
+        "",
+        format_table([show_row(row) for row in most]),
+        "",
+        *([f"and {further} more operators: --by operator; everything: --by all"] if further > 0 else []),
+    ]
+    return fold_prose("\n".join(lines))
 
 
 def list_views(explanation: Explanation) -> dict[str, list[dict[str, Any]]]:

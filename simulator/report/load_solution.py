@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from simulator.explore.load_solve import LoadSolution
-from simulator.report.output import OutputForm, format_cell, format_json, format_rows
+from simulator.report.output import OutputForm, format_json, format_rows
 from simulator.report.simulation import format_simulation
+from simulator.units import format_seconds
 
 SCHEMA = "roofcast/load-solution/1"
 
@@ -21,11 +22,10 @@ def format_load(solution: LoadSolution) -> str:
     """A solution for people: the load, the limits at it and past it, and the simulation."""
     lines = [f"largest {solution.unknown.replace('_', ' ')}: {solution.value:.4g}"]
     for name, limit in solution.limits.items():
-        unit = name.rpartition("_")[0]  # the latency, without its statistic
-        at, most = (format_cell(unit, value) for value in (solution.at.values[name], limit))
+        at, most = format_seconds(solution.at.values[name], limit), format_seconds(limit)
         past = ""
         if solution.beyond is not None:
             next_load = solution.find_load(solution.beyond)
-            past = f", {format_cell(unit, solution.beyond.values[name])} at {next_load:.4g}"
+            past = f", {format_seconds(solution.beyond.values[name], limit)} at {next_load:.4g}"
         lines.append(f"  {name} {at} of at most {most}{past}")
     return "\n".join([*lines, "", format_simulation(solution.at)])

@@ -140,7 +140,7 @@ def describe_choice(place: int, one: Judged, found: Recommendation) -> str:
     if binding.name:
         used, limit = one.values[binding.name], found.wish.limits[binding.name]
         verb = "binds" if binding.ratio >= BINDING else "is closest to its limit"
-        parts.append(f"{binding.name} {verb}: {format_seconds(used)} of {format_seconds(limit)}")
+        parts.append(f"{binding.name} {verb}: {format_seconds(used, limit)} of {format_seconds(limit)}")
     fewer = find_fewer(one, found)
     if fewer is None and one.devices > 1:
         parts.append("fewer have no room")
@@ -187,8 +187,8 @@ def describe_certainty(found: Recommendation) -> str:
     one, other = (f"{100 * share:.0f}%" for share in certainty.holds)
     held = "hold the limits" if found.wish.limits else "keep up"
     return (
-        f"1 beats 2 with {100 * certainty.first_beats_second:.0f}%, over what the measurements leave open; as they "
-        f"stand they {held} with {one} and {other}"
+        f"how sure, by what the measurements leave open: {100 * certainty.first_beats_second:.0f}% that 1 beats 2; "
+        f"that 1 and 2 {held} as they stand, {one} and {other}"
     )
 
 

@@ -11,15 +11,17 @@ from simulator.units import format_quantity
 
 SCHEMA = "roofcast/sensitivity/1"
 SHOWN = 0.5e-4  # elasticities that do not round to nothing
+MOST, MOST_KNOWN = 12, 3  # inputs of one screen, and factors that would narrow the interval
+STEPS_NOTE = "*: the times follow this in steps, or bend at this very value: the slope between the steps."
 PLAIN_UNITS = ("1", "cycles", "elements")
 IN_TABLES = (*TIMES, "cost_usd", "energy_j")  # beside the metric that ranks; what others depend on follows from these
 
 
-def report_sensitivity(sensitivity: Sensitivity, form: OutputForm) -> str:
-    """A sensitivity in one of the forms; for people without what hardly matters."""
+def report_sensitivity(sensitivity: Sensitivity, form: OutputForm, everything: bool = False) -> str:
+    """A sensitivity in one of the forms; for people on one screen, or without what hardly matters."""
     rows = sensitivity.to_dicts()
     if form == "table":
-        return format_sensitivity(sensitivity)
+        return format_sensitivity(sensitivity) if everything else format_most(sensitivity)
     if form == "md":
         return format_rows(list_shown(sensitivity), form, {})
     return format_rows(rows, form, {"schema": SCHEMA, **sensitivity.to_dict()})
@@ -43,24 +45,48 @@ def list_shown(sensitivity: Sensitivity) -> list[dict[str, Any]]:
     return rows
 
 
-def format_sensitivity(sensitivity: Sensitivity) -> str:
-    """A sensitivity for people: what was asked, the ranked inputs, where the interval comes from."""
+def describe_asked(sensitivity: Sensitivity) -> list[str]:
+    """What was asked, its answer, and how to read the table."""
     prediction, by = sensitivity.prediction, sensitivity.by
     question = prediction.question
-    workload, shown = question.work.workload, list_shown(sensitivity)
-    lines = [
+    workload = question.work.workload
+    return [
         f"{question.model_label} on {prediction.devices} x {question.hardware.id}, {question.work.stack.id}, "
         f"{question.work.deployment.dtype}, {workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output "
         f"tokens, batch {workload.batch_size:.0f}; basis: {prediction.basis}{question.caution}",
         f"{METRICS[by].label}: {format_cell(by, sensitivity.metrics[by])}",
         f"Growth in % with 1% more of the input; those that move {by} most come first.",
         "",
-        format_table(shown),
     ]
+
+
+def format_most(sensitivity: Sensitivity) -> str:
+    """The inputs that matter most, and which factors to measure better: one screen."""
+    by, shown = sensitivity.by, list_shown(sensitivity)
+    columns = ("input", "value", *(TIMES if by in TIMES else (by, *TIMES[:2])))
+    moving = [row for row in shown if row[by].strip("+-0.")][:MOST]
+    rows = [{name: row[name] for name in columns if name in row} for row in moving]
+    lines = [*describe_asked(sensitivity), format_table(rows), ""]
+    if len(shown) > len(rows):
+        lines.append(f"and {len(shown) - len(rows)} more that move this or other metrics, with those: --all")
+    if any(str(row["input"]).endswith("*") for row in rows):
+        lines.append(STEPS_NOTE)
+    lines += describe_interval(sensitivity)[1:-1]
+    known = sorted(sensitivity.influences, key=lambda one: -(one.known_share or 0.0))[:MOST_KNOWN]
+    parts = [f"{one.name} {write_share(one.known_share)}" for one in known if one.known_share]
+    if parts:
+        lines.append(f"What of it would go were a factor known exactly: {', '.join(parts)}.")
+    return fold_prose("\n".join([*lines, *list_lacks(sensitivity)]))
+
+
+def format_sensitivity(sensitivity: Sensitivity) -> str:
+    """A sensitivity for people: what was asked, the ranked inputs, where the interval comes from."""
+    shown = list_shown(sensitivity)
+    lines = [*describe_asked(sensitivity), format_table(shown)]
     hidden = len(sensitivity.influences) - len(shown)
     lines += ["", f"{hidden} further inputs move nothing by 0.0001%."] if hidden else []
     if any(influence.stepped for influence in sensitivity.influences):
-        lines.append("*: the times follow this in steps, or bend at this very value: the slope between the steps.")
+        lines.append(STEPS_NOTE)
     lines += [*describe_combined(sensitivity), *describe_interval(sensitivity), *list_lacks(sensitivity)]
     return fold_prose("\n".join(lines))
 

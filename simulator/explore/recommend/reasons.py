@@ -9,6 +9,7 @@ import numpy as np
 from simulator.explore.recommend.judge import Judged
 from simulator.explore.recommend.recommend import Recommendation
 from simulator.explore.recommend.screen import SATURATED, Attempt, Screened
+from simulator.units import format_seconds
 
 
 class Binding(NamedTuple):
@@ -56,14 +57,7 @@ def describe_miss(attempt: Attempt, found: Recommendation) -> str:
     if attempt.binds == SATURATED or not np.isfinite(attempt.miss):
         return "is saturated"
     value, limit = attempt.values[attempt.binds], found.wish.limits[attempt.binds]
-    return f"misses {attempt.binds} ({format_time(value)} of {format_time(limit)})"
-
-
-def format_time(seconds: float) -> str:
-    """A time in short."""
-    from simulator.units import format_seconds
-
-    return format_seconds(seconds)
+    return f"misses {attempt.binds} ({format_seconds(value, limit)} of {format_seconds(limit)})"
 
 
 def list_losers(found: Recommendation) -> list[Loser]:
