@@ -48,6 +48,8 @@ def make_device(**other: Any) -> Device:
         "held_share": 1.0,
         "instruction_rows": 1,
         "loads_ahead": True,
+        "vector_rows": 1,
+        "unpacked_rows": 1,
         "links": link_devices(1),
     }
     if "kind" in other:

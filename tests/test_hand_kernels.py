@@ -316,12 +316,16 @@ def test_latent_decode_starts_and_merges_a_block_around_its_roofline() -> None:
 def test_a_product_on_a_cpu_packs_its_weights_unless_it_has_few_rows() -> None:
     known = {"packing_passes": 3, "matrix_efficiency": 0.5, "unpacked_efficiency": 0.2, "activation_bandwidth_ratio": 2}
     f = make_factors(matrix_bandwidth_efficiency=0.5, kernel_latency_s=1e-06, **known)
-    device = make_device(kind="cpu", element_bytes=4)
+    device = make_device(kind="cpu", element_bytes=4, vector_rows=3, unpacked_rows=15)
     # 1 MB of weights at half the bandwidth, 2 us; 10 MFLOP at the peak, 1 us; 1 MB of activations, 0.5 us; a start, 1.
     op = Operator("p", "linear", flops=1e7, weight_bytes=1e6, activation_bytes=1e6, m=16, n=1, k=1)
     assert KINDS["linear"].cpu(op, device, f) == us(1 + 0.5 + 3 * 2 + 1 / 0.5)
     assert KINDS["linear"].cpu(op._replace(m=15), device, f) == us(1 + 0.5 + 2 + 1 / 0.2)
     assert KINDS["linear"].cpu(op._replace(m=3), device, f) == us(1 + 0.5 + 2 + 1)
+    # A processor whose library has no loops for few rows packs from two rows on.
+    plain = device._replace(vector_rows=1, unpacked_rows=1)
+    assert KINDS["linear"].cpu(op._replace(m=2), plain, f) == KINDS["linear"].cpu(op, plain, f)
+    assert KINDS["linear"].cpu(op._replace(m=1), plain, f) == us(1 + 0.5 + 2 + 1)
     # Numbers of two bytes are always packed, and are four in the caches.
     assert KINDS["linear"].cpu(op._replace(m=3), device._replace(element_bytes=2), f) == us(1 + 1 + 3 * 2 + 1 / 0.5)
     # Four matrices of a quarter, each with a start of its own.

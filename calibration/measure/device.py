@@ -159,13 +159,19 @@ def describe_cpu(dtypes: list[str], bench: Bench, look_s: float = LOOK_S) -> Har
         name=f"{name}, {cores} threads",
         vendor=name.split()[0].removesuffix("(R)"),
         kind="cpu",
-        compute=Compute(units=cores, clock=read_clock_hz(), matrix_peak=peaks),
+        compute=Compute(
+            units=cores,
+            clock=read_clock_hz(),
+            matrix_peak=peaks,
+            capability=torch.backends.cpu.get_cpu_capability().lower(),
+        ),
         memory=Memory(capacity=read_memory_bytes(), bandwidth=bandwidth, l2_capacity=read_last_cache_bytes()),
         sources=[
             Source(
                 title=reported,
                 gives=["name", "compute.units", "compute.clock", "memory.capacity", "memory.l2_capacity"],
             ),
+            Source(title="reported by torch.backends.cpu.get_cpu_capability", gives=["compute.capability"]),
             Source(
                 title=measured,
                 gives=["compute.matrix_peak", "memory.bandwidth"],

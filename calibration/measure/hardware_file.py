@@ -26,6 +26,7 @@ def write_hardware(path: Path, hardware: Hardware) -> None:
         "compute": {
             "units": compute.units,
             "clock": f"{compute.clock / 1e6:.6g} MHz",
+            "capability": compute.capability,
             "matrix_peak": {dtype: f"{peak / 1e9:.6g} GFLOP/s" for dtype, peak in compute.matrix_peak.items()},
         },
         "memory": {

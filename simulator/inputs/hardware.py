@@ -22,7 +22,7 @@ class Compute:
     matrix_peak: dict[str, FlopsPerSecond]
     vector_peak: dict[str, FlopsPerSecond] | None = None
     generation: str | None = None  # its maker's name of the design, such as Hopper
-    capability: str | None = None  # what compilers build for: 9.0 of CUDA, gfx942 of ROCm
+    capability: str | None = None  # what compilers build for: 9.0 of CUDA, gfx942 of ROCm, avx512 of a CPU
     matrix_units: bool = True  # units that multiply small matrices at once; else products run on the vector lanes
     # FLOP that a unit multiplies in a cycle in 16 bits by its design, where the device is held below it.
     design_flops_per_cycle: Annotated[float, Range(1, 10**6)] | None = None

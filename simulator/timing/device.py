@@ -15,6 +15,9 @@ from simulator.timing.learned import Traits, describe_traits
 # NVIDIA, PTX ISA 8.5, by what compilers build for: wgmma, which multiplies 64 rows at once, is of 9.0 alone (mma takes
 # 16, less than any tile); cp.async, which copies into shared memory behind the back of the registers, begins with 8.0.
 INSTRUCTION_ROWS = {"9.0": 64}
+# Rows of fp32 that torch's matrix library (oneMKL) takes as fast as they come, and without packing: its loops for
+# few rows are of vectors of 512 bits alone, as times on a Xeon with them and on an EPYC without them show.
+VECTOR_ROWS, UNPACKED_ROWS = {"avx512": 3}, {"avx512": 15}
 LOADING_IN_TURN = frozenset({"6.0", "6.1", "7.0", "7.5"})
 NARROW_KINDS = frozenset({"linear", "grouped"})
 
@@ -66,7 +69,8 @@ class Device(NamedTuple):
     heads of a key head. ``skinny_rows``: products of so few rows only stream
     their operands, however these are aligned. ``held_share``: rate of its matrix units over that of their design, which
     decides the tiles and how they are fed. ``instruction_rows`` that a matrix instruction takes, and ``loads_ahead``:
-    units load the operands of a turn while they multiply those of the one before.
+    units load the operands of a turn while they multiply those of the one before. Up to ``vector_rows`` of fp32 a CPU
+    multiplies as fast as the weights come, up to ``unpacked_rows`` without packing them.
     """
 
     traits: Traits
@@ -89,6 +93,8 @@ class Device(NamedTuple):
     held_share: Number
     instruction_rows: int
     loads_ahead: bool
+    vector_rows: int
+    unpacked_rows: int
     links: GroupLinks
 
     @property
@@ -139,6 +145,8 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         find_held_share(hardware),
         INSTRUCTION_ROWS.get(hardware.compute.capability or "", 1),
         hardware.compute.capability not in LOADING_IN_TURN,
+        VECTOR_ROWS.get(hardware.compute.capability or "", 1),
+        UNPACKED_ROWS.get(hardware.compute.capability or "", 1),
         describe_links(hardware, deployment, stack),
     )
 

@@ -17,10 +17,9 @@ from simulator.timing.rows import answer_rows
 # at odd numbers of two bytes load through registers, and run on one general kernel of this tile.
 ALIGNMENT_BYTES = 4
 MISALIGNED_TILES = ((128, 128),)
-# On a CPU, numbers of two bytes become four to be worked on, and few rows in fp32 do without packing: up to the first
-# number they run as matrix-vector products.
+# On a CPU, numbers of two bytes become four to be worked on, and one row in fp32 is a product by a vector, which packs
+# nothing.
 WORKING_BYTES = 4
-VECTOR_ROWS, UNPACKED_ROWS = 3, 15
 
 MISALIGNED_SLOWDOWN = Factor(
     "misaligned_slowdown",
@@ -87,9 +86,8 @@ def time_on_cpu(op: Operator, device: Device, f: Factors) -> Number:
     multiplying = op.flops / device.peak_flops_per_s
     product = f.packing_passes * reading + multiplying / f.matrix_efficiency
     if device.element_bytes == WORKING_BYTES:
-        unpacked = reading + multiplying / f.unpacked_efficiency
-        few = where(op.m <= VECTOR_ROWS, reading + multiplying, unpacked)
-        product = where(op.m <= UNPACKED_ROWS, few, product)
+        product = where(op.m <= device.unpacked_rows, reading + multiplying / f.unpacked_efficiency, product)
+        product = where(op.m <= device.vector_rows, reading + multiplying, product)
     return time_latency(1, device, f) + time_activations(op.activation_bytes, device, f) + product
 
 
