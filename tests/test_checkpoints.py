@@ -115,7 +115,67 @@ SCHEMES: dict[str, tuple[dict[str, Any], float, str]] = {
     "torchao nvfp4": (
         {"quant_method": "torchao", "quant_type": {"default": {"_type": "NVFP4WeightOnlyConfig"}}}, 4.5, "bf16",
     ),
-    "vptq": ({"quant_method": "vptq", "bits": 2}, 2, "bf16"),
+    "torchao intx": (
+        {
+            "quant_method": "torchao",
+            "quant_type": {
+                "default": {
+                    "_type": "Int8DynamicActivationIntxWeightConfig",
+                    "_data": {
+                        "weight_dtype": {"_data": "int4", "_type": "torch.dtype"},
+                        "weight_granularity": {"_data": {"group_size": 32}, "_type": "PerGroup"},
+                    },
+                }
+            },
+        }, 4.5, "int8",
+    ),
+    "torchao six bits": (
+        {
+            "quant_method": "torchao",
+            "quant_type": "fpx_weight_only",
+            "quant_type_kwargs": {"ebits": 3, "mbits": 2},
+        }, 6, "bf16",
+    ),
+    "hqq, scales quantized": (
+        {
+            "quant_method": "hqq",
+            "quant_config": {
+                "weight_quant_params": {"nbits": 2, "group_size": 16},
+                "scale_quant_params": {"nbits": 8, "group_size": 128},
+                "zero_quant_params": {"nbits": 8},
+            },
+        }, 2 + (8 + 32 / 128 + 8) / 16, "bf16",
+    ),
+    "auto-round in fp8": (
+        {"quant_method": "auto-round", "bits": 8, "act_bits": 8, "data_type": "fp8_static", "group_size": -1}, 8, "fp8",
+    ),
+    "compressed-tensors fp8 in blocks": (
+        compress(arguments(8, "float", strategy="block", block_structure="128x128"), FP8), 8 + 32 / 128**2, "fp8",
+    ),
+    "compressed-tensors two of four": (
+        compress(FP8, FP8, sparsity_config={"format": "sparse-24-bitmask"}), 5, "fp8",
+    ),
+    "modelopt nested": (
+        {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "W4A16_AWQ", "group_size": 64}}, 4.25, "bf16",
+    ),
+    "quark in two steps": (
+        {
+            "quant_method": "quark",
+            "global_quant_config": {
+                "weight": [{"dtype": "fp8_e4m3"}, {"dtype": "int4"}],
+                "input_tensors": {"dtype": "fp8_e4m3"},
+            },
+        }, 4, "fp8",
+    ),
+    "vptq": (
+        {
+            "quant_method": "vptq",
+            "shared_layer_config": {
+                "mlp": {"num_centroids": [-1, 65536], "num_res_centroids": [-1, 256], "vector_lens": [-1, 8]}
+            },
+        }, 3, "bf16",
+    ),
+    "qqq": ({"quant_method": "qqq", "wbits": 4, "group_size": 128}, 4.125, "int8"),
     "quanto": ({"quant_method": "quanto", "weights": "int8"}, 8, "bf16"),
     "eetq": ({"quant_method": "eetq"}, 8, "bf16"),
     "bitnet": ({"quant_method": "bitnet"}, 2, "int8"),
@@ -197,6 +257,7 @@ def count_parts(spec: ModelSpec) -> dict[str, float]:
     ("kept", "layers"),
     [
         (["lm_head"], {}),
+        (["re:^(?:(?!mlp|lm_head).)*$"], {"attention": 10}),
         (["lm_head", "self_attn"], {"attention": 10}),
         (["*self_attn*"], {"attention": 10}),
         (["re:.*self_attn.*", "re:.*mlp.gate$"], {"attention": 10}),
@@ -252,6 +313,33 @@ def test_modules_may_have_formats_of_their_own(tmp_path: Path) -> None:
     )
 
 
+def test_names_that_say_a_layer_mean_the_layer_of_the_file(tmp_path: Path) -> None:
+    """Nemotron-H: its second and sixth layers attend; the file keeps the second and its Mamba neighbour wide."""
+    base = {
+        **{"model_type": "nemotron_h", "torch_dtype": "bfloat16", "hidden_size": 512, "vocab_size": 1000},
+        **{"hybrid_override_pattern": "M*M-M*", "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64},
+        **{"intermediate_size": 1024, "mamba_num_heads": 8, "mamba_head_dim": 64, "ssm_state_size": 16},
+        **{"num_hidden_layers": 6, "max_position_embeddings": 4096, "n_groups": 1},
+    }
+    sizes = {"*": 2 * (512 * 512 + 512 * 128), "M": 3 * 512 * 512}
+    for wide in ((), (1,), (0, 1), (0, 1, 2, 4, 5)):
+        kept = [f"backbone.layers.{layer}.mixer.*" for layer in wide]
+        formats = read(tmp_path, {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": kept}, base).formats
+        assert formats is not None
+        assert formats.attention is not None
+        bits = [(16 if layer in wide else 8, sizes[kind]) for layer, kind in enumerate("M*M-M*") if kind != "-"]
+        mean = sum(one * size for one, size in bits) / sum(size for _, size in bits)
+        assert 8 * formats.attention.weight_bytes == pytest.approx(mean, rel=1e-9)
+        assert formats.feed_forward is not None
+        assert formats.feed_forward.weight_bytes == 1
+
+
+def test_the_token_table_may_have_a_format_of_its_own(tmp_path: Path) -> None:
+    mlx = {"group_size": 64, "bits": 4, "model.embed_tokens": {"group_size": 64, "bits": 8}, "lm_head": False}
+    expected = TABLES / 2 * (8.5 / 16 + 1) + LAYERS * 4.5 / 8
+    assert weigh(read(tmp_path, mlx, key="quantization")) == pytest.approx(expected, rel=2e-4)
+
+
 @pytest.mark.parametrize(
     ("quantization", "problem"),
     [
@@ -270,6 +358,8 @@ def test_modules_may_have_formats_of_their_own(tmp_path: Path) -> None:
         ({"quant_method": "fp8", "weight_block_size": [0, 128]}, "weight_block_size is [0, 128]"),
         ({"quant_method": "fp8", "modules_to_not_convert": "lm_head"}, "must be a list of texts"),
         (compress(FP8, FP8, ("re:(a+)+$",)), "is too much to try"),
+        (compress(FP8, FP8, ("re:((a+)b)+$",)), "is too much to try"),
+        (compress(FP8, FP8, ("re:(a|a)*$",)), "is too much to try"),
         (compress(FP8, FP8, ("re:[",)), "of module names: "),
         (compress(arguments(8, "complex")), "type is 'complex'; it must be int or float"),
         ([4], "quantization_config must be a mapping"),

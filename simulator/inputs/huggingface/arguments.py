@@ -1,10 +1,12 @@
-"""Methods whose files describe weights, inputs and cache apart: compressed-tensors, Model Optimizer, Quark.
+"""Methods whose files describe weights, inputs and cache apart: compressed-tensors, Model Optimizer.
 
 Keys are those of compressed-tensors' ``quant_args.py``, of vLLM's ``model_executor/layers/quantization``, and of the
 ``hf_quant_config.json`` that NVIDIA's Model Optimizer writes.
 """
 
 from __future__ import annotations
+
+import re
 
 from simulator.errors import suggest
 from simulator.inputs.checkpoint import PartFormat
@@ -34,7 +36,7 @@ def read_compressed_tensors(part: Config) -> Scheme:
         group = groups.part(name)
         if group is None:
             continue
-        stored = read_arguments(group)
+        stored = halve_sparse(part, read_arguments(group))
         for target in group.items("targets", str) or ["Linear"]:
             if target == "Linear":
                 default = stored
@@ -62,10 +64,26 @@ def read_arguments(group: Config) -> PartFormat | None:
     if kind == "float":
         if size == 32:
             return PartFormat("mxfp8", inputs)
-        block = list(weights.items("block_structure", int))
+        block = read_block(weights)
         return PartFormat(blocks_of_fp8(weights, block).weights if bits == 8 else float(bits), inputs)
     zero = 0 if weights.flag("symmetric", default=True) else bits
     return integers(bits, size, zero, inputs)
+
+
+def read_block(weights: Config) -> list[int]:
+    """Sizes of a block that shares a scale: a list, or ``128x128``; empty where there is none."""
+    given = weights.data.get("block_structure")
+    matched = re.fullmatch(r"(\d{1,9})x(\d{1,9})", given) if isinstance(given, str) else None
+    return [int(size) for size in matched.groups()] if matched else list(weights.items("block_structure", int))
+
+
+def halve_sparse(part: Config, stored: PartFormat | None) -> PartFormat | None:
+    """Of weights two of each four of which are zero, half the numbers and a bit for each place are stored."""
+    sparse = part.part("sparsity_config")
+    kind = part.data.get("format") if sparse is None else sparse.data.get("format")
+    if stored is None or kind not in ("sparse-24-bitmask", "marlin-24"):
+        return stored
+    return PartFormat(8 * stored.weight_bytes / 2 + 1, stored.inputs)
 
 
 def read_kind(part: Config) -> str:
@@ -177,39 +195,3 @@ def read_algorithm(part: Config) -> PartFormat | None:
     if name in ("w4a16", "w4a16_awq", "w4a8_awq") and group is not None and stored is not None:
         return integers(4, group, 0, stored.inputs)
     return stored
-
-
-# Types of Quark's numbers that this project has as formats; fp4 has a scale for each 32 of them.
-QUARK = {"fp4": "mxfp4", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "int8": "int8", "uint4": "int4", "int4": "int4"}
-
-
-def read_quark(part: Config) -> Scheme:
-    """AMD's Quark: a global format of weights and inputs, layers with formats of their own, and names left out."""
-    whole = part.part("global_quant_config")
-    if whole is None or whole.part("weight") is None:
-        raise part.error("missing key 'global_quant_config.weight'")
-    stored, dtype = read_quark_format(whole)
-    layers = part.part("layer_quant_config")
-    own = {} if layers is None else {name: layers.part(name) for name in layers.data}
-    special = tuple((name, read_quark_format(one)[0]) for name, one in own.items() if one and one.part("weight"))
-    caches = part.part("kv_cache_quant_config")
-    kept = [] if caches is None else [caches.part(name) for name in caches.data]
-    cache = next((one.part("output_tensors") for one in kept if one is not None), None)
-    kv_dtype = None if cache is None else QUARK.get(str(cache.data.get("dtype")))
-    return Scheme(stored, list_kept(part, "exclude"), special, kv_dtype=kv_dtype, label=f"quark, {dtype}")
-
-
-def read_quark_format(whole: Config) -> tuple[PartFormat, str]:
-    """The format of a part of Quark's that has ``weight`` and ``input_tensors``, and what it calls the weights'.
-
-    Raises:
-        InputError: an unknown type of numbers.
-    """
-    weights = whole.part("weight")
-    assert weights is not None
-    dtype, given = weights.data.get("dtype"), whole.part("input_tensors")
-    if dtype not in QUARK:
-        raise weights.error(f"dtype is {dtype!r}; known are {', '.join(QUARK)}")
-    read = None if given is None else QUARK.get(str(given.data.get("dtype")))
-    name, group = QUARK[dtype], read_group(weights, "group_size")
-    return integers(4, group, 4, read) if name == "int4" else PartFormat(name, read), str(dtype)

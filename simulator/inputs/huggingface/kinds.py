@@ -28,6 +28,12 @@ class Kind(NamedTuple):
         return self._replace(sizes=tuple(sorted(own.items())))
 
 
+def number_groups(kinds: Iterable[Kind]) -> list[int]:
+    """The place of each layer's group among the groups."""
+    places: dict[Kind, int] = {}
+    return [places.setdefault(kind, len(places)) for kind in kinds]
+
+
 def group_kinds(kinds: Iterable[Kind]) -> tuple[LayerGroup, ...] | None:
     """Groups of equal layers, the first first; None where one group would say no more than the fields do."""
     counted = Counter(kinds)

@@ -5,7 +5,7 @@ Keys are those of Transformers' ``utils/quantization_config.py``, AutoRound, ExL
 
 from __future__ import annotations
 
-import re
+from math import log2
 
 from simulator.errors import suggest
 from simulator.inputs.checkpoint import PartFormat
@@ -59,10 +59,11 @@ def read_gptq(part: Config) -> Scheme:
 def read_auto_round(part: Config) -> Scheme:
     """AutoRound packs as GPTQ does; ``extra_config`` names modules that differ."""
     bits, group = read_bits(part, "bits"), read_group(part, "group_size", default=128)
-    kind = str(part.data.get("data_type") or "int").lower()
-    stored = integers(bits, group, bits)
-    if kind in ("mx_fp", "nv_fp", "fp8", "mx_fp4", "nv_fp4"):
-        stored = {"m": PartFormat("mxfp4" if bits == 4 else "mxfp8"), "n": PartFormat("nvfp4"), "f": FP8}[kind[0]]
+    kind = str(part.data.get("data_type") or "int")
+    inputs = name_auto_round(str(part.data.get("act_data_type") or kind), read_bits(part, "act_bits", default=16))
+    named = name_auto_round(kind, bits)
+    floats = named is not None and not named.startswith("int")
+    stored = PartFormat(named, inputs) if named is not None and floats else integers(bits, group, bits, inputs)
     extra = part.part("extra_config")
     special, kept = [], list(list_kept(part, "modules_to_not_convert"))
     for name in () if extra is None else extra.data:
@@ -75,6 +76,18 @@ def read_auto_round(part: Config) -> Scheme:
         else:
             special.append((name, integers(own_bits, read_group(own, "group_size", default=group), own_bits)))
     return Scheme(stored, tuple(kept), tuple(special), label=f"auto-round, {say(bits, group)}")
+
+
+def name_auto_round(kind: str, bits: int) -> str | None:
+    """The format that AutoRound calls so: ``mx_fp``, ``nv_fp4_with_static_gs``, ``fp8_static``, ``int``; None: wide."""
+    if bits > 8:
+        return None
+    lower = kind.lower()
+    if lower.startswith("mx"):
+        return "mxfp4" if bits == 4 else "mxfp8"
+    if lower.startswith("nv"):
+        return "nvfp4"
+    return "fp8" if lower.startswith("fp") else {8: "int8", 4: "int4"}.get(bits)
 
 
 def read_fp8(part: Config) -> Scheme:
@@ -95,66 +108,33 @@ def read_bitsandbytes(part: Config) -> Scheme:
     return Scheme(PartFormat("nf4-dq" if double else "nf4"), kept, label="bitsandbytes, 4 bits")
 
 
-TORCHAO = re.compile(
-    r"(?:(?P<inputs>int8|float8)(?:dynamic|static|semisparse)*activation)?(?P<kind>u?int|float|fp)(?P<bits>\d+)weight"
-)
-
-
-TORCHAO_FLOATS = {
-    "nvfp4inference": PartFormat("nvfp4", "nvfp4"),
-    "nvfp4dynamicactivationnvfp4weight": PartFormat("nvfp4", "nvfp4"),
-    "nvfp4weightonly": PartFormat("nvfp4"),
-    "mxfpinference": PartFormat("mxfp8", "mxfp8"),
-    "mxdynamicactivationmxweight": PartFormat("mxfp8", "mxfp8"),
-}
-
-
-def read_torchao(part: Config) -> Scheme:
-    """The type's name says bits of inputs and weights; of four bits, bf16 scales and zeros serve each group."""
-    kept = list_kept(part, "modules_to_not_convert")
-    given = part.data.get("quant_type")
-    options = part.part("quant_type_kwargs")
-    if isinstance(given, dict):
-        outer = part.part("quant_type")
-        inner = None if outer is None else (outer.part("default") or outer)
-        if inner is None:
-            raise part.error("missing key 'quant_type'")
-        given, options = inner.data.get("_type"), inner.part("_data")
-        named = None if options is None else options.part("module_fqn_to_config")
-        default = None if named is None else named.part("_default")
-        if default is not None:
-            given, options = default.data.get("_type"), default.part("_data")
-    if not isinstance(given, str):
-        raise part.error("missing key 'quant_type'")
-    plain = given.lower().replace("_", "").removesuffix("config")
-    if plain in TORCHAO_FLOATS:
-        return Scheme(TORCHAO_FLOATS[plain], kept, label=f"torchao, {given}")
-    matched = TORCHAO.search(plain)
-    if matched is None:
-        known = "Int4WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig, Float8WeightOnlyConfig and the like"
-        raise part.error(f"unknown quant_type {given!r}; known are {known}")
-    bits, floats = int(matched["bits"]), not matched["kind"].endswith("int")
-    if not 1 <= bits <= MOST_BITS:
-        raise part.error(f"quant_type {given!r}: {bits} bits")
-    inputs = {None: None, "int8": "int8", "float8": "fp8"}[matched["inputs"]]
-    if floats:
-        stored = PartFormat("fp8" if bits == 8 else float(bits), inputs)
-        group = None
-    else:
-        usual = None if bits == 8 else 32 if inputs else 128
-        group = usual if options is None else read_group(options, "group_size", default=usual)
-        stored = integers(bits, group, SCALE_BITS, inputs)
-    tables = stored if part.flag("include_input_output_embeddings") else None
-    return Scheme(stored, kept, head=tables, embedding=tables, label=f"torchao, {say(bits, group)}")
-
-
 def read_hqq(part: Config) -> Scheme:
-    """HQQ keeps a scale and a zero of 16 bits for each group."""
-    given = part.part("quant_config") or part
-    given = given.part("weight_quant_params") or given
-    bits, group = read_bits(given, "nbits", "bits"), read_group(given, "group_size", default=64)
-    kept = list_kept(part, "skip_modules")
-    return Scheme(integers(bits, group, SCALE_BITS), kept, label=f"hqq, {say(bits, group)}")
+    """HQQ keeps a scale and a zero for each group, of 16 bits unless they are quantized; modules may have their own."""
+    given, kept = part.part("quant_config") or part, list_kept(part, "skip_modules")
+    own = [(name, given.part(name)) for name in given.data if isinstance(given.data[name], dict)]
+    special = tuple((name, read_hqq_format(one)[0]) for name, one in own if one and "weight_quant_params" in one.data)
+    if special and "weight_quant_params" not in given.data:
+        return Scheme(None, kept, special, label="hqq, by module")
+    stored, words = read_hqq_format(given)
+    return Scheme(stored, kept, label=f"hqq, {words}")
+
+
+def read_hqq_format(given: Config) -> tuple[PartFormat, str]:
+    """The format of HQQ's parameters of weights, scales and zeros, and its words."""
+    weights = given.part("weight_quant_params") or given
+    bits, group = read_bits(weights, "nbits", "bits"), read_group(weights, "group_size", default=64)
+    scales, zeros = (count_meta_bits(given.part(f"{what}_quant_params")) for what in ("scale", "zero"))
+    if group is None:
+        return integers(bits, None), say(bits, group)
+    return PartFormat(bits + (scales + zeros) / group), say(bits, group)
+
+
+def count_meta_bits(given: Config | None) -> float:
+    """Bits of a scale or a zero of HQQ; where these are quantized, with their own scale and zero of 16 bits."""
+    if given is None or not given.data:
+        return SCALE_BITS
+    bits, group = read_bits(given, "nbits", default=8), read_group(given, "group_size", default=None)
+    return bits + (0 if group is None else 2 * SCALE_BITS / group)
 
 
 def read_exl(part: Config) -> Scheme:
@@ -209,7 +189,7 @@ def read_mistral(part: Config) -> Scheme:
 
 def read_quanto(part: Config) -> Scheme:
     """Quanto's names of weights: int8, int4, int2, float8; groups of 128 below eight bits."""
-    named = str(part.data.get("weights"))
+    named = str(part.data.get("weights")).removeprefix("q")
     known: dict[str, PartFormat] = {
         "int8": integers(8, None),
         "int4": integers(4, 128, SCALE_BITS),
@@ -233,6 +213,17 @@ def read_int8(part: Config) -> Scheme:
     return Scheme(INT8, list_kept(part, "modules_to_not_convert", "ignore"), label="int8")
 
 
+def read_experts_int8(part: Config) -> Scheme:
+    """vLLM's: the routed experts in int8 with a scale a channel, all else wide."""
+    return Scheme(None, experts=integers(8, None), label="experts in int8")
+
+
+def read_qqq(part: Config) -> Scheme:
+    """QQQ: weights of four bits in groups, inputs of int8 (Zhang et al. 2024, arXiv 2406.09904)."""
+    bits, group = read_bits(part, "wbits", "bits", default=4), read_group(part, "group_size", default=128)
+    return Scheme(integers(bits, group, 0, "int8"), label=f"qqq, {say(bits, group)}")
+
+
 def read_fp_quant(part: Config) -> Scheme:
     """FP-Quant: weights and inputs of four bits in ``forward_dtype``, mxfp4 or nvfp4."""
     named = str(part.data.get("forward_dtype", "mxfp4")).lower()
@@ -243,9 +234,38 @@ def read_fp_quant(part: Config) -> Scheme:
 
 def read_by_bits(part: Config) -> Scheme:
     """A method of which the bits alone count here."""
-    bits = read_number(part, "bits", 8)
+    key = next((one for one in ("bits", "nbits", "wbits") if one in part.data), "bits")
+    bits = read_number(part, key, 8)
     named = part.data.get("quant_method")
     return Scheme(PartFormat(bits), list_kept(part, "modules_to_not_convert"), label=f"{named}, {bits:g} bits")
+
+
+def read_vptq(part: Config) -> Scheme:
+    """Vectors of weights as indices of centroids, and their remainders (Liu et al. 2024, arXiv 2409.17066)."""
+    kept = list_kept(part, "modules_to_not_convert")
+    layers, shared = part.part("config_for_layers"), part.part("shared_layer_config")
+    given = layers if layers is not None and layers.data else shared
+    if given is None or not given.data:
+        return read_by_bits(part)
+    found = {name: count_vptq_bits(own) for name in given.data if (own := given.part(name)) is not None}
+    mean = sum(found.values()) / len(found)
+    special = tuple((name, PartFormat(bits)) for name, bits in found.items())
+    return Scheme(PartFormat(mean), kept, special, label=f"vptq, {mean:.3g} bits")
+
+
+def count_vptq_bits(part: Config) -> float:
+    """Bits of a weight of one matrix: indices, and the share of the two books of centroids in 16 bits."""
+    bits = book = 0.0
+    lengths = list(part.items("vector_lens", int))
+    for key in ("num_centroids", "num_res_centroids"):
+        count = [*part.items(key, int), -1][1:2]
+        if lengths[1:] and min(count[0], lengths[1]) > 0:
+            bits += log2(count[0]) / lengths[1]
+            book += 16 * count[0] * lengths[1]
+    if not 0 < bits <= MOST_BITS:
+        raise part.error("num_centroids and vector_lens say no bits of a weight")
+    groups, inputs, outputs = (part.whole(key, default=1) or 1 for key in ("group_num", "in_features", "out_features"))
+    return bits + (book * groups / (inputs * outputs) if inputs > 1 else 0.0)
 
 
 def read_bitnet(part: Config) -> Scheme:

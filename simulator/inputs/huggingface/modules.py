@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import translate
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 from simulator.errors import InputError
@@ -18,7 +17,7 @@ MOST_LAYERS = 4096  # that are looked at one by one
 MOST_WILD, MOST_LONG = 5, 300  # of one expression: repetitions and characters, so that none takes for ever
 PREFIXES = ("", "model.", "model.language_model.", "language_model.model.")
 HEAD_NAMES = ("lm_head", "output", "embed_out")
-EMBEDDING_NAMES = ("embed_tokens", "wte", "tok_embeddings")
+EMBEDDING_NAMES = ("model.embed_tokens", "wte", "tok_embeddings", "embeddings", "word_embeddings")
 
 
 class Scheme(NamedTuple):
@@ -58,29 +57,32 @@ class Names:
         """
         self.expressions = [compile_expression(name[3:], where) for name in given if name.startswith("re:")]
         others = [strip(name) for name in given if not name.startswith("re:")]
-        self.plain = {name for name in others if "*" not in name}
-        wild = [f"(?:{translate(name)[:-2]}(?:\\..*)?\\Z)" for name in others if "*" in name]
+        self.plain = {name for name in others if is_plain(name)}
+        wild = [f"(?:{translate(name)[:-2]}(?:\\..*)?\\Z)" for name in others if not is_plain(name)]
         self.wild = re.compile("|".join(wild)) if wild else None
-        self.tell_layers = any(char.isdigit() for name in given for char in name)
 
-    def match(self, name: str) -> bool:
-        """Whether a module is among them, by itself or as part of a larger one."""
-        words = name.split(".")
-        if any(
-            ".".join(words[first:last]) in self.plain
-            for first in range(len(words))
-            for last in range(first + 1, len(words) + 1)
-        ):
+    def match(self, names: Sequence[str]) -> bool:
+        """Whether a module is among them, by itself or as part of a larger one.
+
+        One of the names that files give it is enough, except where an expression says what a name must not have.
+        """
+        if self.plain and any(part in self.plain for name in names for part in list_parts(name)):
             return True
-        if self.wild is not None and self.wild.match(name):
+        if self.wild is not None and any(self.wild.match(name) for name in names):
             return True
-        return any(each.match(prefix + name) for each in self.expressions for prefix in PREFIXES)
+        return any(
+            (all if "(?!" in each.pattern else any)(each.match(prefix + name) for name in names)
+            for each in self.expressions
+            for prefix in PREFIXES
+        )
 
 
 def strip(name: str) -> str:
     """A name from its layers on, since what stands before them differs from file to file."""
     place = name.find("layers.")
-    return (name if place < 0 or "lm_head" in name else name[place:]).strip(".")
+    if place < 0 or "lm_head" in name:
+        return name.replace("language_model.", "").strip(".")
+    return name[place:].strip(".")
 
 
 def compile_expression(text: str, where: str) -> re.Pattern[str]:
@@ -89,7 +91,7 @@ def compile_expression(text: str, where: str) -> re.Pattern[str]:
     Raises:
         InputError: one that is wrong or too much to try.
     """
-    if len(text) > MOST_LONG or sum(text.count(char) for char in "*+{") > MOST_WILD or re.search(r"\)[*+{]", text):
+    if len(text) > MOST_LONG or sum(text.count(char) for char in "*+{") > MOST_WILD or repeats_twice(text):
         raise InputError(f"{where}: the expression {text[:60]!r} of module names is too much to try")
     try:
         return re.compile(text)
@@ -97,34 +99,65 @@ def compile_expression(text: str, where: str) -> re.Pattern[str]:
         raise InputError(f"{where}: the expression {text[:60]!r} of module names: {error}") from None
 
 
-def place_scheme(scheme: Scheme, architecture: Architecture, where: str) -> dict[str, PartFormat]:
+def repeats_twice(text: str) -> bool:
+    """Whether a group that is repeated has a repetition or a choice within, and so countless ways to match.
+
+    One that looks ahead alone, ``(?!vision)``, matches nothing and may stand in a group that is repeated.
+    """
+    open_groups: list[tuple[int, bool]] = []
+    inside = False
+    for place, char in enumerate(text):
+        if char == "(":
+            open_groups.append((place, inside))
+            inside = False
+        elif char == ")" and open_groups:
+            start, before = open_groups.pop()
+            if inside and text[place + 1 : place + 2] in tuple("*+{"):
+                return True
+            inside = before or (inside and text[start : start + 3] not in ("(?!", "(?="))
+        elif char in "*+{|":
+            inside = True
+    return False
+
+
+def place_scheme(scheme: Scheme, architecture: Architecture, order: Sequence[int], where: str) -> dict[str, PartFormat]:
     """Formats by part of the layers: of one whose modules differ, the mean of their bits.
 
-    Layers of several kinds are taken in the order of their groups. ``where`` is for errors.
+    Args:
+        scheme: what a file says.
+        architecture: the model.
+        order: the place of each layer's group among the groups.
+        where: for errors.
 
     Raises:
         InputError: an expression of names that is wrong or too much to try.
     """
     a = architecture
-    kept, special = Names(scheme.kept, where), [(Names([name], where), stored) for name, stored in scheme.special]
-    by_layer = kept.tell_layers or any(names.tell_layers for names, _ in special)
+    kept = Names(scheme.kept, where)
+    exact = {strip(name): stored for name, stored in scheme.special if is_plain(name)}
+    special = [(Names([name], where), stored) for name, stored in scheme.special if not is_plain(name)]
+    by_layer = any(char.isdigit() for name in (*scheme.kept, *(name for name, _ in scheme.special)) for char in name)
     found: dict[str, list[tuple[Any, PartFormat | None]]] = defaultdict(list)
 
     def choose(names: Sequence[str], default: PartFormat | None) -> PartFormat | None:
-        if any(kept.match(name) for name in names):
+        if kept.match(names):
             return None
-        return next((one for which, one in special if any(which.match(name) for name in names)), default)
+        own = next((exact[part] for name in names for part in list_parts(name) if part in exact), None)
+        if own is not None:
+            return own
+        return next((one for which, one in special if which.match(names)), default)
 
-    ends = list(accumulate(group.count for group in a.groups))
-    for group, end in zip(a.groups, ends, strict=True):
-        modules = list_modules(specialise(a, group), group)
-        one_by_one = by_layer and end <= MOST_LAYERS
-        for layer in range(end - group.count, end) if one_by_one else [end - 1]:
-            count = 1 if one_by_one else group.count
-            for module in modules:
-                default = scheme.experts if module.part == "experts" and scheme.experts else scheme.default
-                stored = choose([f"layers.{layer}.{name}" for name in module.names], default)
-                found[module.part].append((count * module.size, stored))
+    of_group = [list_modules(specialise(a, group), group) for group in a.groups]
+    if by_layer and len(order) == a.num_hidden_layers <= MOST_LAYERS:
+        placed = [(layer, 1, of_group[group]) for layer, group in enumerate(order)]
+    else:
+        first = [order.index(group) if group in order else 0 for group in range(len(of_group))]
+        placed = [(first[place], group.count, of_group[place]) for place, group in enumerate(a.groups)]
+    for layer, count, modules in placed:
+        for module in modules:
+            default = scheme.experts if module.part == "experts" and scheme.experts else scheme.default
+            stored = choose([f"layers.{layer}.{name}" for name in module.names], default)
+            found[module.part].append((count * module.size, stored))
     tables = {"embedding": choose(EMBEDDING_NAMES, scheme.embedding)}
     if not a.tie_word_embeddings:
         tables["head"] = choose(HEAD_NAMES, scheme.head)
@@ -132,6 +165,19 @@ def place_scheme(scheme: Scheme, architecture: Architecture, where: str) -> dict
     if any(stored is not None for stored in parts.values()):
         parts = {part: PartFormat("bf16") if stored is None else stored for part, stored in parts.items()}
     return {part: stored for part, stored in (parts | tables).items() if stored is not None}
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name means itself alone, without ``*`` and expressions."""
+    return "*" not in name and not name.startswith("re:")
+
+
+def list_parts(name: str) -> Iterator[str]:
+    """A name and its parts between dots, the longest first."""
+    words = name.split(".")
+    for length in range(len(words), 0, -1):
+        for first in range(len(words) - length + 1):
+            yield ".".join(words[first : first + length])
 
 
 def mix(stored: list[tuple[Any, PartFormat | None]]) -> PartFormat | None:
@@ -162,8 +208,13 @@ PLACES = {
 }
 
 
+INWARD = ("in_proj", "in_proj_qkvz", "in_proj_qkv", "q_proj", "qkv_proj")
+
+
 def list_mixer(a: Architecture, group: LayerGroup) -> list[Module]:
     """The projections around attention; of other mixers, matrices of about the size that they have."""
+    if group.mixer == "none":
+        return []
     h = a.hidden_size
     sizes: dict[str, Any]
     attends = "attention" in (group.mixer or "") and group.mixer != "lightning_attention"
@@ -185,28 +236,49 @@ def list_mixer(a: Architecture, group: LayerGroup) -> list[Module]:
         }
     else:
         places = PLACES.get(group.mixer or "", ("mixer", "mamba"))
+        inward, outward = measure_recurrence(group, h)
         return [
-            Module("attention", tuple(f"{place}.{end}" for place in places), share * h * h)
-            for end, share in (("in_proj", 4), ("out_proj", 2))
+            Module("attention", tuple(f"{place}.{end}" for place in places for end in ends), h * width)
+            for ends, width in ((INWARD, inward), (("out_proj", "o_proj"), outward))
         ]
     return [
-        Module("attention", tuple(f"{place}.{one}" for place in ("self_attn", "attn") for one in names), size)
+        Module("attention", tuple(f"{place}.{one}" for place in ("self_attn", "attn", "mixer") for one in names), size)
         for name, size in sizes.items()
         if size and (names := (name,) if a.is_latent or name == "o_proj" else (name, "qkv_proj"))
     ]
 
 
+def measure_recurrence(group: LayerGroup, hidden_size: Any) -> tuple[Any, Any]:
+    """About how wide what goes into a recurrent layer and what comes out of it are."""
+    sizes = group.sizes or {}
+    if "mamba_heads" in sizes:
+        inner = sizes["mamba_heads"] * sizes["mamba_head_dim"]
+        return 2 * inner, inner
+    if "linear_num_value_heads" in sizes:
+        inner = sizes["linear_num_value_heads"] * sizes["linear_value_head_dim"]
+        return 2 * (sizes["linear_num_key_heads"] * sizes["linear_key_head_dim"] + inner), inner
+    return 4 * hidden_size, 2 * hidden_size
+
+
 def list_feed_forward(a: Architecture, group: LayerGroup) -> list[Module]:
     """The matrices of a dense block, or of experts, one of which stands for all, and of the shared ones."""
+    if group.feed_forward == "none":
+        return []
     if group.feed_forward == "experts":
         count = a.num_experts or 1
-        places = ("mlp.experts.0", "mlp.experts", "block_sparse_moe.experts.0", "feed_forward.experts")
+        places = (
+            *("mlp.experts.0", "mlp.experts", "block_sparse_moe.experts.0", "feed_forward.experts"),
+            *("mixer.experts.0", "moe.experts.0", "block_sparse_moe.experts"),
+        )
         modules = list_block("experts", places, a, count * (a.moe_intermediate_size or 1))
         if a.shared_expert_intermediate_size:
-            shared = ("mlp.shared_experts", "mlp.shared_expert", "feed_forward.shared_expert")
+            shared = (
+                *("mlp.shared_experts", "mlp.shared_expert", "mlp.shared_mlp", "feed_forward.shared_expert"),
+                *("mixer.shared_experts", "shared_mlp", "share_expert"),
+            )
             modules += list_block("shared_experts", shared, a, a.shared_expert_intermediate_size)
         return modules
-    return list_block("feed_forward", ("mlp", "feed_forward"), a, a.intermediate_size)
+    return list_block("feed_forward", ("mlp", "feed_forward", "mixer"), a, a.intermediate_size)
 
 
 MATRICES = {

@@ -6,7 +6,7 @@ of modules that stay wide or have a format of their own, and the cache. ``module
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from simulator.errors import suggest
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.checkpoint import CheckpointFormats, PartFormat
 from simulator.inputs.formats import FORMATS, UNSTATED, match_format
-from simulator.inputs.huggingface.arguments import read_compressed_tensors, read_modelopt, read_quark
+from simulator.inputs.huggingface.arguments import read_compressed_tensors, read_modelopt
 from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.methods import (
     read_aqlm,
@@ -24,6 +24,7 @@ from simulator.inputs.huggingface.methods import (
     read_bitsandbytes,
     read_by_bits,
     read_exl,
+    read_experts_int8,
     read_fp8,
     read_fp_quant,
     read_gptq,
@@ -33,18 +34,23 @@ from simulator.inputs.huggingface.methods import (
     read_mlx,
     read_mxfp4,
     read_mxfp8,
+    read_qqq,
     read_quanto,
-    read_torchao,
+    read_vptq,
 )
 from simulator.inputs.huggingface.modules import Scheme, place_scheme
+from simulator.inputs.huggingface.quark import read_quark
 from simulator.inputs.huggingface.stored import MOST_BITS
+from simulator.inputs.huggingface.torchao import read_torchao
 from simulator.specfile import read_spec
 
 # What tools write beside a ``config.json``: NVIDIA's Model Optimizer, AutoGPTQ and AutoAWQ.
 BESIDE = {"hf_quant_config.json": "", "quantize_config.json": "gptq", "quant_config.json": "awq"}
 
 
-def read_formats(config: Config, inner: Config, path: Path, architecture: Architecture) -> CheckpointFormats | None:
+def read_formats(
+    config: Config, inner: Config, path: Path, architecture: Architecture, order: Sequence[int]
+) -> CheckpointFormats | None:
     """Formats that a ``config.json`` and what lies beside it say; None where they say none.
 
     Args:
@@ -52,6 +58,7 @@ def read_formats(config: Config, inner: Config, path: Path, architecture: Archit
         inner: the part of the text model.
         path: where the file lies.
         architecture: as read from it.
+        order: the place of each layer's group, for names of modules that say a layer.
 
     Raises:
         InputError: a method that is not known, with the nearest, or a key that cannot be.
@@ -63,7 +70,7 @@ def read_formats(config: Config, inner: Config, path: Path, architecture: Archit
     origin, part = found
     method = find_method(part)
     scheme = set_experts_apart(METHODS[method](part), part, inner, config)
-    parts: dict[str, Any] = place_scheme(scheme, architecture, part.where)
+    parts: dict[str, Any] = place_scheme(scheme, architecture, order, part.where)
     origin = f"{origin}: {scheme.label or method}"
     return CheckpointFormats(dtype=dtype or "bf16", kv_dtype=scheme.kv_dtype, origin=origin, **parts)
 
@@ -105,7 +112,7 @@ def find_part(config: Config) -> tuple[str, Config] | None:
     for key in ("quantization_config", "compression_config", "quantization"):
         part = config.part(key)
         if part is not None and part.data:
-            return key, part
+            return key, part.part("quantization") or part  # Model Optimizer's, as it lies in a file of its own
     return None
 
 
@@ -135,7 +142,7 @@ def find_method(part: Config) -> str:
         raise part.error("missing key 'quant_method'")
     if not isinstance(named, str):
         raise part.error(f"quant_method is {named!r}; it must be text")
-    name = named.lower().replace("_", "-").removeprefix("intel/").partition(":")[0]
+    name = named.lower().replace("_", "-").removeprefix("intel/").removeprefix("quantizationmethod.").partition(":")[0]
     name = SPELLINGS.get(name, name)
     if name not in METHODS:
         raise part.error(suggest(f"unknown quant_method '{named}'", name, METHODS))
@@ -163,10 +170,14 @@ METHODS: dict[str, Callable[[Config], Scheme]] = {
     "bitnet": read_bitnet,
     "eetq": read_by_bits,
     "higgs": read_by_bits,
-    "vptq": read_by_bits,
+    "vptq": read_vptq,
     "spqr": read_by_bits,
     "sinq": read_by_bits,
     "ipex": read_by_bits,
+    "deepspeedfp": read_by_bits,
+    "squeezellm": read_by_bits,
+    "experts-int8": read_experts_int8,
+    "qqq": read_qqq,
     "w8a8-int8": read_int8,
     "fp-quant": read_fp_quant,
     "mlx": read_mlx,
@@ -182,6 +193,8 @@ SPELLINGS = {
     "modelopt-mixed": "modelopt",
     "nvfp4": "modelopt",
     "bnb": "bitsandbytes",
+    "bits-and-bytes": "bitsandbytes",
+    "tpu-int8": "ipex",
     "finegrained-fp8": "fp8",
     "w8a8-fp8": "fp8",
     "bitblas": "gptq",

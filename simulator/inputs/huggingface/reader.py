@@ -10,7 +10,7 @@ from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.encoders import refuse_encoders
 from simulator.inputs.huggingface.families import FAMILIES
 from simulator.inputs.huggingface.hybrids import LAYER_RULES
-from simulator.inputs.huggingface.kinds import Kind, group_kinds
+from simulator.inputs.huggingface.kinds import Kind, group_kinds, number_groups
 from simulator.inputs.huggingface.layout import SIZES, Layout
 from simulator.inputs.huggingface.layouts import LAYOUTS
 from simulator.inputs.huggingface.llama_like import recognise_llama
@@ -84,9 +84,9 @@ def read_config(path: Path, name: str | None = None) -> ModelSpec:
     if layout is None:
         layout, note = recognise_llama(inner, model_type)
         notes.append(note)
-    fields = read_architecture(inner, layout, is_part=inner is not config) | changes
-    architecture = Architecture(**fields)
-    formats = read_formats(config, inner, path, architecture)
+    values, kinds = read_dimensions(inner, layout, is_part=inner is not config)
+    architecture = Architecture(**values | {"layers": group_kinds(kinds)} | changes)
+    formats = read_formats(config, inner, path, architecture, number_groups(kinds))
     name = name or path.resolve().parent.name or path.stem
     return ModelSpec(name, name, architecture, note="; ".join(notes) or None, formats=formats)
 
@@ -121,6 +121,16 @@ def read_architecture(config: Config, layout: Layout, is_part: bool) -> dict[str
     Raises:
         InputError: a key of the wrong type, or a dimension that a whole file must state.
     """
+    values, kinds = read_dimensions(config, layout, is_part)
+    return values | {"layers": group_kinds(kinds)}
+
+
+def read_dimensions(config: Config, layout: Layout, is_part: bool) -> tuple[dict[str, Any], list[Kind]]:
+    """Read all fields but the groups of layers, and what each layer is.
+
+    Raises:
+        InputError: a key of the wrong type, or a dimension that a whole file must state.
+    """
     values = layout.fixed | read_fields(config, layout, is_part)
     if values["num_hidden_layers"] > MOST_LAYERS:
         raise config.error(f"num_hidden_layers is above {MOST_LAYERS}")
@@ -131,7 +141,8 @@ def read_architecture(config: Config, layout: Layout, is_part: bool) -> dict[str
             values |= implied
     if layout.family is not None:
         values |= FAMILIES[layout.family](config, values)
-    return values | place_layers(config, layout, values)
+    fields, kinds = place_layers(config, layout, values)
+    return values | fields, kinds
 
 
 def read_fields(config: Config, layout: Layout, is_part: bool) -> dict[str, Any]:
@@ -162,8 +173,8 @@ def must_state(field: str, layout: Layout) -> bool:
     return field in REQUIRED
 
 
-def place_layers(config: Config, layout: Layout, values: dict[str, Any]) -> dict[str, Any]:
-    """Group the layers by what they are; of one kind alone that the fields make, no groups are needed.
+def place_layers(config: Config, layout: Layout, values: dict[str, Any]) -> tuple[dict[str, Any], list[Kind]]:
+    """What each layer is, and the fields that this changes.
 
     Raises:
         InputError: a list of layers that does not fit, or experts with no word on how many a token is sent to.
@@ -186,7 +197,7 @@ def place_layers(config: Config, layout: Layout, values: dict[str, Any]) -> dict
     if layout.layers is not None:
         kinds, more = LAYER_RULES[layout.layers](config, values | fields, kinds)
         fields |= more
-    return fields | {"layers": group_kinds(kinds)}
+    return fields, kinds
 
 
 def name_parts(marks: list[bool], marked: str, others: str) -> list[str | None]:
