@@ -21,6 +21,10 @@ def leave_at_once(number: int, frame: object) -> None:
 
 if os.path.basename(sys.argv[0]).removesuffix(".exe") in ("roofcast", "cli.py"):  # not where it is only imported
     signal.signal(signal.SIGINT, leave_at_once)
+    # Before numpy is loaded: what fits solve is small, and a second thread of its matrix library costs up to ten times
+    # the processor. Not where a processor itself is measured.
+    if sys.argv[1:3] != ["calibrate", "run"]:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import errno  # noqa: E402
 from contextlib import suppress  # noqa: E402

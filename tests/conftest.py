@@ -12,6 +12,9 @@ settings.register_profile("roofcast", deadline=None, max_examples=40, derandomiz
 settings.register_profile("long", deadline=None, max_examples=300)
 settings.load_profile(os.environ.get("ROOFCAST_EXAMPLES", "roofcast"))
 os.environ.pop("COLUMNS", None)  # tables are as wide as in a pipe
+# Matrices of tests are small, and their libraries' threads wait for each other: ten times the processor for a fit.
+for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
 
 
 @pytest.fixture(scope="session")
