@@ -21,7 +21,10 @@ NUMERIC = (int, float, bool, np.ndarray, np.generic, NDArrayOperatorsMixin)
 
 def is_symbolic(*values: Number) -> bool:
     """Whether any value is a SymPy expression."""
-    return any(not isinstance(value, NUMERIC) for value in values)
+    for value in values:  # noqa: SIM110  # is asked for each operation of each law
+        if not isinstance(value, NUMERIC):
+            return True
+    return False
 
 
 def ceil(value: Number) -> Number:

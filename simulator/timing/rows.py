@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "NDArray[Any]"
 MOST_COUNTED = 2**22  # whole numbers up to here are told apart by a table, larger ones by sorting
-SHAPE_FIELDS = ("n", "k", "batch", "group")
 
 
 class Distinct(NamedTuple):
@@ -44,34 +43,47 @@ def answer_rows(law: Callable[[Operator, Device, Factors], Number], op: Operator
     factors = flatten_factors(f)
     if isinstance(op.m, np.ndarray) and differs_in_rows_alone(op, device):
         distinct = find_distinct(op.m)
-        chosen = Operator(*(flatten(value, op.m.shape, distinct.first) for value in op))
+        chosen = flatten(op, op.m.shape, distinct.first)
         seconds = law(chosen, device, factors)[..., distinct.inverse]
         shape = op.m.shape
     else:
         everything = slice(None)
-        flat = Operator(*(flatten(value, shape, everything) for value in op))
-        seconds = law(flat, Device(*(flatten(value, shape, everything) for value in device)), factors)
+        seconds = law(flatten(op, shape, everything), flatten(device, shape, everything), factors)
     leading = seconds.shape[:-1]
     return seconds.reshape(*leading, *shape)
 
 
 def flatten_factors(f: Factors) -> Factors:
-    """Factors of which each array has one axis for its values and one for the rows."""
+    """Factors of which each array has one axis for its values and one for the rows; the last are remembered."""
+    if _last_factors and _last_factors[0][0] is f:
+        return _last_factors[0][1]
     arrays = {
         name: value.reshape(-1, 1) for name, value in zip(f.names, f, strict=True) if isinstance(value, np.ndarray)
     }
-    return f.replace(**arrays) if arrays else f
+    found = f.replace(**arrays) if arrays else f
+    _last_factors[:] = [(f, found)]
+    return found
+
+
+_last_factors: list[tuple[Factors, Factors]] = []
 
 
 def differs_in_rows_alone(op: Operator, device: Device) -> bool:
     """Whether all arrays of an operator follow from its number of rows."""
-    fixed = (*(getattr(op, name) for name in SHAPE_FIELDS), *device)
+    fixed = (op.n, op.k, op.batch, op.group, *device)
     return not any(isinstance(value, np.ndarray) for value in fixed)
 
 
-def flatten(value: Any, shape: tuple[int, ...], places: Array | slice) -> Any:
-    """Elements of an array that is broadcast to a shape and laid out in one dimension; anything else as it is."""
-    return np.broadcast_to(value, shape).reshape(-1)[places] if isinstance(value, np.ndarray) else value
+def flatten(record: Any, shape: tuple[int, ...], places: Array | slice) -> Any:
+    """A tuple with some elements of its arrays, each broadcast to a shape and laid out in one dimension."""
+    return record._make(
+        [
+            (value if value.shape == shape else np.broadcast_to(value, shape)).reshape(-1)[places]
+            if isinstance(value, np.ndarray)
+            else value
+            for value in record
+        ]
+    )
 
 
 def find_distinct(values: Array) -> Distinct:
@@ -100,9 +112,12 @@ _last: list[tuple[Array, Distinct]] = []
 
 def select_rows(places: Array, size: int, *records: Any) -> tuple[Any, ...]:
     """Tuples with the elements at some places of all their arrays that have ``size`` of them along the last axis."""
-    return tuple(type(record)(*(select(value, places, size) for value in record)) for record in records)
-
-
-def select(value: Any, places: Array, size: int) -> Any:
-    """Elements of an array of ``size`` along the last axis; anything else as it is."""
-    return value[..., places] if isinstance(value, np.ndarray) and value.shape[-1:] == (size,) else value
+    return tuple(
+        record._make(
+            [
+                value[..., places] if isinstance(value, np.ndarray) and value.shape[-1:] == (size,) else value
+                for value in record
+            ]
+        )
+        for record in records
+    )
