@@ -11,8 +11,6 @@ errors that holds 90%, ``added`` what it has past the profile's own interval. Ro
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.folder import find_folder
 from calibration.fit.cases import Array
 from calibration.fit.cross_validate import leave_one_model_out
 from calibration.fit.least_squares import fit_profile
@@ -50,12 +49,6 @@ class Judged(NamedTuple):
     errors: Array
     inside: NDArray[np.bool_]
     variances: Array  # of the logarithm, as the intervals have them
-
-
-def find_folder(arguments: list[str]) -> Path:
-    """The folder of the measurements: the first argument, else the one that ``ROOFCAST_DATA`` names."""
-    named = arguments[0] if arguments else os.environ.get("ROOFCAST_DATA")
-    return Path(named) if named else sys.exit("name the folder of the measurements, or set ROOFCAST_DATA")
 
 
 def gather_rows(folder: Path, refused: list[str]) -> Rows:
@@ -205,4 +198,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(find_folder(sys.argv[1:]))
+    main(find_folder(__doc__))

@@ -11,12 +11,11 @@ is such a one; a device without a sister in the tables is the harder case. Error
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.folder import find_folder
 from calibration.fit.cases import Array, build_cases, find_impossible, predict_rows
 from calibration.fit.least_squares import Fit, fit_profile
 from calibration.readers import op_table
@@ -40,12 +39,6 @@ COLUMNS = ("kind", "format", "")
 Name = tuple[str, ...]
 Line = dict[str, object]
 Groups = dict[Name, list[Measurement]]
-
-
-def find_folder(arguments: list[str]) -> Path:
-    """The folder of the measurements: the first argument, else the one that ``ROOFCAST_DATA`` names."""
-    named = arguments[0] if arguments else os.environ.get("ROOFCAST_DATA")
-    return Path(named) if named else sys.exit("name the folder of the measurements, or set ROOFCAST_DATA")
 
 
 def find_stack(device: str) -> Stack:
@@ -157,4 +150,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(find_folder(sys.argv[1:]))
+    main(find_folder(__doc__))

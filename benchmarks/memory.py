@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.accuracy import find_folder
+from benchmarks.folder import find_folder
 from simulator.costs.footprint import count_reserved_bytes, find_budget
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.checkpoint import CheckpointFormats, formats_of_name
@@ -230,4 +230,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(find_folder(sys.argv[1:])))
+    sys.exit(main(find_folder(__doc__)))

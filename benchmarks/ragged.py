@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.folder import find_folder
 from simulator.report.output import format_table
 
 Curve = dict[int, float]
@@ -67,8 +66,7 @@ def predict_rows(rows: list[dict[str, str]]) -> Iterator[dict[str, float]]:
 
 def main() -> None:
     """Print the errors of each rule."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ["ROOFCAST_DATA"])
-    errors = list(predict_rows(read_rows(folder)))
+    errors = list(predict_rows(read_rows(find_folder(__doc__))))
     table = []
     for rule in errors[0]:
         found = np.array([row[rule] for row in errors])

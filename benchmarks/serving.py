@@ -14,9 +14,7 @@ fit to the same model are past the limits. ``--only`` takes settings that hold a
 
 from __future__ import annotations
 
-import argparse
 import csv
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.folder import make_parser, parse_options
 from calibration.fit.cases import build_cases, predict_rows, settle_load
 from calibration.fit.design import spare_requests
 from calibration.fit.least_squares import fit_profile
@@ -167,11 +166,8 @@ def main(folder: Path, most: int, only: str) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("ROOFCAST_DATA"))
+    parser = make_parser(__doc__)
     parser.add_argument("--rows", type=int, default=JUDGED)
     parser.add_argument("--only", default="")
-    asked = parser.parse_args()
-    if asked.folder is None:
-        sys.exit("name the folder of the measurements, or set ROOFCAST_DATA")
-    sys.exit(main(Path(asked.folder) / "serving", asked.rows, asked.only))
+    asked = parse_options(parser)
+    sys.exit(main(asked.folder / "serving", asked.rows, asked.only))

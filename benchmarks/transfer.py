@@ -11,7 +11,6 @@ these devices, so what is carried to others is off by more: the errors in use ar
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
@@ -22,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from benchmarks.accuracy import find_folder, gather_rows
+from benchmarks.accuracy import gather_rows
+from benchmarks.folder import find_folder
 from calibration.fit.cases import RequestCase, build_cases
 from simulator.errors import InputError
 from simulator.inputs.library import load_hardware, load_stack
@@ -127,4 +127,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(find_folder(sys.argv[1:]))
+    main(find_folder(__doc__))
