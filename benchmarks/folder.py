@@ -20,7 +20,7 @@ def make_parser(about: str | None) -> argparse.ArgumentParser:
 
 def parse_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options of a benchmark with ``folder``, a ``Path``; what is wrong ends the program with one line."""
-    parser.add_argument("folder", nargs="?", default=os.environ.get("ROOFCAST_DATA"), help="of the measurements; else ROOFCAST_DATA names it")
+    parser.add_argument("folder", nargs="?", default=os.environ.get("ROOFCAST_DATA"), help="else ROOFCAST_DATA")
     options = parser.parse_args()
     if options.folder is None:
         parser.error("name the folder of the measurements, or set ROOFCAST_DATA")
