@@ -22,6 +22,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from simulator.page.app import make_app
+from simulator.page.questions import ASKS
 from simulator.page.serve import listen
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -35,6 +36,8 @@ VISITS = {
     "explain": "explain?calibration=none",
     "compare": "compare?batch_size=1-64*4",
     "simulate": "simulate?concurrency=4&num_requests=12",
+    "recommend": "recommend?devices=h100-sxm-80gb,l40s&concurrency=4&num_requests=9&max_devices=1&slo=ttft_s_p99:2",
+    "solve": "solve?slo=tpot_s:20ms",
     "error": "predict?model=llama-3.1-8bb",
 }
 READY = (
@@ -175,11 +178,11 @@ def test_the_answer_follows_slider_and_keyboard_and_a_link_reproduces_it(browser
 def test_by_keyboard_alone(browser: Browser, address: str) -> None:
     visit(browser, address, QUESTION)
     reached = []
-    for _ in range(18):
+    for _ in range(20):
         browser.switch_to.active_element.send_keys(Keys.TAB)
         focused = browser.switch_to.active_element
         reached.append(focused.get_attribute("name") or focused.get_attribute("data-for") or focused.text)
-    assert reached[:6] == ["Skip to the answer", "Predict", "Simulate", "Compare", "Explain", "API"]
+    assert reached[: len(ASKS) + 1] == ["Skip to the answer", *map(str.capitalize, ASKS)]
     assert {"model", "hardware", "prompt_tokens", "batch_size"} <= set(reached)
 
 
@@ -198,6 +201,17 @@ def test_a_simulation_shows_how_far_it_is_and_draws_load_against_latency(browser
     assert len(read_cards(browser)) == 4
     browser.find_element(By.ID, "draw-ladder").click()
     wait(lambda: browser.find_elements(By.CSS_SELECTOR, "#ladder svg .band"), "the picture of several loads")
+
+
+def test_a_search_waits_for_its_button_and_answers_again(browser: Browser, address: str) -> None:
+    visit(browser, address, VISITS["recommend"])
+    before = read_cards(browser)
+    box = browser.find_element(By.ID, "devices")
+    box.send_keys(Keys.CONTROL + "a" + Keys.NULL, "h100-sxm-80gb")
+    assert browser.find_element(By.ID, "status").get_attribute("textContent") == "Changed: press Ask"
+    assert browser.execute_script("return !!document.querySelector('.stale')")
+    assert change(browser, lambda: box.send_keys(Keys.ENTER))[0] != before[0]
+    assert "devices=h100-sxm-80gb" in browser.current_url
 
 
 def test_nothing_is_asked_of_anyone_else_and_the_console_is_silent(browser: Browser, address: str) -> None:

@@ -75,9 +75,8 @@ def solve(
     limits = tuple(parse_limit(text) for text in slo)
     question = asked.resolve(rates)
     warn_of_question(question)
-    problem = Problem(question, unknown, limits)
-    solution = find_solution(problem)
-    deliver(report_solution(problem, solution, output), out)
+    solution = find_solution(Problem(question, unknown, limits))
+    deliver(report_solution(solution, output), out)
     if (note := note_positions(solution)) is not None:
         warn(note)
     if not solution.possible:

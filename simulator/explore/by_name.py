@@ -20,6 +20,7 @@ from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.prediction import predict
+from simulator.serving.engine import Progress
 from simulator.serving.lengths import Lengths, parse_lengths
 from simulator.serving.limits import read_limits
 from simulator.serving.setup import Options
@@ -124,6 +125,7 @@ def solve(
     max_num_batched_tokens: int | None = None,
     max_num_seqs: int | None = None,
     kv_blocks: int | None = None,
+    progress: Progress | None = None,
     **request: Unpack[Request],
 ) -> Solution | LoadSolution:
     """Find the extreme value of one unknown that meets every limit and fits in memory.
@@ -144,6 +146,8 @@ def solve(
         max_num_batched_tokens: most tokens of a pass.
         max_num_seqs: most sequences that run.
         kv_blocks: blocks of KV cache of one replica.
+        progress: under load, called now and then with the number of loads that were tried; what it raises ends the
+            search.
         **request: ``stack``, layout, formats and counts as ``predict`` takes them, each a plain number or name.
 
     Returns:
@@ -164,4 +168,4 @@ def solve(
     load = replace(load, burstiness=burstiness, num_requests=num_requests, seed=seed)
     load = load_solve.put(load, unknown, 1)
     options = Options(max_num_batched_tokens, max_num_seqs, kv_blocks)
-    return load_solve.solve_load(question, load, unknown, read_limits(texts, load_solve.LIMITED), options)
+    return load_solve.solve_load(question, load, unknown, read_limits(texts, load_solve.LIMITED), options, progress)

@@ -13,11 +13,13 @@ from typing import Any
 
 from simulator.errors import ImpossibleError, InputError, unknown_name
 from simulator.prediction import Question
+from simulator.serving.engine import Progress
 from simulator.serving.outcome import LATENCIES, STATISTICS
 from simulator.serving.setup import USUAL, Options
 from simulator.serving.simulation import Simulation, run
 from simulator.serving.workload import Load
 from simulator.shown import Shown
+from simulator.units import format_seconds
 
 LIMITED = tuple(f"{name}_{statistic}" for name in LATENCIES for statistic in STATISTICS)
 MOST_IN_FLIGHT = 2**14
@@ -64,9 +66,16 @@ class LoadSolution(Shown):
 
 
 def solve_load(
-    question: Question, load: Load, unknown: str, limits: Mapping[str, float], options: Options = USUAL
+    question: Question,
+    load: Load,
+    unknown: str,
+    limits: Mapping[str, float],
+    options: Options = USUAL,
+    progress: Progress | None = None,
 ) -> LoadSolution:
     """Find the largest load that holds every limit.
+
+    ``progress`` is called now and then with the number of loads that were tried; what it raises ends the search.
 
     Raises:
         InputError: no limit, a limit on what is no statistic of a latency, or a load that is wrong.
@@ -81,13 +90,14 @@ def solve_load(
 
     def holds(value: float) -> bool:
         if value not in found:
-            found[value] = run(question, put(load, unknown, value), options)
+            tell = None if progress is None else lambda _: progress(len(found))
+            found[value] = run(question, put(load, unknown, value), options, progress=tell)
         values = found[value].values
         return all(values[name] <= limit for name, limit in limits.items())
 
     low, high = find_ends(question, load, unknown, options)
     if not holds(low):
-        missed = [f"{name} {found[low].values[name]:.3g}" for name in limits]
+        missed = [f"{name} {format_seconds(found[low].values[name], limit)}" for name, limit in limits.items()]
         raise ImpossibleError(f"no {unknown} holds the limits: at {low:.3g} there is {', '.join(missed)}")
     while not is_next(unknown, low, high):
         middle = halve(unknown, low, high)

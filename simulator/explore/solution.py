@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from simulator.explore.limits import Check, hold_all
 from simulator.inputs.deployment import Deployment
-from simulator.prediction import Prediction
+from simulator.prediction import Prediction, Question
 from simulator.shown import Shown
 
 
@@ -32,6 +32,7 @@ class Solution(Shown):
     there or, where it is impossible, at the closest.
     """
 
+    question: Question
     unknown: str
     unit: str
     sense: str  # largest or smallest

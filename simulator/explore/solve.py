@@ -347,4 +347,4 @@ def conclude(problem: Problem, sense: str, at: Trial, beyond: Trial | None, trie
     failing = beyond if at.holds else at
     binding = [] if failing is None else [check.limit for check in failing.checks if not check.holds]
     unit = "1" if problem.unknown in (*COUNTS, *LAYOUTS) else find_unit(problem.unknown)
-    return Solution(problem.unknown, unit, sense, at.holds, at, beyond, binding, tried)
+    return Solution(problem.question, problem.unknown, unit, sense, at.holds, at, beyond, binding, tried)

@@ -10,23 +10,33 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import simulator
-from simulator.errors import InputError
+from simulator.errors import ImpossibleError, InputError
+from simulator.explore.load_solve import LIMITED as STATISTICAL
+from simulator.explore.load_solve import LoadSolution
+from simulator.explore.solution import Solution
 from simulator.inputs.ranges import parse_counts
 from simulator.inputs.what_if import read_scalar
 from simulator.page.questions import Question
 from simulator.report.comparison import report_comparison
 from simulator.report.explanation import report_explanation
+from simulator.report.load_solution import report_load
 from simulator.report.prediction import report_prediction
+from simulator.report.recommendation import report_recommendation
 from simulator.report.simulation import report_simulation
+from simulator.report.solution import explain_impossible, report_solution
 from simulator.serving.limits import LIMITED, read_limits
 
 Form = Literal["json", "csv"]
 Arguments = dict[str, Any]
-PLACE = ("model", "hardware", "calibration")  # the arguments that go by their place
+PLACES = {"recommend": ("model", "devices")}  # the arguments that go by their place
+USUAL_PLACES = ("model", "hardware", "calibration")
 COUNTS = ("prompt_tokens", "output_tokens", "batch_size")
 SIZES = ("tp", "pp", "dp", "ep", "micro_batches")
 MOST_POINTS = 1000  # of predictions
 MOST_ROWS = 60  # of a comparison
+MOST_CHOICES = 12  # devices of a recommendation
+LISTS = ("devices", "formats")  # always several
+RATES = ("price", "grid", "pue")
 SHORT = {
     "model": "-m",
     "hardware": "-H",
@@ -50,17 +60,24 @@ VERBS: dict[str, Verb] = {
     "predict": Verb(lambda *a, **k: simulator.predict(*a, **k), report_prediction),
     "simulate": Verb(lambda *a, **k: simulator.simulate(*a, **k), report_simulation),
     "compare": Verb(lambda *a, **k: simulator.compare(*a, **k), report_comparison),
+    "recommend": Verb(lambda *a, **k: simulator.recommend(*a, **k), report_recommendation),
+    "solve": Verb(lambda *a, **k: simulator.solve(*a, **k), lambda found, form: report_found(found, form)),
     "explain": Verb(
         lambda *a, **k: simulator.explain(*a, **k), lambda found, form: report_explanation(found, "all", form)
     ),
 }
 
 
+def report_found(found: Any, form: Form) -> str:
+    """What ``solve`` found, under load or not."""
+    return report_load(found, form) if isinstance(found, LoadSolution) else report_solution(found, form)
+
+
 def list_given(question: Question) -> dict[str, Any]:
     """What is asked other than usually, and the model and the device."""
     usual = {name: field.default for name, field in type(question).model_fields.items() if name != "output"}
     values = question.model_dump()
-    given = [name for name in usual if values[name] != usual[name] or name in ("model", "hardware")]
+    given = [name for name in usual if values[name] != usual[name] or name in ("model", "hardware", "unknown")]
     return {name: values[name] for name in sorted(given, key=lambda name: name not in SHORT)}
 
 
@@ -71,7 +88,7 @@ def find_arguments(question: Question) -> Arguments:
         InputError: a text that cannot be read, or more than is answered over HTTP.
     """
     given = list_given(question)
-    several = question.verb == "compare"
+    several, verb = question.verb == "compare", question.verb
     arguments: Arguments = {}
     for name, value in given.items():
         if name in REPEATED:
@@ -80,7 +97,7 @@ def find_arguments(question: Question) -> Arguments:
         if isinstance(value, str) and (name in COUNTS or name in SIZES):
             counts = parse_counts(value, name)
             arguments[name] = counts[0] if len(counts) == 1 else counts
-        elif several and isinstance(value, str) and "," in value and name not in ("price", "grid", "pue"):
+        elif isinstance(value, str) and (name in LISTS or (several and "," in value and name not in RATES)):
             arguments[name] = [part.strip() for part in value.split(",") if part.strip()]
     if "changes" in given:
         pairs = split_pairs("changes", given["changes"])
@@ -88,9 +105,16 @@ def find_arguments(question: Question) -> Arguments:
     if "hardware_changes" in given:
         arguments["hardware_changes"] = split_pairs("hardware_changes", given["hardware_changes"])
     if "slo" in given:
-        arguments["limits"] = read_limits(split_limits(given["slo"]), LIMITED)
-    check_size(arguments, several)
-    return arguments if several else cross_counts(arguments)
+        texts = split_limits(given["slo"])
+        if verb == "simulate":
+            arguments["limits"] = read_limits(texts, LIMITED)
+        else:
+            arguments["slo"] = texts if verb == "solve" else read_limits(texts, STATISTICAL)
+    if len(arguments.get("devices", [])) > MOST_CHOICES:
+        raise InputError(f"more than the {MOST_CHOICES} devices that are chosen among here; the command takes any")
+    if verb != "recommend":
+        check_size(arguments, several)
+    return cross_counts(arguments) if verb == "predict" else arguments
 
 
 def read_change(field: str, text: str) -> Any:
@@ -159,8 +183,11 @@ def ask(question: Question, **further: Any) -> Any:
         ImpossibleError: it cannot be.
     """
     arguments = find_arguments(question)
-    place = (arguments.pop("model"), arguments.pop("hardware"), arguments.pop("calibration", None))
-    return VERBS[question.verb].ask(*place, **arguments, **further)
+    place = [arguments.pop(name, None) for name in PLACES.get(question.verb, USUAL_PLACES)]
+    found = VERBS[question.verb].ask(*place, **arguments, **further)
+    if isinstance(found, Solution) and not found.possible:
+        raise ImpossibleError(explain_impossible(found))
+    return found
 
 
 def report(question: Question, answer: Any, form: Form) -> str:
@@ -172,7 +199,7 @@ def write_command(question: Question) -> str:
     """The same question as a command."""
     words = ["roofcast", question.verb]
     for name, value in list_given(question).items():
-        flag = SHORT.get(name, f"--{name.replace('_', '-')}")
+        flag = "--for" if name == "unknown" else SHORT.get(name, f"--{name.replace('_', '-')}")
         if name in ("changes", "hardware_changes"):
             for key, text in split_pairs(name, value).items():
                 words += [REPEATED[name], f"{key}={text}"]
@@ -189,6 +216,7 @@ def write_command(question: Question) -> str:
 def write_python(question: Question) -> str:
     """The same question in Python."""
     arguments: Mapping[str, Any] = find_arguments(question)
-    placed = [repr(arguments[name]) for name in PLACE if name in arguments]
-    named = [f"{name}={value!r}" for name, value in arguments.items() if name not in PLACE]
+    place = PLACES.get(question.verb, USUAL_PLACES)
+    placed = [repr(arguments[name]) for name in place if name in arguments]
+    named = [f"{name}={value!r}" for name, value in arguments.items() if name not in place]
     return f"import simulator as rc\n\nanswer = rc.{question.verb}({', '.join([*placed, *named])})"

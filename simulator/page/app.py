@@ -23,7 +23,17 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from simulator.errors import ImpossibleError, InputError, RoofcastError, suggest
 from simulator.page import answers, pictures, view
 from simulator.page.form import FOLDERS, list_names, write_form, write_lists
-from simulator.page.questions import ASKS, MOST_IN_FLIGHT, Compare, Explain, Predict, Question, Simulate
+from simulator.page.questions import (
+    ASKS,
+    MOST_IN_FLIGHT,
+    Compare,
+    Explain,
+    Predict,
+    Question,
+    Recommend,
+    Simulate,
+    Solve,
+)
 from simulator.page.running import BusyError, Lanes, Watch
 from simulator.report.catalogue import report_list
 
@@ -43,8 +53,13 @@ HEADERS = {
 USUAL = {  # what the page asks where a link asks nothing
     "simulate": {"concurrency": "16", "prompt_tokens": "1024", "output_tokens": "256"},
     "compare": {"batch_size": "1-64*2"},
+    "recommend": {
+        **{"devices": "h100-sxm-80gb,h200-sxm-141gb,l40s-48gb", "concurrency": "16", "slo": "ttft_s_p99:2"},
+        **{"prompt_tokens": "1024", "output_tokens": "256", "max_devices": "8"},
+    },
+    "solve": {"slo": "tpot_s:20ms", "prompt_tokens": "1024", "output_tokens": "256"},
 }
-WAITING = '<p class="waiting">The simulation begins …</p>'
+WAITING = '<p class="waiting">It begins …</p>'
 LADDER = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MOST_STEPS = 7
 LADDER_REQUESTS = 400  # of one of its simulations
@@ -188,11 +203,26 @@ def add_api(app: FastAPI) -> None:
         """Models, devices, layouts and stacks side by side, with ratios."""
         return respond(question)
 
-    @app.get("/api/simulate", responses={**errors, 503: {"description": "As many run as may at once, or too long."}})
-    def simulate(question: Annotated[Simulate, Query()], request: Request) -> Response:
-        """An engine under load: latencies with percentiles, rates, and whether it keeps up."""
+    busy: dict[int | str, dict[str, Any]] = {503: {"description": "As many run as may at once, or too long."}}
+
+    def respond_slowly(question: Question, request: Request) -> Response:
         with request.app.state.lanes.take():
             return respond(question, progress=Watch())
+
+    @app.get("/api/simulate", responses=errors | busy)
+    def simulate(question: Annotated[Simulate, Query()], request: Request) -> Response:
+        """An engine under load: latencies with percentiles, rates, and whether it keeps up."""
+        return respond_slowly(question, request)
+
+    @app.get("/api/recommend", responses=errors | busy)
+    def recommend(question: Annotated[Recommend, Query()], request: Request) -> Response:
+        """Devices, format, layout and engine limits on which a load costs least, and how sure that is."""
+        return respond_slowly(question, request)
+
+    @app.get("/api/solve", responses=errors | busy)
+    def solve(question: Annotated[Solve, Query()], request: Request) -> Response:
+        """The extreme value of one unknown that meets every limit; 422 where none does."""
+        return respond_slowly(question, request)
 
     @app.get("/api/{kind}", responses=errors)
     def names(kind: str) -> Response:
@@ -230,21 +260,12 @@ def add_page(app: FastAPI) -> None:
     @app.get("/view/{verb}", include_in_schema=False)
     def part(verb: str, request: Request) -> Response:
         question = read_question(verb, list_fields(request))
-        if isinstance(question, Simulate):
+        if question.slow:
             with request.app.state.lanes.take():
                 found = answers.ask(question, progress=Watch())
         else:
             found = answers.ask(question)
         return HTMLResponse(view.write_answer(question, found, read_width(request)))
-
-    @app.get("/view/simulate/events", include_in_schema=False)
-    async def run_simulation(request: Request) -> Response:
-        question, width = read_question("simulate", list_fields(request)), read_width(request)
-
-        def work(watch: Watch) -> str:
-            return view.write_answer(question, answers.ask(question, progress=watch), width)
-
-        return stream(request, work)
 
     @app.get("/view/ladder/events", include_in_schema=False)
     async def run_ladder(request: Request) -> Response:
@@ -257,6 +278,17 @@ def add_page(app: FastAPI) -> None:
 
         return stream(request, work)
 
+    @app.get("/view/{verb}/events", include_in_schema=False)
+    async def run_slowly(verb: str, request: Request) -> Response:
+        question, width = read_question(verb, list_fields(request)), read_width(request)
+        if not question.slow:
+            raise HTTPException(404, f"{verb} answers at once: /view/{verb}")
+
+        def work(watch: Watch) -> str:
+            return view.write_answer(question, answers.ask(question, progress=watch), width)
+
+        return stream(request, work)
+
     @app.get("/{verb}", include_in_schema=False)
     def page(verb: str, request: Request) -> Response:
         if verb not in ASKS:
@@ -266,7 +298,7 @@ def add_page(app: FastAPI) -> None:
         try:
             question = read_question(verb, given)
             answer = WAITING
-            if verb != "simulate":
+            if not question.slow:
                 answer = view.write_answer(question, answers.ask(question), read_width(request))
         except RoofcastError as error:
             answer, status = view.write_error(shorten(str(error))), find_status(error)
@@ -294,7 +326,7 @@ def change(question: Simulate, **fields: Any) -> Simulate:
 
 
 def stream(request: Request, work: Callable[[Watch], str]) -> Response:
-    """Events of a simulation: ``progress`` with requests done, then ``answer`` with HTML, or ``failed`` with a line."""
+    """Events of something slow: ``progress`` with how much is done of what, then ``answer`` with HTML or ``failed``."""
 
     async def events() -> AsyncIterator[str]:
         async for kind, value in request.app.state.lanes.follow(work):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from html import escape
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from simulator.explore.solve import COUNTS, LAYOUTS
 from simulator.inputs.formats import FORMATS
 from simulator.inputs.library import HARDWARE_FOLDER, MODEL_FOLDER, PROFILE_FOLDER, STACK_FOLDER, list_ids
 from simulator.page.questions import ASKS
@@ -24,13 +25,23 @@ def list_names(of: str) -> list[str]:
     """Names to choose from."""
     if of == "formats":
         return sorted(FORMATS)
+    if of == "unknowns":
+        return [
+            *COUNTS,
+            *LAYOUTS,
+            "memory.bandwidth",
+            "memory.capacity",
+            "compute.units",
+            "concurrency",
+            "request_rate",
+        ]
     return list_ids(FOLDERS[of]) + (["none"] if of == "profiles" else [])
 
 
 def write_lists() -> str:
     """The lists that inputs offer."""
     lists = []
-    for of in (*FOLDERS, "formats"):
+    for of in (*FOLDERS, "formats", "unknowns"):
         options = "".join(f'<option value="{escape(name, quote=True)}"></option>' for name in list_names(of))
         lists.append(f'<datalist id="list-{of}">{options}</datalist>')
     return "".join(lists)
@@ -52,7 +63,9 @@ def write_form(verb: str, given: Mapping[str, str]) -> str:
         else:
             parts.append(f"<fieldset><legend>{group}</legend>{inner}</fieldset>")
     button = '<button type="submit" class="ask">Ask</button>'
-    return f'<form id="question" method="get" action="/{verb}" data-verb="{verb}">{"".join(parts)}{button}</form>'
+    slow = ' data-slow="true"' if ASKS[verb].slow else ""
+    head = f'<form id="question" method="get" action="/{verb}" data-verb="{verb}"{slow}>'
+    return f"{head}{''.join(parts)}{button}</form>"
 
 
 def find_extra(field: FieldInfo) -> dict[str, Any]:
@@ -73,6 +86,12 @@ def write_field(name: str, field: FieldInfo, given: str | None) -> str:
         return f'<p class="row check"><input type="checkbox" value="true" {common}{checked}>{label}</p>'
     shown = "" if usual is None else str(usual)
     value = escape(shown if given is None else given, quote=True)
+    if get_origin(field.annotation) is Literal:
+        options = "".join(
+            f"<option{' selected' if one == (given or shown) else ''}>{one}</option>"
+            for one in get_args(field.annotation)
+        )
+        return f'<p class="row">{label}<select {common} data-usual="{shown}">{options}</select></p>'
     more = {"list": f"list-{extra['of']}" if "of" in extra else "", "data-excludes": extra.get("excludes", "")}
     if isinstance(usual, int | float) or "slider" in extra:
         more["inputmode"] = "numeric"

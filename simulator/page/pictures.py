@@ -9,11 +9,13 @@ from itertools import pairwise
 
 from simulator.explore.compare import Comparison
 from simulator.explore.explanation import Explanation
+from simulator.explore.recommend.recommend import Recommendation
 from simulator.page.svg import BOTTOM, LEFT, LETTER, RIGHT, TOP, Axis, Drawing, fit, make_axes, plain
 from simulator.prediction import Prediction
 from simulator.report.output import format_cell
 from simulator.report.plots.load import LoadPlot, Series, find_ladder, find_run
 from simulator.report.plots.pareto import find_pareto, label_axis, pick_axis
+from simulator.report.plots.recommendation import ACROSS, UP, find_choice
 from simulator.report.plots.roofline import find_roofline
 from simulator.report.plots.style import pick_unit
 from simulator.report.plots.waterfall import NEGLIGIBLE, find_waterfall
@@ -111,6 +113,36 @@ def draw_frontier(comparison: Comparison, width: int, of: str, against: str) -> 
         drawing.add_mark(LEFT, line - 4, f"mark c{row % 8}", row, name)
         drawing.add_text(LEFT + 12, line, fit(name, (drawing.width - LEFT - 20) / LETTER))
     add_lines(drawing, legend, HEIGHT + GAP + LINE * len(shown))
+    return drawing.print()
+
+
+def draw_choice(found: Recommendation, width: int) -> str:
+    """The frontier of each device, and the best by their numbers in the table."""
+    choice = find_choice(found)
+    points = [(float(x), float(y)) for line in choice.lines.values() for x, y in line]
+    points += [(one.x, one.y) for one in choice.best]
+    told = [f"{one.number}: {one.device}, {one.x:.3g} for a user and {one.y:.4g} for a device" for one in choice.best]
+    notes = wrap("lines: estimated; numbers: the best, simulated", width)
+    height = HEIGHT + GAP + LINE * (len(choice.lines) + len(notes))
+    drawing = Drawing(width, height, "Tokens a second for a device against for a user", "; ".join(told))
+    across, up = make_axes(width, HEIGHT, [x for x, _ in points], [y for _, y in points], (ACROSS, UP))
+    drawing.add_axes(across, up, (plain, plain))
+    order = list(choice.lines)
+    for place, line in enumerate(choice.lines.values()):
+        steps = [(across.place(float(x)), up.place(float(y))) for x, y in line]
+        corners = [(before[0], after[1]) for before, after in pairwise(steps)]
+        path = [p for pair in zip(steps, [*corners, steps[-1]], strict=True) for p in pair]
+        drawing.add_line(path, f"line c{place % 8}")
+    for one, text in zip(choice.best, told, strict=True):
+        place = order.index(one.device) if one.device in order else 0
+        x, y = across.place(one.x), up.place(one.y)
+        drawing.add_mark(x, y, f"mark c{place % 8}", place, text)
+        drawing.add_text(x + 8, y - 7, str(one.number), "start", "label")
+    for row, name in enumerate(order):
+        line_y = HEIGHT + GAP + LINE * row + 6
+        drawing.add_mark(LEFT, line_y - 4, f"mark c{row % 8}", row, name)
+        drawing.add_text(LEFT + 12, line_y, fit(name, (drawing.width - LEFT - 20) / LETTER))
+    add_lines(drawing, notes, HEIGHT + GAP + LINE * len(order))
     return drawing.print()
 
 

@@ -58,12 +58,18 @@ def tokens(text: str, most: int = MOST_TOKENS) -> Any:
 
 
 class Question(BaseModel):
-    """What every verb takes: a model, a device, how it is laid out, and what is changed of both."""
+    """What every verb takes. A ``slow`` one is asked with its progress."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
     verb: ClassVar[str]
+    slow: ClassVar[bool] = False
 
     output: Annotated[Literal["json", "csv"], ask_for("Form of the API's answer", "")] = "json"
+
+
+class Changed(Question):
+    """Formats, and what is changed of model and device."""
+
     dtype: Annotated[Name | None, ask_for("Format of products; blank: the checkpoint's", **FORMAT)] = None
     weight_dtype: Annotated[Name | None, ask_for("Format of weights", **FORMAT)] = None
     kv_dtype: Annotated[Name | None, ask_for("Format of the KV cache", **FORMAT)] = None
@@ -81,7 +87,7 @@ class Rates(BaseModel):
     pue: Annotated[Text | None, ask_for("Power usage effectiveness: a number, or a site")] = None
 
 
-class One(Question):
+class One(Changed):
     """One model on one device."""
 
     model: Model = "llama-3.1-8b"
@@ -94,10 +100,15 @@ class One(Question):
     ep: Annotated[int, size("Devices that experts are spread over")] = 1
 
 
-class Static(One):
+class Batched(One):
     """One request, or a batch of them."""
 
     micro_batches: Annotated[int, size("Parts of the batch in a pipeline")] = 1
+
+
+class Static(Batched):
+    """What is answered even where it does not fit."""
+
     assume_fits: Annotated[bool, ask_for("Answer even where it does not fit in memory")] = False
 
 
@@ -121,7 +132,7 @@ class Explain(Static):
     batch_size: Annotated[int, ask_for("Requests that run together", "Request", ge=1, le=2**20, slider=1024)] = 1
 
 
-class Compare(Question, Rates):
+class Compare(Changed, Rates):
     """``roofcast compare``: everything may be a list; every combination that is possible is a row."""
 
     verb = "compare"
@@ -141,10 +152,25 @@ class Compare(Question, Rates):
     baseline: Annotated[int, ask_for("Number of the row that ratios are to", "Request", ge=1, le=1000)] = 1
 
 
-class Simulate(One):
+class Drawn(BaseModel):
+    """The requests of a load, and limits of the engine."""
+
+    num_requests: Annotated[int | None, ask_for("Requests to simulate", "Load", ge=1, le=MOST_REQUESTS)] = None
+    lengths: Annotated[Text | None, ask_for("0.8-1.0 (of the nominal) or lognormal:0.5", "Load", pattern=LENGTHS)] = (
+        None
+    )
+    burstiness: Annotated[float, ask_for("Of the time between requests; 1: Poisson", gt=0, le=1e6)] = 1.0
+    seed: Annotated[int, ask_for("Of lengths and arrivals", ge=0, le=2**31)] = 0
+    max_num_batched_tokens: Annotated[int | None, ask_for("Most tokens of a pass", ge=1, le=2**17)] = None
+    max_num_seqs: Annotated[int | None, ask_for("Most sequences that run", ge=1, le=2**13)] = None
+    kv_blocks: Annotated[int | None, ask_for("Blocks of KV cache of one replica", ge=1, le=2**24)] = None
+
+
+class Simulate(One, Drawn):
     """``roofcast simulate``: a load is a concurrency or a request rate."""
 
     verb = "simulate"
+    slow = True
 
     prompt_tokens: Annotated[int, tokens("Tokens of a prompt", MOST_SIMULATED)] = 512
     output_tokens: Annotated[int, tokens("Tokens to generate", MOST_SIMULATED)] = 128
@@ -155,19 +181,68 @@ class Simulate(One):
         float | None, ask_for("Requests a second, in place of it", "Load", gt=0, le=1e6, excludes="concurrency")
     ] = None
     slo: Annotated[Text | None, ask_for("Limits of a request: ttft_s:1 tpot_s:40ms", "Load")] = None
-    num_requests: Annotated[int | None, ask_for("Requests to simulate", "Load", ge=1, le=MOST_REQUESTS)] = None
-    lengths: Annotated[
-        Text | None,
-        ask_for(
-            "0.8-1.0 (of the nominal) or lognormal:0.5", "Load", pattern=r"^[0-9.]+ *- *[0-9.]+$|^lognormal:[0-9.]+$"
-        ),
+
+
+class Recommend(Question, Rates):
+    """``roofcast recommend``: devices, format, layout and engine limits for a load, among those that are named."""
+
+    verb = "recommend"
+    slow = True
+
+    model: Model = "llama-3.1-8b"
+    devices: Annotated[
+        Name | None, ask_for("Up to 12 devices, with commas between; blank: those often rented", "What")
     ] = None
-    burstiness: Annotated[float, ask_for("Of the time between requests; 1: Poisson", gt=0, le=1e6)] = 1.0
+    stack: Annotated[Name | None, ask_for("Stacks to choose among; blank: what each device is served with", "What")] = (
+        None
+    )
+    calibration: Profile = None
+    prompt_tokens: Annotated[int, tokens("Tokens of a prompt", MOST_SIMULATED)] = 512
+    output_tokens: Annotated[int, tokens("Tokens to generate", MOST_SIMULATED)] = 128
+    concurrency: Annotated[
+        int | None,
+        ask_for("Requests in flight, in all", "Load", ge=1, le=MOST_IN_FLIGHT, slider=256, excludes="request_rate"),
+    ] = None
+    request_rate: Annotated[
+        float | None, ask_for("Requests a second, in place of it", "Load", gt=0, le=1e4, excludes="concurrency")
+    ] = None
+    slo: Annotated[Text | None, ask_for("Limits: ttft_s_p99:2 tpot_s_mean:40ms", "Load")] = None
+    lengths: Annotated[Text, ask_for("Of the nominal, or lognormal:0.5", "Load", pattern=LENGTHS)] = "0.8-1.2"
+    objective: Annotated[
+        Literal["usd_per_million_tokens", "devices", "energy"],
+        ask_for("What is to be least: usd_per_million_tokens, devices or energy", "Load"),
+    ] = "usd_per_million_tokens"
+    formats: Annotated[Name | None, ask_for("own,fp8,int8...; blank: own, and what a device computes in", "More")] = (
+        None
+    )
+    kv_dtype: Annotated[Name | None, ask_for("Format of the KV cache", of="formats")] = None
+    max_devices: Annotated[int, ask_for("Most devices in all", ge=1, le=1024)] = 64
+    nodes: Annotated[int, ask_for("Most nodes of one replica", ge=1, le=16)] = 2
+    num_requests: Annotated[int | None, ask_for("Requests to simulate", ge=1, le=MOST_REQUESTS)] = None
     seed: Annotated[int, ask_for("Of lengths and arrivals", ge=0, le=2**31)] = 0
-    max_num_batched_tokens: Annotated[int | None, ask_for("Most tokens of a pass", ge=1, le=2**17)] = None
-    max_num_seqs: Annotated[int | None, ask_for("Most sequences that run", ge=1, le=2**13)] = None
-    kv_blocks: Annotated[int | None, ask_for("Blocks of KV cache of one replica", ge=1, le=2**24)] = None
 
 
-KINDS: tuple[type[Question], ...] = (Predict, Simulate, Compare, Explain)
+class Solve(Batched, Drawn, Rates):
+    """``roofcast solve``: the extreme value of one unknown that meets every limit and fits in memory."""
+
+    verb = "solve"
+    slow = True
+
+    unknown: Annotated[
+        Text,
+        ask_for(
+            "batch_size, prompt_tokens, devices, tp, memory.bandwidth...; concurrency or request_rate under load",
+            "What",
+            of="unknowns",
+        ),
+    ] = "batch_size"
+    slo: Annotated[
+        Text | None, ask_for("Limits: tpot_s:40ms ttft_s:2; under load ttft_s_p99:2 tpot_s_mean:40ms", "What")
+    ] = None
+    prompt_tokens: Annotated[int, tokens("Tokens of the prompt")] = 512
+    output_tokens: Annotated[int, tokens("Tokens to generate")] = 128
+    batch_size: Annotated[int, ask_for("Requests that run together", "Request", ge=1, le=2**20, slider=1024)] = 1
+
+
+KINDS: tuple[type[Question], ...] = (Predict, Simulate, Compare, Recommend, Solve, Explain)
 ASKS: dict[str, type[Question]] = {kind.verb: kind for kind in KINDS}

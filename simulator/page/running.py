@@ -1,4 +1,4 @@
-"""Simulations, a few at once, each for so long at most, with their progress."""
+"""What takes longer than a prediction, a few at once, each for so long at most, with its progress."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Stopped(Exception):
 
 @dataclass
 class Watch:
-    """What a simulation calls as it goes on: it says how far it is, and ends it where it is time."""
+    """What a simulation or a search calls as it goes on: it says how far it is, and ends it where it is time."""
 
-    tell: Callable[[int], None] = lambda done: None
+    tell: Callable[[tuple[int, int | None]], None] = lambda done: None
     seconds: float = MOST_SECONDS
     stopped: threading.Event = field(default_factory=threading.Event)
     began: float = field(default_factory=time.monotonic)
     told: float = 0.0
 
-    def __call__(self, done: int) -> None:
-        """Go on or not.
+    def __call__(self, done: int, of: int | None = None) -> None:
+        """Go on or not; ``of`` how much there is in all, where it is known here.
 
         Raises:
             BusyError: it has taken too long.
@@ -47,10 +47,10 @@ class Watch:
         if self.stopped.is_set():
             raise Stopped
         if now - self.began > self.seconds:
-            raise BusyError(f"{done:,} requests took {self.seconds:.0f} s, the most there is here; ask for fewer")
+            raise BusyError(f"it takes more than {self.seconds:.0f} s, the most there is here; ask for less")
         if now - self.told > REPORT_SECONDS:
             self.told = now
-            self.tell(done)
+            self.tell((done, of))
 
 
 class Lanes:
@@ -69,7 +69,9 @@ class Lanes:
             BusyError: none is free.
         """
         if not self.free.acquire(blocking=False):
-            raise BusyError("as many simulations as run at once here are running; ask again when one is done")
+            raise BusyError(
+                "as many simulations and searches as run at once here are running; ask again when one is done"
+            )
         try:
             yield
         finally:

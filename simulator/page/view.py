@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -11,6 +12,10 @@ import numpy as np
 
 from simulator.explore.compare import Comparison
 from simulator.explore.explanation import Explanation
+from simulator.explore.load_solve import LoadSolution
+from simulator.explore.recommend.reasons import list_losers
+from simulator.explore.recommend.recommend import Recommendation
+from simulator.explore.solution import Solution
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.registry import METRICS, list_ranked
 from simulator.metrics.rows import COUNTS
@@ -20,9 +25,22 @@ from simulator.page.questions import Question
 from simulator.prediction import Prediction, answer, describe_build
 from simulator.report.output import format_cell
 from simulator.report.prediction import describe_basis, describe_formats
+from simulator.report.recommendation import (
+    USUAL_SHOWN,
+    describe_certainty,
+    describe_choice,
+    describe_format,
+    describe_prices,
+    describe_question,
+    describe_search,
+    list_cells,
+    list_launch,
+    name_loser,
+)
+from simulator.report.solution import list_shown, write_value
 from simulator.serving.outcome import LATENCIES, STATISTICS
 from simulator.serving.simulation import Simulation
-from simulator.units import format_quantity
+from simulator.units import format_quantity, format_seconds
 
 LEADING = ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s")
 RATE = LEADING[3]
@@ -224,6 +242,84 @@ def show_comparison(comparison: Comparison, width: int) -> str:
 
 
 def show_simulation(simulation: Simulation, width: int) -> str:
+    """A simulation, with the button that asks for several loads."""
+    ladder = '<div id="ladder"><button type="button" id="draw-ladder">Draw load against latency</button></div>'
+    return write_simulation(simulation, width) + ladder
+
+
+def show_solution(found: Solution | LoadSolution, width: int) -> str:
+    """The value, the limits at it and just past it, and the answer there."""
+    if isinstance(found, LoadSolution):
+        rows = [
+            [
+                f"{name} at most {format_seconds(limit)}",
+                format_seconds(found.at.values[name], limit),
+                "-" if found.beyond is None else format_seconds(found.beyond.values[name], limit),
+            ]
+            for name, limit in found.limits.items()
+        ]
+        value = f"{found.value:.4g}"
+        past = "" if found.beyond is None else f"at {found.find_load(found.beyond):.4g}"
+        limits = write_table(["limit", f"at {value}", f"just past it, {past}"], rows, "Limits")
+        card = (f"largest {found.unknown.replace('_', ' ')}", value, "simulated on both sides")
+        return write_cards([card]) + limits + write_simulation(found.at, width)
+    at = found.at.prediction
+    assert at is not None
+    listed = list_shown(found)
+    table = [[format_cell("", cell) for cell in row.values()] for row in listed]
+    binds = ", ".join(found.binding)
+    card = (
+        f"{found.sense} {found.unknown.replace('_', ' ')}",
+        write_value(found, found.at.value),
+        f"bound by {binds}" if binds else f"nothing binds; tried: {found.tried}",
+    )
+    return write_cards([card]) + write_table(list(listed[0]), table, "Limits") + show_prediction(at, width)
+
+
+def show_recommendation(found: Recommendation, width: int) -> str:
+    """The best, how sure their order is, why others lost, the frontier, and how to start the first."""
+    first, launch = found.best[0], list_launch(found)
+    cost = first.spending.usd_per_million_tokens
+    cards = [
+        (
+            "least " + found.wish.objective.replace("_", " "),
+            f"{first.devices} × {first.cell.device}",
+            first.cell.layout,
+        ),
+        ("format", describe_format(first), f"replicas: {first.attempt.replicas}"),
+        *([("1M tokens", format_quantity(float(cost), "USD"), "in and out together")] if cost is not None else []),
+        ("time to first token, p99", format_seconds(first.values["ttft_s_p99"]), "simulated"),
+        ("time per output token", format_seconds(first.values["tpot_s_mean"]), "mean, simulated"),
+    ]
+    shown = list(found.wish.limits) or list(USUAL_SHOWN)
+    rows = [list_cells(place, one, found, shown) for place, one in enumerate(found.best)]
+    said = [describe_choice(place, one, found) for place, one in enumerate(found.best)]
+    others = [f"{name_loser(one)}: {one.reason}" for one in list_losers(found)]
+    command = (
+        ""
+        if not launch
+        else f'<h2>{escape(launch[0].strip())}</h2><pre tabindex="0">'
+        + escape(textwrap.dedent("\n".join(launch[1:])))
+        + "</pre>"
+    )
+    return (
+        f"<h2>{escape(describe_question(found))}</h2>"
+        + write_cards(cards)
+        + write_table(list(rows[0]), [list(row.values()) for row in rows], "The best, simulated")
+        + write_list([*said, describe_certainty(found), describe_prices(found)])
+        + write_figure(pictures.draw_choice(found, width), "The frontier: tokens/s for a device against for a user")
+        + (write_table(["not among them", "why"], [one.split(": ", 1) for one in others], "Others") if others else "")
+        + command
+        + f"<p>{escape(describe_search(found))}</p>"
+    )
+
+
+def write_list(lines: Sequence[str]) -> str:
+    """Sentences below each other."""
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines if line) + "</ul>"
+
+
+def write_simulation(simulation: Simulation, width: int) -> str:
     """Latencies, rates, whether the engine keeps up, and the run over its time."""
     load, most, outcome = simulation.setup.load, simulation.saturation.requests_per_s, simulation.outcome
     cards = []
@@ -244,7 +340,6 @@ def show_simulation(simulation: Simulation, width: int) -> str:
         + f"<p>{escape(state)}</p>"
         + write_table(["latency", *STATISTICS], rows, "Latencies")
         + write_figure(pictures.draw_run(simulation, width), "The run over time")
-        + '<div id="ladder"><button type="button" id="draw-ladder">Draw load against latency</button></div>'
     )
 
 
@@ -253,4 +348,6 @@ SHOW: dict[str, Callable[[Any, int], str]] = {
     "explain": show_explanation,
     "compare": show_comparison,
     "simulate": show_simulation,
+    "recommend": show_recommendation,
+    "solve": show_solution,
 }

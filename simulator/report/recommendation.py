@@ -198,14 +198,19 @@ def list_others(found: Recommendation) -> list[str]:
     lines = [fit(f"  {name_loser(one)}: {one.reason}") for one in losers[:MOST_LOSERS]]
     if len(losers) > MOST_LOSERS:
         lines.append(f"  and {len(losers) - MOST_LOSERS} other devices (-o json)")
+    return [*lines, *fill(describe_prices(found), "  ")]
+
+
+def describe_prices(found: Recommendation) -> str:
+    """Where the prices are from; nothing where they are neither known nor asked for."""
     prices = {one.cell.device: one.rates.price for one in found.screened}
     lists = list(dict.fromkeys(price.list_name for price in prices.values() if price is not None))
-    if found.wish.objective == OBJECTIVES[0] or lists:
-        mixed = describe_mix(prices)
-        known = ", ".join(lists) or "none; --price h100=2.5 gives one"
-        said = mixed if mixed is not None and len(lists) > 1 else known
-        lines += fill(f"{said if mixed == said else f'prices: {said}'} (--price)", "  ")
-    return lines
+    if not lists and found.wish.objective != OBJECTIVES[0]:
+        return ""
+    mixed = describe_mix(prices)
+    known = ", ".join(lists) or "none; --price h100=2.5 gives one"
+    said = mixed if mixed is not None and len(lists) > 1 else known
+    return f"{said if mixed == said else f'prices: {said}'} (--price)"
 
 
 def name_loser(one: Loser) -> str:

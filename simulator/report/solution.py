@@ -9,7 +9,7 @@ from simulator.explore.datasheet import find_unit, list_numbers
 from simulator.explore.limits import MEMORY, Check
 from simulator.explore.sensitivity import list_used_numbers
 from simulator.explore.solution import Solution, Trial, find_beyond, list_limit, plain_value
-from simulator.explore.solve import Problem, has_table
+from simulator.explore.solve import has_table
 from simulator.inputs.deployment import Deployment
 from simulator.metrics.rate_file import HOUR_S
 from simulator.metrics.registry import list_ranked
@@ -20,19 +20,19 @@ from simulator.units import format_quantity
 SCHEMA = "roofcast/solution/1"
 
 
-def report_solution(problem: Problem, solution: Solution, form: OutputForm) -> str:
+def report_solution(solution: Solution, form: OutputForm) -> str:
     """A solution in one of the forms."""
     if form == "table":
-        return format_solution(problem, solution)
+        return format_solution(solution)
     if form == "md":
         return format_rows(list_shown(solution), form, {})
-    document = {"schema": SCHEMA, "solutions": [describe_solution(problem, solution)]}
+    document = {"schema": SCHEMA, "solutions": [describe_solution(solution)]}
     return format_rows(solution.to_dicts(), form, document)
 
 
-def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
+def describe_solution(solution: Solution) -> dict[str, Any]:
     """A solution as JSON has it. ``value`` is null where it is impossible; the limits are then of ``closest``."""
-    question, at = problem.question, solution.at
+    question, at = solution.question, solution.at
     price = question.rates.price
     workload = question.work.workload
     names = [field.name for field in fields(workload) if field.name != solution.unknown]
@@ -52,7 +52,7 @@ def describe_solution(problem: Problem, solution: Solution) -> dict[str, Any]:
         "closest": None if solution.possible else plain_value(solution.unknown, at.value),
         "layout": describe_layout(at),
         "beyond": None if solution.beyond is None else plain_value(solution.unknown, solution.beyond.value),
-        "along": list_along(problem, solution),
+        "along": list_along(solution),
         "binding": solution.binding,
         "tried": solution.tried,
         "price_usd_per_device_hour": None if price is None else price.price * HOUR_S,
@@ -69,13 +69,13 @@ def describe_layout(trial: Trial) -> dict[str, int] | None:
     return {name: getattr(d, name) for name in ("tp", "pp", "dp", "ep")}
 
 
-def list_along(problem: Problem, solution: Solution) -> dict[str, float]:
+def list_along(solution: Solution) -> dict[str, float]:
     """Numbers of the data sheet that change with the unknown, of those that the request depends on, at the answer."""
     prediction = solution.at.prediction
     if prediction is None:
         return {}
-    before, after = (list_numbers(question.hardware) for question in (problem.question, prediction.question))
-    used = list_used_numbers(problem.question)
+    before, after = (list_numbers(question.hardware) for question in (solution.question, prediction.question))
+    used = list_used_numbers(solution.question)
     return {key: after[key] for key in used if after[key] != before[key] and key != solution.unknown}
 
 
@@ -112,11 +112,11 @@ def list_shown(solution: Solution) -> list[dict[str, Any]]:
     return rows
 
 
-def format_solution(problem: Problem, solution: Solution) -> str:
+def format_solution(solution: Solution) -> str:
     """A solution for people: the answer in a line, binding constraints, and the limits on both sides of it."""
-    question, prediction = problem.question, solution.at.prediction
+    question, prediction = solution.question, solution.at.prediction
     lines = [f"{question.model_label} on {question.hardware.id}, {question.work.stack.id}", write_answer(solution)]
-    lines += describe_number(problem, solution)
+    lines += describe_number(solution)
     if prediction is not None:
         known = [metric.name for metric in list_ranked() if metric.name not in prediction.lacks]
         there = (f"{name} {format_cell(name, prediction.find(name))}" for name in known)
@@ -124,18 +124,16 @@ def format_solution(problem: Problem, solution: Solution) -> str:
     return fold_prose("\n".join([*lines, "", format_table(list_shown(solution)), "", *describe_rates(question)]))
 
 
-def describe_number(problem: Problem, solution: Solution) -> list[str]:
+def describe_number(solution: Solution) -> list[str]:
     """What there is to say of a number of a data sheet: all its digits, what there is now, what changes along."""
-    now = list_numbers(problem.question.hardware).get(solution.unknown)
+    now = list_numbers(solution.question.hardware).get(solution.unknown)
     if now is None:
         return []
     value, beyond = solution.at.value, solution.beyond
-    times = f"{value / now:.4g} times the {write_value(solution, now)} of {problem.question.hardware.id}"
+    times = f"{value / now:.4g} times the {write_value(solution, now)} of {solution.question.hardware.id}"
     exactly = f"exactly {value!r} {solution.unit}" + (f"; fails at {beyond.value!r}" if beyond is not None else "")
     lines = [times if solution.unit == "1" else f"{exactly}; {times}"]
-    along = (
-        f"{key} {format_quantity(number, find_unit(key))}" for key, number in list_along(problem, solution).items()
-    )
+    along = (f"{key} {format_quantity(number, find_unit(key))}" for key, number in list_along(solution).items())
     written = ", ".join(along)
     return [*lines, f"along with it: {written}"] if written else lines
 

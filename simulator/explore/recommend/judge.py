@@ -13,6 +13,7 @@ from simulator.explore.recommend.wish import Wish
 from simulator.metrics.power import find_tdp
 from simulator.prediction import Question
 from simulator.serving.cost import Spending, measure_spending, measure_watts
+from simulator.serving.engine import Progress
 from simulator.serving.outcome import summarise
 from simulator.serving.setup import Options
 from simulator.serving.simulation import Simulation, run
@@ -53,12 +54,12 @@ class Judged(NamedTuple):
         return all(ratio <= 1 for ratio in self.find_misses(wish).values())
 
 
-def judge(screened: Screened, attempt: Attempt, wish: Wish) -> Judged:
+def judge(screened: Screened, attempt: Attempt, wish: Wish, progress: Progress | None = None) -> Judged:
     """Simulate one configuration."""
     question = place_replicas(screened.cell.question, attempt.replicas)
     load = lengthen(wish.load)
     options = Options(max_num_batched_tokens=attempt.budget, max_num_seqs=attempt.sequences)
-    simulation = run(question, load, options)
+    simulation = run(question, load, options, progress=progress)
     values = measure_steady(simulation)
     served = float(wish.offered) if not wish.is_closed else values["requests_per_s"]
     spending = spend_simulated(screened, attempt, wish, served)

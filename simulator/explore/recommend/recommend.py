@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -36,7 +36,9 @@ from simulator.metrics.rates import AskedRates
 from simulator.serving.lengths import Lengths, parse_lengths
 from simulator.serving.workload import Load
 from simulator.shown import Shown
+from simulator.units import format_seconds
 
+Progress = Callable[[int, int], None]
 BEST = 3
 MOST_SIMULATIONS = 24
 
@@ -119,6 +121,7 @@ def recommend(
     pue: str | None = None,
     num_requests: int | None = None,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Recommendation:
     """Recommend devices, format, layout, replicas and engine limits for a load.
 
@@ -143,6 +146,8 @@ def recommend(
         pue: of the site, as for ``predict``.
         num_requests: of a simulation; None: as many as the percentiles need.
         seed: of lengths and arrivals.
+        progress: called now and then with how many devices, formats and layouts are estimated, and of how many; while
+            the best are simulated, with all of them. What it raises ends the search.
 
     Raises:
         InputError: a name, limit or load that is wrong.
@@ -167,7 +172,7 @@ def recommend(
         max_devices,
         nodes,
     )
-    return find_best(wish)
+    return find_best(wish, progress)
 
 
 def list_devices(devices: Sequence[str | Path | Hardware] | str | None) -> list[Hardware]:
@@ -183,7 +188,7 @@ def list_devices(devices: Sequence[str | Path | Hardware] | str | None) -> list[
     return list(found.values())
 
 
-def find_best(wish: Wish) -> Recommendation:
+def find_best(wish: Wish, progress: Progress | None = None) -> Recommendation:
     """Screen, then simulate.
 
     Raises:
@@ -194,9 +199,13 @@ def find_best(wish: Wish) -> Recommendation:
     start_s = time.perf_counter()
     rates = wish.rates.find_all([one.id for one in wish.devices])
     cells, left = list_cells(wish)
-    screened = [screen(cell, wish, rates[cell.device]) for cell in cells]
+    tell = progress or (lambda done, of: None)
+    screened = []
+    for cell in cells:
+        tell(len(screened), len(cells))
+        screened.append(screen(cell, wish, rates[cell.device]))
     screened_s = time.perf_counter()
-    best, missed = simulate_best(screened, wish)
+    best, missed = simulate_best(screened, wish, lambda _: tell(len(cells), len(cells)))
     configurations = sum(one.configurations for one in screened)
     found = Recommendation(
         wish, best, screened, left, missed, configurations, screened_s - start_s, time.perf_counter() - screened_s
@@ -206,7 +215,9 @@ def find_best(wish: Wish) -> Recommendation:
     return found
 
 
-def simulate_best(screened: Sequence[Screened], wish: Wish) -> tuple[list[Judged], list[Judged]]:
+def simulate_best(
+    screened: Sequence[Screened], wish: Wish, progress: Callable[[int], None]
+) -> tuple[list[Judged], list[Judged]]:
     """Simulate from the least objective up, until the best of three devices and formats are known to hold.
 
     A configuration that is estimated a little past a limit may hold, so it has its turn. One device or format is not
@@ -232,7 +243,7 @@ def simulate_best(screened: Sequence[Screened], wish: Wish) -> tuple[list[Judged
         held = [name_kind(found.screened) for found in best]
         if not few and name_kind(one) in held:
             continue
-        judged = judge(one, attempts[0], wish)
+        judged = judge(one, attempts[0], wish, progress)
         if judged.holds(wish):
             best.append(judged)
         else:
@@ -262,6 +273,10 @@ def explain_nothing(found: Recommendation) -> str:
     name = attempt.binds
     limit = wish.limits.get(name)
     value = attempt.values.get(name)
-    said = "" if limit is None or value is None else f" with {name} {value:.3g} s of {limit:.3g}"
+    said = (
+        ""
+        if limit is None or value is None
+        else f" with {name} {format_seconds(value, limit)} of {format_seconds(limit)}"
+    )
     closest = one.cell.describe(attempt.replicas)
     return f"nothing of {found.configurations:,} configurations holds every limit; the closest is {closest}{said}"

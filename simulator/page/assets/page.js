@@ -4,7 +4,9 @@ const form = document.getElementById("question");
 const answer = document.getElementById("answer");
 const status = document.getElementById("status");
 const verb = form.dataset.verb;
-const WAIT_MS = verb === "simulate" ? 400 : 20; // until a simulation begins, or a prediction
+const slow = Boolean(form.dataset.slow); // what is asked with its progress
+const pressed = verb === "recommend"; // a search of seconds waits for its button
+const WAIT_MS = slow ? 400 : 20; // until a simulation begins, or a prediction
 let asking = null; // what is on its way
 let events = null;
 let timer = 0;
@@ -38,7 +40,11 @@ function carry(query) { // what other questions share goes along with their tabs
       const text = query.get(name);
       if (text && !(/[,*]/.test(text))) kept.set(name, text);
     }
-    if (tab.pathname === "/simulate") kept.set("concurrency", "16");
+    if (tab.pathname === "/simulate" || tab.pathname === "/recommend") kept.set("concurrency", "16");
+    if (tab.pathname === "/recommend") { // it chooses these itself
+      for (const name of ["hardware", "stack", "calibration", "tp", "pp", "dp", "ep", "dtype", "weight_dtype"]) kept.delete(name);
+    }
+    if (tab.pathname === "/solve") kept.set("slo", "tpot_s:20ms");
     if (!tab.hasAttribute("aria-current")) tab.search = kept.toString();
   }
 }
@@ -50,7 +56,7 @@ async function update() {
   stop();
   answer.classList.add("stale");
   query.set("width", width());
-  if (verb === "simulate") { follow("/view/simulate/events?" + query, count(query), show); return; }
+  if (slow) { follow("/view/" + verb + "/events?" + query, verb === "simulate" ? count(query) : 0, show); return; }
   if (asking) asking.abort();
   asking = new AbortController();
   try {
@@ -69,13 +75,14 @@ function follow(address, total, done) {
   const box = document.getElementById("progress");
   const bar = document.getElementById("bar");
   box.hidden = false;
-  bar.max = total;
+  bar.max = total || 1;
   bar.removeAttribute("value");
   document.getElementById("done").textContent = "";
   events = new EventSource(address);
   events.addEventListener("progress", (event) => {
-    bar.value = Number(event.data);
-    document.getElementById("done").textContent = event.data + " of " + total + " requests";
+    const [done, of] = JSON.parse(event.data);
+    if (of || total) { bar.max = of || total; bar.value = done; }
+    document.getElementById("done").textContent = describe(done, of || total);
   });
   events.addEventListener("answer", (event) => { stop(); done(JSON.parse(event.data), true); });
   events.addEventListener("failed", (event) => { stop(); done(JSON.parse(event.data), false); });
@@ -88,13 +95,25 @@ function follow(address, total, done) {
   };
 }
 
+function describe(done, of) {
+  if (verb === "solve") return done + " loads tried";
+  if (verb === "simulate") return done + " of " + of + " requests";
+  return done < of ? done + " of " + of + " layouts estimated" : "simulating the best";
+}
+
 function stop() {
   if (events) events.close();
   events = null;
   document.getElementById("progress").hidden = true;
 }
 
-function soon() { clearTimeout(timer); timer = setTimeout(update, WAIT_MS); }
+function soon() {
+  clearTimeout(timer);
+  if (!pressed) { timer = setTimeout(update, WAIT_MS); return; }
+  stop();
+  answer.classList.add("stale");
+  status.textContent = "Changed: press Ask";
+}
 
 function link(slider) { // a slider's places are values of its input
   const input = document.getElementById(slider.dataset.for);
@@ -124,7 +143,7 @@ function exclude(input) { // of two that say the same in two ways, the last hold
   if (input.dataset.excludes && input.value) document.getElementById(input.dataset.excludes).value = "";
 }
 
-form.classList.add("live");
+if (!pressed) form.classList.add("live");
 form.querySelectorAll("input[type=range]").forEach(link);
 form.addEventListener("input", (event) => { if (event.target.name) { exclude(event.target); soon(); } });
 form.addEventListener("submit", (event) => { event.preventDefault(); update(); });
@@ -147,6 +166,6 @@ document.addEventListener("click", async (event) => {
   }
 });
 let wide = width();
-addEventListener("resize", () => { if (Math.abs(width() - wide) > 40) { wide = width(); soon(); } });
+addEventListener("resize", () => { if (Math.abs(width() - wide) > 40) { wide = width(); if (!pressed) soon(); } });
 carry(read());
-if (verb === "simulate" || Math.abs(width() - 640) > 40) { update(); }
+if (slow || Math.abs(width() - 640) > 40) { update(); }
