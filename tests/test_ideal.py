@@ -228,7 +228,7 @@ def test_every_form_names_what_it_rests_on(tmp_path: Path) -> None:
         assert "calibrated" in done.stdout
         assert "H100" in done.stdout or "h100-sxm-80gb" in done.stdout
         assert "56" in done.stdout  # grams of France
-        assert "12.29" in done.stdout  # dollars an hour
+        assert "6.88" in done.stdout  # dollars an hour
 
 
 def test_a_device_without_a_design_power_has_times_and_costs_and_no_energy(tmp_path: Path) -> None:

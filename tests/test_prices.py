@@ -32,7 +32,9 @@ def test_a_device_without_a_price_is_named() -> None:
 
 
 def test_every_price_says_whose_it_is_and_of_what_kind() -> None:
-    assert all(price.provider and price.kind in ("on demand", "capacity block") for price in read_rates().prices)
+    assert all(
+        price.provider and price.kind in ("on demand", "marketplace", "capacity block") for price in read_rates().prices
+    )
 
 
 def test_prices_by_device_are_dollars_an_hour() -> None:

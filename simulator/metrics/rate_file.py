@@ -33,7 +33,7 @@ class Price:
     date: str
     title: str
     provider: str
-    kind: Literal["on demand", "capacity block", "as given"]
+    kind: Literal["on demand", "marketplace", "capacity block", "as given"]
     region: str | None = None
     url: str | None = None
     note: str | None = None
