@@ -200,7 +200,7 @@ def find_best(wish: Wish, progress: Progress | None = None) -> Recommendation:
     rates = wish.rates.find_all([one.id for one in wish.devices])
     cells, left = list_cells(wish)
     tell = progress or (lambda done, of: None)
-    screened = []
+    screened: list[Screened] = []
     for cell in cells:
         tell(len(screened), len(cells))
         screened.append(screen(cell, wish, rates[cell.device]))
