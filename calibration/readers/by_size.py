@@ -24,6 +24,7 @@ def find_by_size(kind: str, parameters: float) -> list[str]:
     architecture's name are among those of the size, others are not meant.
     """
     sized = [model for model in sorted(count_shipped()) if agrees(model, parameters)]
+    sized = [model for model in sized if count_shipped()[model] == parameters] or sized
     family = kind.lower().partition(" ")[0].rstrip("0123456789")
     named = [model for model in sized if family and model.startswith(family)]
     distinct: list[tuple[Any, str]] = []

@@ -1,14 +1,15 @@
 """NVIDIA's genai-perf and its successor AIPerf: the JSON and CSV with the statistics of a run.
 
 Files ``*_genai_perf.json`` and ``.csv``, ``profile_export_aiperf.json`` and ``.csv``. Inter-token latency is (request
-latency - TTFT) / (output tokens - 1) of each request, our time per output token. The CSV has neither the model nor how
-many requests were in flight.
+latency - TTFT) / (output tokens - 1) of each request, our time per output token. The CSV and the printed table have
+neither the model nor how many requests were in flight.
 Source: https://github.com/triton-inference-server/perf_analyzer, genai-perf/genai_perf/export_data;
 https://github.com/ai-dynamo/aiperf, src/aiperf/exporters and docs/metrics-reference.md.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from calibration.readers.content import (
     split_rows,
     take_number,
 )
+from calibration.readers.printed_tables import list_tables
 from calibration.readers.runs import Metric, Run, Told, list_latencies
 from simulator.errors import InputError
 
@@ -29,13 +31,18 @@ TOOL = "genai-perf / aiperf"
 LATENCIES = {"request_latency": "e2e_s", "time_to_first_token": "ttft_s", "inter_token_latency": "tpot_s"}
 STATISTICS = {"avg": "mean", "p50": "p50", "p99": "p99"}
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
+PRINTED = re.compile(r"^[\s│┃|]*(?:Statistic|Metric)\s*[│┃|]\s*avg\s*[│┃|]", re.MULTILINE)
+RATES = re.compile(r"^\s*((?:Output token|Request) throughput) \(per sec\):\s*([\d.,]+)", re.MULTILINE)
+OLD_TITLES = {"num_output_token": "output_sequence_length", "num_input_token": "input_sequence_length"}
 
 
 def recognise(content: Content) -> bool:
     """Either form: a request latency with its average."""
     if content.objects:
         return all(isinstance(found.get("request_latency"), dict) for _, found in content.objects)
-    return read_header(content)[:2] == ["Metric", "avg"] and "Request Latency" in content.text
+    if read_header(content)[:2] == ["Metric", "avg"]:
+        return "Request Latency" in content.text
+    return PRINTED.search(content.text) is not None and "request latency" in content.text.lower()
 
 
 def find_twin(path: Path) -> Path | None:
@@ -48,7 +55,37 @@ def read(content: Content, told: Told) -> Iterator[Run]:
     for where, found in content.objects:
         yield parse_statistics(where, found, told)
     if not content.objects:
-        yield parse_statistics(str(content.path), split_tables(content), told)
+        printed = PRINTED.search(content.text) is not None
+        yield parse_statistics(str(content.path), (read_print if printed else split_tables)(content), told)
+
+
+def read_print(content: Content) -> dict[str, dict[str, Any]]:
+    """The metrics of the printed table as the JSON has them; a title may go on in the next row."""
+    found: dict[str, dict[str, Any]] = {}
+    for table in list_tables(content.text):
+        header: list[str] = []
+        rows: list[list[str]] = []
+        for _, cells in table:
+            if cells[1:2] == ["avg"]:
+                header = [cell.lower() for cell in cells]
+                continue
+            if len(cells) == len(header) and not any(cells[1:]) and rows:
+                rows[-1][0] += f" {cells[0]}"
+            elif len(cells) == len(header):
+                rows.append(cells)
+        for cells in rows:
+            title, unit = split_title(cells[0])
+            name = title.lower().replace(" ", "_")
+            values = {key: cell for key, cell in zip(header, cells, strict=True) if is_filled(cell)}
+            found[OLD_TITLES.get(name, name)] = {**values, "unit": unit}
+    for name, value in RATES.findall(content.text):
+        found.setdefault(name.lower().replace(" ", "_"), {"avg": value})
+    return found
+
+
+def is_filled(cell: str) -> bool:
+    """Whether a cell has a value."""
+    return cell not in ("", "N/A")
 
 
 def split_tables(content: Content) -> dict[str, dict[str, Any]]:

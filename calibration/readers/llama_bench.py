@@ -33,7 +33,7 @@ TOOL = "llama-bench"
 COLUMNS = ("model_type", "n_prompt", "n_gen", "avg_ns")
 INSERT = re.compile(r"^\s*INSERT INTO (?:llama_bench|test) \(([^()\n]*)\) VALUES \((.*)\);?\s*$", re.MULTILINE)
 QUOTED = re.compile(r"'((?:[^']|'')*)'")
-TEST = re.compile(r"(?:pp(\d+))?\+?(?:tg(\d+))?(?: @ d(\d+))?")
+TEST = re.compile(r"(?:pp ?(\d+))?\+?(?:tg ?(\d+))?(?: @ d(\d+))?")
 RATE = re.compile(r"([\d.]+)\s*(?:±\s*([\d.]+))?")
 BUILD = re.compile(r"^build: \w+ \((\d+)\)", re.MULTILINE)
 MULTIPLES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
@@ -136,7 +136,7 @@ def split_time(prompt: int, output: int, depth: int, seconds: float, spread: flo
 
 def split_model_type(text: str) -> tuple[str | None, str | None]:
     """``llama 8B Q4_K - Medium`` -> the kind of model and the type of file; None for what cannot be told."""
-    words = text.split(" ")
+    words = text.replace(" mostly ", " ").split(" ")
     for count in range(1, len(words)):
         tail = " ".join(words[count:])
         found = find_file_type(tail) or match_format(tail.lower())

@@ -267,7 +267,8 @@ def settle_formats(
     if dtype is not None:
         dtype = find_format(dtype, "dtype")
     computed = None if weight_dtype is None else FORMATS[weight_dtype].math
-    if told.dtype is None and weight_dtype is not None and computed in peaks and is_narrow(weight_dtype):
+    native = run.native_dtype is not None  # llama.cpp, which computes in nothing else
+    if told.dtype is None and weight_dtype is not None and computed in peaks and is_narrow(weight_dtype) and not native:
         dtype = weight_dtype  # a checkpoint that the device computes in as it is
     if dtype is None:
         dtype = weight_dtype if weight_dtype and computed and not is_narrow(weight_dtype) else plain

@@ -1,4 +1,4 @@
-"""SGLang's ``bench_one_batch``: ``--result-filename`` (JSON lines) and what it prints.
+"""SGLang's ``bench_one_batch`` and ``bench_one_batch_server``: ``--result-filename`` (JSON lines) and what they print.
 
 One batch without a server: the prefill, then decode steps one by one, of which the median is given. What is printed has
 no sizes, but rates: throughput times latency is the tokens of that phase.
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from calibration.readers.content import Content, has_keys, need_count, need_number
+from calibration.readers.content import Content, has_keys, need_count, need_number, read_labels, take_number
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
 
@@ -19,6 +19,8 @@ TOOL = "sglang bench_one_batch"
 LINE = re.compile(
     r"(Prefill|Decode|Total)\.\s+(median )?latency:\s*([\d.]+) s,\s*(?:median )?throughput:\s*([\d.]+) token/s"
 )
+SERVER = ("batch_size", "input_len", "output_len", "latency", "output_throughput")
+SERVED = re.compile(r"^batch size: \d+\s*$.*?^latency: [\d.]+ s\s*$", re.MULTILINE | re.DOTALL)
 BATCH = re.compile(r"Decode \d+\. Batch size: (\d+)")
 HALF_STEP_S = {
     "Prefill": 5e-6,
@@ -29,19 +31,49 @@ SURE = 0.4  # rounding up to which a count is certain
 
 
 def recognise(content: Content) -> bool:
-    """Either form."""
-    return has_keys(content, "prefill_latency", "median_decode_latency") or (
-        not content.objects and any(match[1] == "Prefill" for match in LINE.finditer(content.text))
+    """Either form of either program."""
+    if content.objects:
+        return has_keys(content, "prefill_latency", "median_decode_latency") or has_keys(content, *SERVER)
+    return SERVED.search(content.text) is not None or any(
+        match[1] == "Prefill" for match in LINE.finditer(content.text)
     )
 
 
 def read(content: Content, told: Told) -> Iterator[Run]:
     """The runs of a file."""
-    for where, found in content.objects:
+    for where, found in content.objects or list_served(content):
         sizes = {name: need_count(where, found, name) for name in ("batch_size", "input_len", "output_len")}
-        yield make_run(where, found, sizes)
-    if not content.objects:
+        yield make_served(where, found, sizes) if "latency" in found else make_run(where, found, sizes)
+    if not content.objects and not SERVED.search(content.text):
         yield from read_printed(content, told)
+
+
+def list_served(content: Content) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The batches that ``bench_one_batch_server`` prints, in the words of its JSON."""
+    parts = re.split(r"(?=^batch size: )", content.text, flags=re.MULTILINE) if SERVED.search(content.text) else []
+    for part in parts:
+        labels = {name: value.split()[0] for name, value in read_labels(part).items()}
+        if "batch size" in labels and "latency" in labels:
+            yield str(content.path), {name.replace(" ", "_"): value for name, value in labels.items()}
+
+
+def make_served(where: str, found: Mapping[str, Any], sizes: Mapping[str, int]) -> Run:
+    """One batch through a server: its input throughput is prompt tokens over the time to the first token."""
+    whole, first = need_number(where, found, "latency"), take_number(where, found, "last_ttft", "ttft")
+    per_s = take_number(where, found, "input_throughput")
+    if first is None and per_s:
+        first = sizes["batch_size"] * sizes["input_len"] / per_s
+    metrics = [Metric("e2e_s", whole)]
+    if first and sizes["output_len"] > 1:
+        metrics += [Metric("ttft_s", first), Metric("tpot_s", (whole - first) / (sizes["output_len"] - 1))]
+    return Run(
+        where,
+        f"{TOOL}_server",
+        metrics=metrics,
+        batch_size=sizes["batch_size"],
+        prompt_tokens=sizes["input_len"],
+        output_tokens=sizes["output_len"],
+    )
 
 
 def make_run(where: str, found: Mapping[str, Any], sizes: Mapping[str, float | None]) -> Run:

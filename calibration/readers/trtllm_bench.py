@@ -8,6 +8,7 @@ Source: https://github.com/NVIDIA/TensorRT-LLM, tensorrt_llm/bench/dataclasses/r
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,6 +26,7 @@ from calibration.readers.runs import Metric, Run, Told, list_latencies
 
 TOOL = "trtllm-bench"
 TITLE = "= PERFORMANCE OVERVIEW"
+OLD_TITLE = "= STATISTICS"  # of versions before 0.15, which send all requests at once and time none of them
 MACHINE = re.compile(r"= MACHINE DETAILS\s*\n=+\s*\n(.+?), memory ")
 PERCENTILES = {"average": "mean", "p50": "p50", "p99": "p99"}
 # Sections of the JSON and labels of the print -> our names.
@@ -54,6 +56,7 @@ LABELS = {
     "Average Output Length (tokens)": "avg_output_length",
     "Request Throughput (req/sec)": "request_throughput_req_s",
     "Total Output Throughput (tokens/sec)": "system_output_throughput_tok_s",
+    "Token Throughput (tokens/sec)": "system_output_throughput_tok_s",
     "Total Token Throughput (tokens/sec)": "system_total_throughput_tok_s",
     "Per GPU Output Throughput (tps/gpu)": "output_throughput_per_gpu_tok_s",
     "Average request latency (ms)": "avg_request_latency_ms",
@@ -70,7 +73,7 @@ def recognise(content: Content) -> bool:
     if content.objects:
         parts = [found.get("performance") for _, found in content.objects]
         return all(isinstance(part, dict) and "request_throughput_req_s" in part for part in parts)
-    return TITLE in content.text
+    return TITLE in content.text or (OLD_TITLE in content.text and "Request Throughput (req/sec)" in content.text)
 
 
 def read(content: Content, told: Told) -> Iterator[Run]:
@@ -82,6 +85,7 @@ def read(content: Content, told: Told) -> Iterator[Run]:
         found: dict[str, Any] = {LABELS[name]: value for name, value in labels.items() if name in LABELS}
         machine = MACHINE.search(content.text)
         found |= {"machine": machine[1].strip() if machine else None, "drafts": "= DECODING STATISTICS" in content.text}
+        found["all_at_once"] = OLD_TITLE in content.text
         spread = {(KEYS[one[1]], one[2].lower()): float(one[3]) for one in BREAKDOWN.finditer(content.text)}
         yield parse_report(str(content.path), found, spread)
 
@@ -124,8 +128,9 @@ def parse_report(where: str, found: Mapping[str, Any], spread: Mapping[tuple[str
     prompt = take_number(where, found, "avg_input_length")
     if prompt is None and total_per_s is not None:
         prompt = (total_per_s - output_per_s) / per_s
-    latency_s = need_number(where, found, "avg_request_latency_ms") * 1e-3
-    in_flight = take_number(where, found, "avg_num_concurrent_requests") or per_s * latency_s
+    at_once = "avg_request_latency_ms" not in found and found.get("all_at_once", False)
+    latency_s = None if at_once else need_number(where, found, "avg_request_latency_ms") * 1e-3
+    in_flight = take_number(where, found, "avg_num_concurrent_requests") or per_s * (latency_s or 0.0)
     lasted = take_number(where, found, "total_latency_ms")
     count = take_number(where, found, "num_requests") or (lasted and per_s * lasted * 1e-3)
     layout = [take_count(where, found, name) for name in ("tp_size", "pp_size")]
@@ -133,7 +138,7 @@ def parse_report(where: str, found: Mapping[str, Any], spread: Mapping[tuple[str
         layout = [1, 1]
     version = take_text(found, "version")
     latencies: dict[tuple[str, str], float | None] = {
-        ("e2e_s", "mean"): latency_s * 1e3,
+        ("e2e_s", "mean"): latency_s and latency_s * 1e3,
         ("ttft_s", "mean"): take_number(where, found, "avg_ttft_ms"),
         ("tpot_s", "mean"): take_number(where, found, "avg_tpot_ms"),
         **spread,
@@ -154,7 +159,8 @@ def parse_report(where: str, found: Mapping[str, Any], spread: Mapping[tuple[str
         batch_size=1,
         prompt_tokens=prompt,
         output_tokens=output,
-        concurrency=max(round(in_flight), 1),
+        concurrency=None if at_once else max(round(in_flight), 1),
+        request_rate=math.inf if at_once else None,
         num_requests=round(count) if count else None,
         left_out="a draft was verified (speculative decoding)" if found.get("drafts") else None,
     )

@@ -170,7 +170,7 @@ ALIASES = {
     "w4a16_mxfp4": "mxfp4",
     "mxfp4_moe": "mxfp4",
 }
-UNSTATED = {"auto", "none", "unset", "default", ""}  # how tools say that a format is the checkpoint's own
+UNSTATED = {"auto", "none", "unset", "default", "no_quant", ""}  # how tools say that a format is the checkpoint's own
 
 
 def find_format(name: str, what: str = "data type") -> str:
