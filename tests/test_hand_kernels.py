@@ -6,6 +6,7 @@ from hand import HUGE, make_device, make_factors, us
 
 from simulator.costs.operators import Operator
 from simulator.timing.device import Device
+from simulator.timing.devices.systolic import SYSTOLIC
 from simulator.timing.devices.vector_gpu import time_few_rows
 from simulator.timing.kinds import KINDS
 from simulator.timing.kinds.batched import time_batched
@@ -281,6 +282,9 @@ def test_decode_attention_of_grouped_heads_runs_in_waves_of_blocks() -> None:
     # 1,024 tokens in eight parts of 128: 80 blocks are eight waves, and the parts are merged in one block's time.
     parts = time_decode_attention(op._replace(n=1024), make_device(splits_context=True), f)
     assert parts == us(3 + 8 * (1000 + 2 * 128) / 1e3 + 1)
+    # Four parts of 1,097 tokens for 20 pairs are of 384 in whole steps, which leaves nothing to the fourth: six waves.
+    uneven = time_decode_attention(op._replace(n=1097, batch=160), make_device(splits_context=True), f)
+    assert uneven == us(3 + 6 * (1000 + 2 * 384) / 1e3 + 1)
 
 
 def test_decode_attention_of_single_heads_shares_units_by_three() -> None:
@@ -299,6 +303,20 @@ def test_query_heads_without_a_common_block_read_their_keys_again_from_the_cache
     op = Operator("attention", "decode_attention", kv_bytes=4e6, m=1, n=100, k=128, batch=8, group=8)
     assert time_decode_attention(op, make_device(), f) == us(8 * 4 / 1.6)
     assert time_decode_attention(op._replace(group=1), make_device(), f) == us(4 / 0.5)
+
+
+def test_attention_on_large_arrays_multiplies_the_scores_of_a_prompt_and_streams_those_of_a_token() -> None:
+    """48 MFLOP at 80% of the peak are 6 us. Of 3 MB of a prompt's keys and values half are read, beside 1 MB."""
+    known = {"attention_efficiency": 0.8, "attention_operand_passes": 2, "kernel_latency_s": 1e-06}
+    f = make_factors(**known, stream_efficiency=0.5)
+    op = Operator(
+        "attention", "prefill_attention", 4.8e7, activation_bytes=1e6, kv_bytes=3e6, launches=3, m=8, n=8, k=8
+    )
+    prompt, token = SYSTOLIC.laws["prefill_attention"], SYSTOLIC.laws["decode_attention"]
+    assert prompt(op, make_device(kind="systolic"), f) == us(3 + 6 + 2 * (1 + 3 / 2))
+    assert prompt(op._replace(parts=(op, op)), make_device(kind="systolic"), f) == us(3 + 2 * (6 + 2 * (1 + 3 / 2)))
+    # 3 MB at half the bandwidth take as long as the products.
+    assert token(op._replace(activation_bytes=0.0), make_device(kind="systolic"), f) == us(3 + 6 * 2**0.25)
 
 
 def test_latent_decode_starts_and_merges_a_block_around_its_roofline() -> None:

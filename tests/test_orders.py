@@ -5,17 +5,19 @@ row on a stack with ``narrow_loads``. ``python -m benchmarks.robustness --only o
 """
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.robustness.orders import MODELS, Orders, check_setting, list_places
 from simulator import predict
 from simulator.inputs.library import load_hardware, load_stack
 
-PLACES = [place for place in list_places() if not place[0].startswith("gaudi")]  # see docs/robustness.md
+PLACES = list(list_places())
+GAUDI = ("gaudi2-96gb", "gaudi2-96gb--optimum-habana", "optimum-habana")
 
 
 @settings(max_examples=5, derandomize=True)
+@example(GAUDI, "llama-3-8b", 1)  # larger arrays once slowed its short prompts by two fifths
 @given(st.sampled_from(PLACES), st.sampled_from(MODELS[:4]), st.sampled_from([1, 4]))
 def test_the_laws_keep_their_order(place: tuple[str, str, str], model: str, tp: int) -> None:
     device, profile, stack = place

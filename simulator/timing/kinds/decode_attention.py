@@ -81,9 +81,10 @@ def time_grouped_blocks(op: Operator, pairs: Number, most_parts: Number, device:
     """
     parts = whole_part(minimum(most_parts, square_root(MOST_WAVES * most_parts)) + 0.5)
     parts = maximum(minimum(parts, whole_part(MOST_WAVES * device.units / pairs)), 1)
-    tokens = round_up(op.n / parts, TOKEN_STEP) * ceil(op.group * op.m / GROUP_STEP)
-    waves = ceil(pairs * parts / device.units)
-    cycles = f.attention_block_cycles + tokens * op.k / STATED_HEAD_SIZE * f.grouped_token_cycles
+    tokens = round_up(op.n / parts, TOKEN_STEP)
+    waves = ceil(pairs * ceil(op.n / tokens) / device.units)  # whole steps may leave nothing to the last part
+    row_steps = ceil(op.group * op.m / GROUP_STEP)
+    cycles = f.attention_block_cycles + tokens * row_steps * op.k / STATED_HEAD_SIZE * f.grouped_token_cycles
     return finish_decode(op, waves * cycles, parts, 0.0, device, f)
 
 

@@ -89,8 +89,13 @@ def count_blocks(op: Operator, device: Device, f: Factors) -> Blocks:
     start = f.prompt_block_cycles / device.clock_hz
     everything = op.batch * (visible * block / device.peak_flops_per_s + rows * start / device.units)
     longest = columns * block / device.unit_flops_per_s + start
+    return Blocks(everything, longest, time_operands(op, device, f))
+
+
+def time_operands(op: Operator, device: Device, f: Factors) -> Number:
+    """Seconds in which queries, keys, values and outputs cross memory around the kernel."""
     operands = op.activation_bytes + op.kv_bytes * share_read(op)
-    return Blocks(everything, longest, f.attention_operand_passes * operands * find_byte_time(op, device, f, 1.0))
+    return f.attention_operand_passes * operands * find_byte_time(op, device, f, 1.0)
 
 
 def time_on_cpu(operator: Operator, device: Device, f: Factors) -> Number:
