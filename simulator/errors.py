@@ -60,18 +60,19 @@ def suggest(problem: str, name: str, allowed: Iterable[str]) -> str:
     return f"{problem}{hint} (allowed: {', '.join(names)})"
 
 
-def unknown_name(what: str, name: str, candidates: Iterable[str]) -> InputError:
+def unknown_name(what: str, name: str, candidates: Iterable[str], near: str | None = None) -> InputError:
     """Return the error for a name that nothing has.
 
     Args:
         what: the kind of thing, in the singular: ``'model'``, ``'hardware'``, ``'dtype'``...
         name: the name that was given.
         candidates: the names there are.
+        near: the one that was likely meant; found by distance where it is not given.
     """
     problem = f"unknown {what} {name!r}"
     if what not in _LISTING_COMMANDS:
         return InputError(suggest(problem, name, candidates))
-    near = nearest(name, candidates)
+    near = near or nearest(name, candidates)
     hint = "" if near is None else f": did you mean {near!r}?"
     return InputError(f"{problem}{hint} ({_LISTING_COMMANDS[what]} shows all)")
 

@@ -9,10 +9,12 @@ from functools import cache
 MAKERS = frozenset(
     ("nvidia", "geforce", "tesla", "amd", "radeon", "instinct", "intel", "apple", "google", "aws", "corporation", "gpu")
 )
-_MARKS = r"\((?:r|tm|c)\)|[\u00ae\u2122]"
+# Trade marks, limits of power, and how many there are: (R), (1000W), 8x at the begin, x8 at the end.
+_MARKS = r"\((?:r|tm|c)\)|[\u00ae\u2122]|\(\d+ ?w\)|^\d+ ?x +|(?<=gb) ?x ?\d+$"
 _PART = r"[^\W\d_]+|\d+(?:\.\d+)?|\+"
 NEAR = 0.6  # likeness from which a name may be meant, of 1 for the same
 FAR = 8  # times a number from which another is not a slip of it
+SAME_SIZE = 0.15  # by which the name of the same size goes before another of those that are near
 OTHER_NUMBERS = 0.7  # what is left of the likeness of two names whose numbers are all far apart
 
 
@@ -22,7 +24,8 @@ def normal_form(name: str) -> str:
 
     Spaces, hyphens, case and trade marks make no difference. A name of makers alone keeps them.
     """
-    parts = re.findall(_PART, re.sub(_MARKS, " ", name.casefold()))
+    text = re.sub(r"(?<=\d)g(?!\w)", "gb", re.sub(_MARKS, " ", name.casefold()))
+    parts = re.findall(_PART, text)
     return " ".join([part for part in parts if part not in MAKERS] or parts) or name.casefold()
 
 
@@ -33,7 +36,15 @@ def measure_likeness(one: str, other: str) -> float:
     likeness = SequenceMatcher(None, one, other, autojunk=False).ratio()
     numbers, others = ([float(part) for part in form.split() if part[0].isdigit()] for form in (one, other))
     near = any(a <= FAR * b and b <= FAR * a for a in numbers for b in others)
+    word, other_word = (form.partition(" ")[0] for form in (one, other))
+    if 1 in (len(word), len(other_word)) and word != other_word:
+        likeness *= OTHER_NUMBERS  # an A2 is no M2
     return likeness if near or not numbers or not others else likeness * OTHER_NUMBERS
+
+
+def find_largest(form: str) -> float:
+    """The largest number in a normal form, which mostly is a size; 0 where there is none."""
+    return max((float(part) for part in form.split() if part[0].isdigit()), default=0.0)
 
 
 def find_nearest(name: str, candidates: list[str]) -> str | None:
@@ -46,5 +57,7 @@ def find_nearest(name: str, candidates: list[str]) -> str | None:
     if longer:
         return longer[0]
     likeness = {one: measure_likeness(wanted, normal_form(one)) for one in candidates}
-    best = max(likeness, key=lambda one: (likeness[one], one == one.lower()), default=None)
+    size = find_largest(wanted)
+    alike = {one: likeness[one] + SAME_SIZE * (size == find_largest(normal_form(one)) > 0) for one in likeness}
+    best = max(alike, key=lambda one: (likeness[one] >= NEAR, alike[one], one == one.lower()), default=None)
     return best if best is not None and likeness[best] >= NEAR else None

@@ -59,7 +59,7 @@ def test_a_profile_is_named_after_its_device_and_stack() -> None:
     ("what", "misspelt", "meant"),
     [
         ("model", "openai-davinchi", "openai-davinci"),
-        ("model", "GPTJ", "gptj-6b"),
+        ("model", "GPTJ-6", "gptj-6b"),
         ("hardware", "a100-smx-80gb", "a100-sxm-80gb"),
         ("stack", "megatron-ml-2022", "megatron-lm-2022"),
         ("profile", "a100-sxm-80gb--megatron", PROFILE),

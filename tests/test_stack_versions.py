@@ -33,6 +33,8 @@ LLAMA = ["llama.cpp-b2795", "llama.cpp-2025"]
         ("TRT-LLM 0.11", ("tensorrt-llm", (0, 11))),
         ("llama.cpp-b5200", ("llama.cpp", (5200,))),
         ("llama.cpp-2025", ("llama.cpp", (4394,))),
+        ("b6000", ("llama.cpp", (6000,))),
+        ("ollama 0.12.3", ("llama.cpp", (10**6,))),
         ("vllm", None),
         ("optimum-habana-1.2", None),
         ("TensorRT 10.2, CUDA 12.4", None),
@@ -75,3 +77,17 @@ def test_a_stack_taken_for_another_version_says_so() -> None:
 def test_an_engine_of_which_nothing_ships_is_refused() -> None:
     with pytest.raises(InputError, match=r"unknown stack .exllama-0\.2."):
         load_stack("exllama-0.2")
+
+
+@pytest.mark.parametrize(
+    ("name", "stack"),
+    [
+        ("transformers==4.57.1", "transformers-eager"),
+        ("Hugging Face Transformers", "transformers-eager"),
+        ("torch 2.6", "pytorch-eager"),
+        ("ollama 0.12", "llama.cpp-2025"),
+        ("b3000", "llama.cpp-b2795"),
+    ],
+)
+def test_packages_without_a_stack_of_each_version_are_named_as_people_write_them(name: str, stack: str) -> None:
+    assert load_stack(name).id == stack

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from simulator.errors import InputError, nearest
+from simulator.errors import InputError
 from simulator.inputs.architecture import SMALLEST, Architecture, ModelSpec, check_architecture
 from simulator.inputs.checkpoint import formats_of_name
 from simulator.inputs.hardware import Hardware
@@ -70,7 +70,7 @@ def load_variant(name: str) -> ModelSpec:
     Raises:
         InputError: unknown, with the nearest name.
     """
-    from simulator.inputs.model_names import match_model
+    from simulator.inputs.model_names import find_likely, match_model
 
     names = index_names(MODEL_FOLDER)
     found = match_model(name, names)
@@ -82,8 +82,8 @@ def load_variant(name: str) -> ModelSpec:
     if "/" in name and re.fullmatch(REPOSITORY, name):
         from simulator.inputs.huggingface.hub import download_config
 
-        return read_model(download_config(name, nearest(name, names)), name)
-    raise unknown_name("model", name, names)
+        return read_model(download_config(name, find_likely(name, names)), name)
+    raise unknown_name("model", name, names, find_likely(name, names))
 
 
 def load_hardware(hardware: str | Path | Hardware) -> Hardware:

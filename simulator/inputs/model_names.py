@@ -9,27 +9,47 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from simulator.errors import nearest
 from simulator.inputs.formats import match_format
 
 # Number formats at the end of a checkpoint's name -> the format.
 FORMAT_ENDINGS: dict[str, str] = {
     r"(?:quantized[.-])?(w4a16|w8a8|w8a16)": "",
     r"(fp8)(?:-dynamic|-kv|-block)?": "",
-    r"(nvfp4|mxfp4|awq|gptq|nf4|bf16|fp16|f16|f32)": "",
-    r"awq-int4|gptq-int4|4bit-awq|awq-4bit|gptq-4bit|int4-awq|int4-gptq": "int4-g128",
+    r"(nvfp4|mxfp4)(?:-v\d|-moe)?": "",
+    r"fp4(?:-v\d)?": "nvfp4",  # as NVIDIA called it at first
+    r"(awq|gptq|nf4|bf16|fp16|f16|f32)": "",
+    r"awq-int4|gptq-int4|4bit-awq|awq-4bit|gptq-4bit|int4-awq|int4-gptq|int4-autoround|w4a16-g128": "int4-g128",
+    r"gptq-4b-128g": "int4-g128",
     r"gptq-int8|int8-gptq": "int8-g128",
     r"(?:unsloth-)?bnb-4bit": "nf4",
     r"(q[2-8]-[0-9k](?:-[sml])?|iq[1-4]-[a-z]+)": "",
+    # MLX's, in groups of 64 with a scale and a bias of 16 bits each.
+    **{rf"{bits}bit(?:-dwq|-mlx)?": f"{bits + 0.5}bit" for bits in (3, 4, 5, 6, 8)},
 }
-TUNING = re.compile(r"-(?:instruct|chat|it|hf|base|gguf|text|preview|latest)$|^meta-")
+# What says that a checkpoint was tuned, or under which rules a benchmark ran it (MLPerf's ``llama2-70b-99.9``).
+TUNING = re.compile(
+    r"-(?:instruct|chat|it|hf|base|gguf|text|preview|latest|qat|interactive|edge|99(?:\.9)?)$|^(?:meta|nvidia)-"
+)
 PUNCTUATION = re.compile(r"[\s_]+")
+# llama.cpp's descriptions: ``qwen3moe 30B.A3B Q4_K - Medium``.
+DESCRIPTIONS = {
+    r"---(s|m|l)(?:mall|edium|arge)$": r"-\1",
+    r"(\d+b)\.(a[\d.]+b)": r"\1-\2",
+    r"^(qwen\d)moe-": r"\1-",
+    r"^qwen3next-": "qwen3-next-",
+}
 
 
 def fold(name: str) -> str:
     """A name in lower case with hyphens, without its maker, its path and the ending of a file."""
     text = name.strip().rstrip("/").replace("\\", "/").rpartition("/")[2].lower()
     text = re.sub(r"(?:-\d{5}-of-\d{5})?\.gguf$", "", text)
-    return PUNCTUATION.sub("-", text.replace(":", "-"))
+    text = re.sub(r"(?<=[^q]\d)_(?=\d)", ".", text)  # Llama-3_3 is Llama 3.3
+    text = PUNCTUATION.sub("-", text.replace(":", "-"))
+    for pattern, plain in DESCRIPTIONS.items():
+        text = re.sub(pattern, plain, text)
+    return text
 
 
 def split_format(folded: str) -> tuple[str, str | None]:
@@ -71,6 +91,12 @@ def match_model(name: str, names: Mapping[str, Path]) -> tuple[str, str | None] 
         if spelling in index:
             return index[spelling], number_format
     return None
+
+
+def find_likely(name: str, names: Mapping[str, Path]) -> str | None:
+    """The shipped name nearest to one that means no model, by what is left of it without format and tuning."""
+    *_, (shortest, _) = list_spellings(name)
+    return nearest(shortest, names) or nearest(name, names)
 
 
 def index_spellings(names: Mapping[str, Path]) -> dict[str, str]:

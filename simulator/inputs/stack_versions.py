@@ -13,11 +13,14 @@ ENGINES = {
     "vllm": r"vllm",
     "sglang": r"sglang|sgl",
     "tensorrt-llm": r"tensorrt[-_ ]?llm|trt[-_ ]?llm",
-    "llama.cpp": r"llama[._ -]?cpp|llama[-_]b(?=\d)",
+    "llama.cpp": r"llama[._ -]?cpp|llama[-_]b(?=\d)|^b(?=\d{4,5}$)|ollama",
     "lmdeploy": r"lmdeploy",
     "fastertransformer": r"fastertransformer",
     "megatron-lm": r"megatron[-_ ]?lm",
 }
+# Stacks of no versions, and how their packages are called.
+UNVERSIONED = {"transformers-eager": r"(?:hugging ?face[ -])?transformers", "pytorch-eager": r"(?:py)?torch"}
+NEWEST_BUILD = 10**6  # of llama.cpp within Ollama, whose own version does not tell it
 VERSION = re.compile(r"(?:^|[\s:=v_b-])(\d+(?:\.\d+)*)")
 # llama.cpp numbers its builds. The first of a year, by which a stack file that is named after a year is placed.
 FIRST_BUILDS = {2024: 1742, 2025: 4394, 2026: 7588}
@@ -35,6 +38,8 @@ def parse_stack(name: str) -> tuple[str, Version] | None:
         found = list(re.finditer(pattern, text))
         if not found:
             continue
+        if "ollama" in text and re.search(r"\d", text):
+            return engine, (NEWEST_BUILD,)
         version = VERSION.search(text, found[-1].end() - (text[found[-1].end() - 1] == "b"))
         if version is None:
             return None
@@ -69,7 +74,15 @@ def find_covering(name: str, shipped: Iterable[str]) -> str | None:
     """The shipped stack that stands for a version of an engine; None where no version of that engine ships."""
     asked = parse_stack(name)
     if asked is None:
-        return None
+        text = name.lower()
+        return next(
+            (
+                stack
+                for stack, package in UNVERSIONED.items()
+                if stack in shipped and re.fullmatch(rf"{package}(?:[ =v-]*\d[\w.+]*)?", text)
+            ),
+            None,
+        )
     versions = {parsed[1]: one for one in shipped if (parsed := parse_stack(one)) is not None and parsed[0] == asked[0]}
     below = [version for version in versions if version <= asked[1]]
     if not versions:
