@@ -96,11 +96,8 @@ def find_pareto(**asked: Any) -> pareto.Pareto:
     return pareto.find_pareto(predictions, **{"of": "tpot_s", "against": "output_tokens_per_s_per_device"} | asked)
 
 
-def list_figures() -> dict[str, Callable[[], Any]]:
-    """Every kind of picture, with cases that crowd it."""
-    moe = predict("mixtral-8x7b", "h200-sxm-141gb", "none", tp=2, dtype="fp8", kv_dtype="fp16", batch_size=32)
-    over = ask_over("output_tokens", [1, 2, 4, 16, 64])
-    points = find_points(TABLE, over, "output_tokens")
+def crowd_pareto() -> pareto.Pareto:
+    """Many points of two models on three devices."""
     devices = [(name, tp) for name in ("a100-sxm-80gb", "h100-sxm-80gb", "h200-sxm-141gb") for tp in (1, 2, 8)]
     many = [
         predict(model, name, PROFILE, tp=tp, batch_size=batch)
@@ -108,24 +105,41 @@ def list_figures() -> dict[str, Callable[[], Any]]:
         for model in ("llama-3-8b", "llama-3-70b")
         for batch in (1, 9)
     ]
-    latent = predict("deepseek-v3", "h200-sxm-141gb", "none", tp=8, dtype="fp8", batch_size=64)
-    named = ask(changes={"num_hidden_layers": 56, "vocab_size": 50400, "hidden_size": 4096, "num_attention_heads": 16})
-    tornado_of = tornado.find_tornado(find_sensitivity(ask().question, "cost_usd"), 30)
-    bound = explain(ask(calibration="none").question)
-    return {
-        "roofline": lambda: roofline.make_figure(roofline.find_roofline(ask())),
-        "roofline of experts": lambda: roofline.make_figure(roofline.find_roofline(moe)),
-        "roofline of latent attention": lambda: roofline.make_figure(roofline.find_roofline(latent)),
-        "roofline with a long name": lambda: roofline.make_figure(roofline.find_roofline(named)),
-        "waterfall": lambda: waterfall.make_figure(waterfall.find_waterfall(explain(ask().question), "e2e_s")),
-        "waterfall of a bound": lambda: waterfall.make_figure(waterfall.find_waterfall(bound, "ttft_s")),
-        "latency": lambda: latency.make_figure(latency.find_latency(over, "output_tokens", points)),
-        "pareto": lambda: pareto.make_figure(find_pareto()),
-        "pareto of many": lambda: pareto.make_figure(pareto.find_pareto(many, "e2e_s", "energy_j")),
-        "tornado": lambda: tornado.make_figure(tornado_of),
-        "residuals": lambda: residual_plot.make_figure(find_residuals()),
-        "residuals of operators": lambda: residual_plot.make_figure(find_operator_residuals()),
-    }
+    return pareto.find_pareto(many, "e2e_s", "energy_j")
+
+
+def draw_roofline(prediction: Prediction) -> Any:
+    return roofline.make_figure(roofline.find_roofline(prediction))
+
+
+def draw_waterfall(prediction: Prediction, metric: str) -> Any:
+    return waterfall.make_figure(waterfall.find_waterfall(explain(prediction.question), metric))
+
+
+def draw_latency() -> Any:
+    over = ask_over("output_tokens", [1, 2, 4, 16, 64])
+    return latency.make_figure(latency.find_latency(over, "output_tokens", find_points(TABLE, over, "output_tokens")))
+
+
+MIXTURE = {"tp": 2, "dtype": "fp8", "kv_dtype": "fp16", "batch_size": 32}
+LONG_NAME = {"num_hidden_layers": 56, "vocab_size": 50400, "hidden_size": 4096, "num_attention_heads": 16}
+# Every kind of picture, with cases that crowd it.
+FIGURES: dict[str, Callable[[], Any]] = {
+    "roofline": lambda: draw_roofline(ask()),
+    "roofline of experts": lambda: draw_roofline(predict("mixtral-8x7b", "h200-sxm-141gb", "none", **MIXTURE)),
+    "roofline of latent attention": lambda: draw_roofline(
+        predict("deepseek-v3", "h200-sxm-141gb", "none", tp=8, dtype="fp8", batch_size=64)
+    ),
+    "roofline with a long name": lambda: draw_roofline(ask(changes=LONG_NAME)),
+    "waterfall": lambda: draw_waterfall(ask(), "e2e_s"),
+    "waterfall of a bound": lambda: draw_waterfall(ask(calibration="none"), "ttft_s"),
+    "latency": draw_latency,
+    "pareto": lambda: pareto.make_figure(find_pareto()),
+    "pareto of many": lambda: pareto.make_figure(crowd_pareto()),
+    "tornado": lambda: tornado.make_figure(tornado.find_tornado(find_sensitivity(ask().question, "cost_usd"), 30)),
+    "residuals": lambda: residual_plot.make_figure(find_residuals()),
+    "residuals of operators": lambda: residual_plot.make_figure(find_operator_residuals()),
+}
 
 
 def list_texts(figure: Any) -> list[Any]:
@@ -145,8 +159,7 @@ def list_texts(figure: Any) -> list[Any]:
     return [text for text in texts if text not in outside]
 
 
-@pytest.mark.parametrize("ending", ["svg", "png"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "ending"), [*((kind, "svg") for kind in KINDS), ("roofline", "png")])
 def test_a_picture_is_written_and_is_the_same_each_time(kind: str, ending: str, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.{ending}" for name in ("one", "two")]
     for path in paths:
@@ -192,14 +205,7 @@ def test_a_bar_in_the_terminal_is_as_wide_as_its_column_and_never_empty(start: f
     assert "#" in drawn
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("roofline", "roofline of experts", "waterfall", "waterfall of a bound", "latency", "pareto"),
-        *("pareto of many", "tornado", "residuals", "residuals of operators", "roofline of latent attention"),
-        "roofline with a long name",
-    ],
-)
+@pytest.mark.parametrize("name", FIGURES)
 def test_texts_of_a_picture_keep_clear_of_each_other_and_inside(name: str) -> None:
     from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -207,7 +213,7 @@ def test_texts_of_a_picture_keep_clear_of_each_other_and_inside(name: str) -> No
     from simulator.report.plots.style import STYLE
 
     with style.context(["default", STYLE]):
-        figure = list_figures()[name]()
+        figure = FIGURES[name]()
         FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     texts = list_texts(figure)
     boxes = [text.get_window_extent() for text in texts]

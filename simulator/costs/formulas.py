@@ -88,7 +88,7 @@ def derive_formulas(architecture: Architecture, stack: Stack, values: Mapping[st
         "prefill": prefill_batch(symbols["p"], symbols["b"]),
         "decode": decode_batch(symbols["c"], symbols["b"]),
     }
-    known = {symbols[name]: value for name, value in values.items()}
+    known = {symbols[name]: sympy.sympify(value) for name, value in values.items()}
     formulas = []
     for phase, batch in passes.items():
         work = build_pass(model, deployment, stack, batch)
@@ -111,8 +111,8 @@ def put_in(formula: Formula, known: Mapping[Any, Number]) -> Formula:
 
     def settle(expression: Any) -> Any:
         # A float such as the share 1/2 of a law would print as 0.5 beside exact whole numbers.
-        exact = sympy.nsimplify(sympy.sympify(expression).subs(known), rational=True)
-        return sympy.factor_terms(exact)
+        found = sympy.sympify(expression).xreplace(known)
+        return sympy.factor_terms(sympy.nsimplify(found, rational=True) if found.has(sympy.Float) else found)
 
     costs = {name: settle(cost) for name, cost in formula.costs.items()}
     return Formula(formula.phase, formula.operator, settle(formula.times), costs)
