@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -33,9 +34,8 @@ class Arrivals:
 
     def take(self, until_s: float, inclusive: bool) -> Sequence[int]:
         """Those that have come by a time: a request that follows from a result is not there when the result is."""
-        first = self.taken
-        while self.next_s < until_s or (inclusive and self.next_s == until_s):
-            self.taken += 1
+        find = bisect_right if inclusive else bisect_left
+        first, self.taken = self.taken, find(self.arrival_s, until_s, self.taken)
         return range(first, self.taken)
 
     def note_done(self, now_s: float, request: int) -> None:

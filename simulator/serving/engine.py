@@ -76,7 +76,8 @@ class Engine:
         step = self.policy.plan(state)
         if state.ids is not before:
             self.record.note_preempted(before, state.ids)
-        self.release()
+        if left:
+            self.release()
         self.record.note_state(self.now_s, state)
         if step.prompts or step.decodes:
             self.run_step(step, may_change=left > 0)
@@ -94,7 +95,7 @@ class Engine:
         state, record, start_s = self.state, self.record, self.now_s
         timed = state.contexts if step.decodes else NOTHING
         if len(state.padding) and step.decodes:
-            timed = np.concatenate([timed, state.padding + state.steps])
+            timed = np.concatenate([timed, state.padding])
         passes, before_s = 1, 0.0
         if step.prompts:
             prompts = tuple(Prompt(one.new_tokens, one.context_tokens, one.last) for one in step.prompts)
@@ -120,7 +121,8 @@ class Engine:
                 ended = state.take_ended(self.policy.runs_padding)
         else:
             record.note_stalled(len(state.ids))
-        self.end_prompts(step, start_s, ended)
+        if step.prompts:
+            self.end_prompts(step, start_s, ended)
         for request in ended:
             self.end(request)
 
@@ -154,6 +156,5 @@ class Engine:
 
     def release(self) -> None:
         """The scheduler hears of the requests that are done."""
-        if self.state.leaving:
-            self.state.release()
-            self.policy.note_finish()
+        self.state.release()
+        self.policy.note_finish()

@@ -8,7 +8,7 @@ is evaluated once over a whole axis, by the same functions, and then only looked
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -96,8 +96,9 @@ class PassTable:
         self.decode_layers = self._sum(decoding, decoding.keys() - common)
         self.prompt_layers = self._sum(reading, reading.keys() - common)
         self.head = self._time_head(rows)
-        self.runs: OrderedDict[tuple[int, bool], Run] = OrderedDict()
+        self.runs: dict[tuple[int, bool], Run] = {}
         self.runs_kept = max(MOST_NUMBERS // (2 * max_context), FEWEST_RUNS)
+        self.begun: tuple[Contexts | None, Run, float] = (None, Run(rows[:0], rows[:0], None), 0.0)
         self.whole_prompts: Array | None = None
         self.read_prompts = lru_cache(PROMPTS_KEPT)(self._read_prompts)
         self.find_host = lru_cache(None)(self._find_host)
@@ -116,14 +117,14 @@ class PassTable:
         """
         decoding = len(contexts)
         if not decoding:
-            return self._complete(0.0, 0, prompts)
+            return float(self._complete(0.0, 0, prompts))
         run = self.find_run(decoding, bool(prompts))
         try:
             mixing_s = float(np.add.reduce(run.shares[contexts]))
         except IndexError:
-            raise InputError(f"a context is past the table's {self.max_context} tokens") from None
+            raise self._refuse() from None
         if prompts or run.rest_s is None:
-            return self._complete(mixing_s, decoding, prompts)
+            return float(self._complete(mixing_s, decoding, prompts))
         return mixing_s + run.rest_s
 
     def time_run(self, contexts: Contexts, steps: int) -> float:
@@ -132,14 +133,21 @@ class PassTable:
         Raises:
             InputError: more rows or longer contexts than the table has.
         """
-        decoding, run = len(contexts), self.find_run(len(contexts), mixed=False)
         try:
+            if contexts is not self.begun[0]:  # the same sequences are asked for several numbers of passes
+                run = self.find_run(len(contexts), mixed=False)
+                self.begun = (contexts, run, float(np.add.reduce(run.sums[contexts])))
+            _, run, before_s = self.begun
             if run.rest_s is not None:
-                return steps * run.rest_s + float(np.add.reduce(run.sums[contexts + steps] - run.sums[contexts]))
+                return steps * run.rest_s + (float(np.add.reduce(run.sums[steps:][contexts])) - before_s)
             each = np.add.reduce(run.shares[contexts[:, np.newaxis] + np.arange(steps)], axis=0)
         except IndexError:
-            raise InputError(f"a context is past the table's {self.max_context} tokens") from None
-        return float(np.add.reduce([self._complete(float(one), decoding, ()) for one in each]))
+            raise self._refuse() from None
+        return float(np.add.reduce(self._complete(each, len(contexts), ())))
+
+    def _refuse(self) -> InputError:
+        """The error of sequences that outgrow the table."""
+        return InputError(f"a context is past the table's {self.max_context} tokens")
 
     def split(self, contexts: Contexts) -> dict[str, float]:
         """Seconds of one decode pass by what they go to; they add up to ``time``."""
@@ -154,33 +162,33 @@ class PassTable:
         key = (decoding, mixed)
         run = self.runs.get(key)
         if run is None:
+            while len(self.runs) >= self.runs_kept:  # the one that was made first goes
+                del self.runs[next(iter(self.runs))]
             run = self.runs[key] = self._make_run(decoding, mixed)
-            if len(self.runs) > self.runs_kept:
-                self.runs.popitem(last=False)
-        else:
-            self.runs.move_to_end(key)
         return run
 
-    def _complete(self, mixing_s: float, decoding: int, prompts: tuple[Prompt, ...]) -> float:
+    def _complete(self, mixing_s: Number, decoding: int, prompts: tuple[Prompt, ...]) -> Number:
         """Seconds of a pass from those of its decoding sequences' mixing."""
         rows = logits = asked = decoding * self.queries
         device_s = mixing_s
         if prompts:
-            read = sum(prompt.new_tokens for prompt in prompts)
+            read = 0
+            for prompt in prompts:
+                read += prompt.new_tokens
+                logits += prompt.needs_logits
             rows += read
-            logits += sum(prompt.needs_logits for prompt in prompts)
-            device_s += self.read_prompts(prompts) + self.prompt_layers[read - 1]
+            device_s = device_s + (self.read_prompts(prompts) + self.prompt_layers[read - 1])
         if rows > self.max_rows:
             raise InputError(f"a pass of {rows} tokens is past the table's {self.max_rows}")
-        device_s += self.layers[self.padded[rows] - 1]
+        device_s = device_s + self.layers[self.padded[rows] - 1]
         if decoding:
-            device_s += self.decode_layers[self.padded[asked] - 1]
+            device_s = device_s + self.decode_layers[self.padded[asked] - 1]
         wanted = rows if self.work.stack.logits == "all" else logits
         after_s = (self.head[wanted - 1] if wanted else 0.0) + self._time_serial(decoding, prompts)
         host_s, f = self._find_host_seconds(min(decoding, 1), prompts), self.machine.factors
         if host_s is not None and f is not None:
-            device_s = float(overlap_host(host_s, device_s, self.machine.device, f))
-        return float(device_s + after_s)
+            device_s = overlap_host(host_s, device_s, self.machine.device, f)
+        return device_s + after_s
 
     def _time_linear(self, segment: Segment) -> dict[str, OperatorTime]:
         """Times of the operators of the layers, the embedding and the stages, by name."""
@@ -274,6 +282,6 @@ class PassTable:
             together = together - self.read_prompts((Prompt(1),))
         shares = np.zeros(self.max_context) + together / decoding
         adds_up = not mixed and self.host(1, ()) is None
-        rest_s = self._complete(0.0, decoding, ()) if adds_up else None
+        rest_s = float(self._complete(0.0, decoding, ())) if adds_up else None
         sums = shares[:0] if mixed else np.concatenate([[0.0], np.cumsum(shares)])
         return Run(shares, sums, rest_s)

@@ -17,11 +17,13 @@ def choose_run(engine: Engine, timed: Counts, may_change: bool) -> tuple[int, fl
 
     ``timed``: the tokens in the cache of each sequence that runs.
     """
-    state, clock, next_s = engine.state, engine.clock, engine.arrivals.next_s
-    passes = 1
+    state, clock, passes = engine.state, engine.clock, 1
     if engine.drafts is None and not may_change and state.partial is None and (state.blocked or not state.waiting):
         passes = engine.policy.count_steps(state)
-    if passes > 1 and not state.blocked and next_s < math.inf:
+    if passes == 1:
+        return 1, clock.time(timed), 0.0
+    next_s = engine.arrivals.next_s
+    if not state.blocked and next_s < math.inf:
         # Up to the pass in which the next request comes; where a pass is chosen ahead, one more runs without it.
         found, seconds = find_pass(clock, timed, next_s - engine.now_s, passes, engine.pass_s)
         engine.pass_s = seconds / found
@@ -30,5 +32,4 @@ def choose_run(engine: Engine, timed: Counts, may_change: bool) -> tuple[int, fl
         passes = found
     else:
         seconds = clock.time_run(timed, passes)
-    ahead = engine.asynchronous and passes > 1
-    return passes, seconds, clock.time_run(timed, passes - 1) if ahead else 0.0
+    return passes, seconds, clock.time_run(timed, passes - 1) if engine.asynchronous else 0.0

@@ -62,6 +62,8 @@ class Policy(ABC):
         """
         prompts: list[Chunk] = []
         state.blocked = False
+        if not state.waiting and state.partial is None:
+            return prompts
         if state.partial is not None and budget > 0:
             chunk = state.extend(budget)
             if chunk is None:
