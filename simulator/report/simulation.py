@@ -55,7 +55,7 @@ def format_simulation(simulation: Simulation) -> str:
     reading = simulation.setup.reading * deployment.tp * deployment.pp
     beside = f" and {reading} that read prompts" if reading else ""
     drafted = "" if draft is None else f"; {draft.describe()}"
-    mean = "" if len(np.unique(outcome.input_tokens)) == 1 else " on the mean"
+    mean = "" if np.ptp(outcome.input_tokens) == 0 else " on the mean"
     sentences = [
         f"{question.model.name} on {deployment.devices} x {question.hardware.name}{beside}, "
         f"{question.work.stack.name}, {describe_formats(deployment)}: {load.describe()}, "

@@ -17,18 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.costs.batch import Batch, Segment
+from simulator.costs.operators import Operator
 from simulator.costs.passes import HostWork, build_linear, list_mixing
 from simulator.costs.request import Work
 from simulator.costs.structure import Group
 from simulator.errors import InputError
 from simulator.numbers import Number
 from simulator.timing.host import time_host, time_issuing
-from simulator.timing.passes import Machine, OperatorTime, overlap_host, sum_times, time_groups, time_operators
+from simulator.timing.passes import Machine, overlap_host, sum_times, time_groups, time_operators
 
 Array = NDArray[np.float64]
 Contexts = NDArray[np.int64]
 PROMPTS_KEPT = 2**14  # different sets of prompts whose mixing is remembered
-MOST_NUMBERS, FEWEST_RUNS = 2**24, 16  # kept of the shares of decoding sequences
+MOST_NUMBERS = 2**24  # kept of the shares of decoding sequences
+LEAST_CONTEXT = 2**11  # tokens in a cache up to which shares are worked out at first
+TOGETHER = 2**14  # contexts of several numbers of sequences that are worked out at once
 
 
 class Prompt(NamedTuple):
@@ -48,6 +51,9 @@ class Run(NamedTuple):
     shares: Array
     sums: Array
     rest_s: float | None
+
+
+NOT_BEGUN: tuple[Contexts | None, Run, float] = (None, Run(np.zeros(0), np.zeros(0), None), 0.0)
 
 
 def pad_rows(graph_rows: Sequence[int], most: int) -> list[int]:
@@ -89,16 +95,16 @@ class PassTable:
         max_rows = max(max_rows, self.padded[-1])
         self.max_rows, self.max_context = max_rows, max_context
         rows = np.arange(1.0, max_rows + 1)
-        decoding = self._time_linear(Segment(rows / queries, float(queries), decodes=True))
-        reading = self._time_linear(Segment(1.0, rows))
+        decoding = self._list_linear(Segment(rows / queries, float(queries), decodes=True))
+        reading = self._list_linear(Segment(1.0, rows))
         common = decoding.keys() & reading.keys()
         self.layers = self._sum(decoding, common)
         self.decode_layers = self._sum(decoding, decoding.keys() - common)
         self.prompt_layers = self._sum(reading, reading.keys() - common)
         self.head = self._time_head(rows)
         self.runs: dict[tuple[int, bool], Run] = {}
-        self.runs_kept = max(MOST_NUMBERS // (2 * max_context), FEWEST_RUNS)
-        self.begun: tuple[Contexts | None, Run, float] = (None, Run(rows[:0], rows[:0], None), 0.0)
+        self.begun = NOT_BEGUN
+        self.length = LEAST_CONTEXT  # contexts of which shares are worked out; it grows as they are reached
         self.whole_prompts: Array | None = None
         self.read_prompts = lru_cache(PROMPTS_KEPT)(self._read_prompts)
         self.find_host = lru_cache(None)(self._find_host)
@@ -118,11 +124,12 @@ class PassTable:
         decoding = len(contexts)
         if not decoding:
             return float(self._complete(0.0, 0, prompts))
-        run = self.find_run(decoding, bool(prompts))
+        run = self.find_run(contexts, bool(prompts))
         try:
             mixing_s = float(np.add.reduce(run.shares[contexts]))
         except IndexError:
-            raise self._refuse() from None
+            run = self._make_runs(contexts, 1, bool(prompts))
+            mixing_s = float(np.add.reduce(run.shares[contexts]))
         if prompts or run.rest_s is None:
             return float(self._complete(mixing_s, decoding, prompts))
         return mixing_s + run.rest_s
@@ -134,38 +141,35 @@ class PassTable:
             InputError: more rows or longer contexts than the table has.
         """
         try:
-            if contexts is not self.begun[0]:  # the same sequences are asked for several numbers of passes
-                run = self.find_run(len(contexts), mixed=False)
-                self.begun = (contexts, run, float(np.add.reduce(run.sums[contexts])))
-            _, run, before_s = self.begun
-            if run.rest_s is not None:
-                return steps * run.rest_s + (float(np.add.reduce(run.sums[steps:][contexts])) - before_s)
-            each = np.add.reduce(run.shares[contexts[:, np.newaxis] + np.arange(steps)], axis=0)
+            return self._time_run(contexts, steps)
         except IndexError:
-            raise self._refuse() from None
-        return float(np.add.reduce(self._complete(each, len(contexts), ())))
+            self._make_runs(contexts, steps, mixed=False)
+            self.begun = NOT_BEGUN
+            return self._time_run(contexts, steps)
 
-    def _refuse(self) -> InputError:
-        """The error of sequences that outgrow the table."""
-        return InputError(f"a context is past the table's {self.max_context} tokens")
+    def _time_run(self, contexts: Contexts, steps: int) -> float:
+        """The same, as far as the run of so many sequences was made."""
+        if contexts is not self.begun[0]:  # the same sequences are asked for several numbers of passes
+            run = self.find_run(contexts, mixed=False)
+            self.begun = (contexts, run, float(np.add.reduce(run.sums[contexts])))
+        _, run, before_s = self.begun
+        if run.rest_s is not None:
+            return steps * run.rest_s + (float(np.add.reduce(run.sums[steps:][contexts])) - before_s)
+        each = np.add.reduce(run.shares[contexts[:, np.newaxis] + np.arange(steps)], axis=0)
+        return float(np.add.reduce(self._complete(each, len(contexts), ())))
 
     def split(self, contexts: Contexts) -> dict[str, float]:
         """Seconds of one decode pass by what they go to; they add up to ``time``."""
         rows = self.padded[len(contexts) * self.queries] - 1
         head_s = self.head[len(contexts) * self.queries - 1]
         weights_s = self.layers[rows] + self.decode_layers[rows] + head_s
-        cache_s = float(np.add.reduce(self.find_run(len(contexts), mixed=False).shares[contexts]))
-        return {"weights": weights_s, "cache": cache_s, "host": self.time(contexts) - weights_s - cache_s}
+        whole_s = self.time(contexts)
+        cache_s = float(np.add.reduce(self.find_run(contexts, mixed=False).shares[contexts]))
+        return {"weights": weights_s, "cache": cache_s, "host": whole_s - weights_s - cache_s}
 
-    def find_run(self, decoding: int, mixed: bool) -> Run:
-        """Shares of so many decoding sequences, alone or beside prompts."""
-        key = (decoding, mixed)
-        run = self.runs.get(key)
-        if run is None:
-            while len(self.runs) >= self.runs_kept:  # the one that was made first goes
-                del self.runs[next(iter(self.runs))]
-            run = self.runs[key] = self._make_run(decoding, mixed)
-        return run
+    def find_run(self, contexts: Contexts, mixed: bool) -> Run:
+        """Shares of as many decoding sequences, alone or beside prompts."""
+        return self.runs.get((len(contexts), mixed)) or self._make_runs(contexts, 1, mixed)
 
     def _complete(self, mixing_s: Number, decoding: int, prompts: tuple[Prompt, ...]) -> Number:
         """Seconds of a pass from those of its decoding sequences' mixing."""
@@ -190,29 +194,29 @@ class PassTable:
             device_s = overlap_host(host_s, device_s, self.machine.device, f)
         return device_s + after_s
 
-    def _time_linear(self, segment: Segment) -> dict[str, OperatorTime]:
-        """Times of the operators of the layers, the embedding and the stages, by name."""
-        a, d, stack, _ = self.work
-        part = build_linear(a, d, stack, Batch((segment,)))
-        timed = time_groups(part.layers, self.machine)
-        timed += time_operators(part.embedding + part.stage, 1, self.machine)
-        found: dict[str, OperatorTime] = {}
+    def _list_linear(self, segment: Segment) -> dict[str, tuple[Number, Operator]]:
+        """Operators of the layers, the embedding and the stages by name, and how often each runs."""
+        part = build_linear(*self.work[:3], Batch((segment,)))
+        found: dict[str, tuple[Number, Operator]] = {}
         seen: Counter[str] = Counter()
-        for one in timed:
-            seen[one.operator.name] += 1
-            found[f"{one.operator.name} {seen[one.operator.name]}"] = one
+        for layers, operators in [*part.layers, (1, part.embedding + part.stage)]:
+            for one in operators:
+                seen[one.name] += 1
+                found[f"{one.name} {seen[one.name]}"] = (layers, one)
         return found
 
-    def _sum(self, timed: dict[str, OperatorTime], names: set[str]) -> list[float]:
+    def _sum(self, listed: dict[str, tuple[Number, Operator]], names: set[str]) -> list[float]:
         """Seconds of some operators together, by rows."""
-        total = np.zeros(self.max_rows) + sum_times([timed[name] for name in timed if name in names])
-        return [float(one) for one in total]
+        groups: list[Group] = [(count, [one]) for name, (count, one) in listed.items() if name in names]
+        total: Array = np.zeros(self.max_rows) + sum_times(time_groups(groups, self.machine))
+        return list(total.tolist())
 
     def _time_head(self, rows: Array) -> list[float]:
         """Seconds after the last layer, by the rows that the head sees."""
         a, d, stack, _ = self.work
         part = build_linear(a, d, stack, Batch((Segment(rows, 1.0, decodes=True),)))
-        return [float(one) for one in np.zeros(len(rows)) + sum_times(time_operators(part.head, 1, self.machine))]
+        seconds: Array = np.zeros(len(rows)) + sum_times(time_operators(part.head, 1, self.machine))
+        return list(seconds.tolist())
 
     def _time_serial(self, decoding: int, prompts: tuple[Prompt, ...]) -> float:
         """Host seconds that nothing hides."""
@@ -272,16 +276,39 @@ class PassTable:
         """Seconds of mixing in all layers."""
         return sum_times(time_groups(groups, self.machine))
 
-    def _make_run(self, decoding: int, mixed: bool) -> Run:
-        """Each sequence's share of the mixing of ``decoding`` ones, by the tokens that its cache holds before."""
-        contexts = np.arange(float(self.max_context))
-        sequences = Segment(float(decoding), float(self.queries), contexts, decodes=True)
+    def _make_runs(self, contexts: Contexts, steps: int, mixed: bool) -> Run:
+        """Shares of as many decoding sequences by the tokens in a cache, up to a power of two that these do not reach.
+
+        Where the contexts are few, those of the next numbers of sequences too, which will be asked for.
+
+        Raises:
+            InputError: these reach past the contexts that the table has.
+        """
+        reached = int(contexts.max()) + steps
+        if reached > self.max_context:
+            raise InputError(f"a context is past the table's {self.max_context} tokens")
+        self.length = length = min(max(2 ** reached.bit_length(), self.length), self.max_context)
+        near = max(TOGETHER // length, 1)
+        first = (len(contexts) - 1) // near * near + 1
+        most = max((len(self.padded) - 1) // self.queries, len(contexts))
+        numbers = range(first, min(first + near, most + 1))
+        for number in numbers:
+            self.runs.pop((number, mixed), None)
+        while self.runs and self.count_numbers() + 2 * length * len(numbers) > MOST_NUMBERS:
+            del self.runs[next(iter(self.runs))]  # that was made first
+        several = np.array(numbers, dtype=np.float64)[:, np.newaxis]
+        sequences = Segment(several, float(self.queries), np.arange(float(length)), decodes=True)
         beside = self._make_batch(0, (Prompt(1),)).segments if mixed else ()
         together = self._time_mixing(list_mixing(*self.work[:3], Batch((*beside, sequences))))
         if mixed:
             together = together - self.read_prompts((Prompt(1),))
-        shares = np.zeros(self.max_context) + together / decoding
         adds_up = not mixed and self.host(1, ()) is None
-        rest_s = float(self._complete(0.0, decoding, ())) if adds_up else None
-        sums = shares[:0] if mixed else np.concatenate([[0.0], np.cumsum(shares)])
-        return Run(shares, sums, rest_s)
+        for number, shares in zip(numbers, np.zeros((len(numbers), length)) + together / several, strict=True):
+            sums = shares[:0] if mixed else np.concatenate([[0.0], np.cumsum(shares)])
+            rest_s = float(self._complete(0.0, number, ())) if adds_up else None
+            self.runs[number, mixed] = Run(shares, sums, rest_s)
+        return self.runs[len(contexts), mixed]
+
+    def count_numbers(self) -> int:
+        """Numbers that are kept of all shares."""
+        return sum(len(run.shares) + len(run.sums) for run in self.runs.values())

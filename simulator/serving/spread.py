@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.inputs.workload import Workload
-from simulator.prediction import Question, answer
+from simulator.prediction import Question
 from simulator.serving.clock import ScaledClock
 from simulator.serving.outcome import Outcome
 from simulator.serving.setup import Setup
-from simulator.timing.factors import LOG_STEP
-from simulator.timing.intervals import NORMAL_90, find_directions, list_used_factors
+from simulator.timing.factors import Factors
+from simulator.timing.intervals import NORMAL_90, find_directions, find_slopes, list_used_factors
+from simulator.timing.request import Times, combine_times
+from simulator.timing.transfer import widen_spread
 
 
 class Spread(NamedTuple):
@@ -72,24 +74,14 @@ def ask_alike(setup: Setup, outcome: Outcome) -> Question:
 
 def find_covariance(question: Question) -> NDArray[np.float64] | None:
     """Covariance of the logarithms of the times to prefill and to decode; None for a bound."""
-    prediction = answer(question)
-    intervals, knowledge = prediction.intervals, question.knowledge
-    if intervals is None or knowledge is None:
+    knowledge, workload = question.knowledge, question.work.workload
+    if knowledge is None:
         return None
-    widths = [math.log(high / low) for low, high in zip(intervals.low[:2], intervals.high[:2], strict=True)]
-    errors = [width / (2 * NORMAL_90) for width in widths]
+
+    def law(factors: Factors) -> Times:
+        return combine_times(question.times(factors), workload)
+
     used = list_used_factors(question.passes, question.machine)
-    together = 0.0
-    known = knowledge.factors
-    for direction in find_directions(knowledge.log_covariance(used)):
-        steps = np.exp(LOG_STEP * direction).tolist()
-        moved = known.replace(**{name: getattr(known, name) * step for name, step in zip(used, steps, strict=True)})
-        time = question.times(moved)
-        slopes = [
-            math.log(time.prefill_s / prediction.request.prefill_s) / LOG_STEP,
-            math.log(time.decode_s / prediction.request.decode_s) / LOG_STEP,
-        ]
-        together += slopes[0] * slopes[1]
-    most = errors[0] * errors[1]
-    together = min(max(together, -most), most)
-    return np.array([[errors[0] ** 2, together], [together, errors[1] ** 2]])
+    scatter = widen_spread(knowledge.profile, question.moves, question.model.id)
+    slopes = np.array(list(find_slopes(knowledge, used, law, np.array(law(knowledge.factors)), 0)))[:, :2]
+    return np.asarray(slopes.T @ slopes + np.diag([scatter.prefill**2, scatter.decode**2]))

@@ -7,7 +7,7 @@ derivatives, plus the discrepancy between law and measurement, plus what the que
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,37 +48,37 @@ def find_intervals(
     variance is summed over directions in which the factors err independently: one evaluation a direction, and all of
     them at once where the rows are few.
     """
-    covariance = knowledge.log_covariance(moved)
     center = np.stack(np.broadcast_arrays(*law(knowledge.factors)))
-    directions = find_directions(covariance)
     carried = np.zeros_like(center)
+    for slopes in find_slopes(knowledge, moved, law, center, dimensions):
+        carried += slopes**2
+    width = widen(carried, find_scatter(spread, Times(*center)))
+    return Intervals(Times(*unwrap(center / width)), Times(*unwrap(center * width)))
+
+
+def find_slopes(
+    knowledge: Knowledge, moved: list[str], law: Callable[[Factors], Times], center: NDArray[Any], dimensions: int
+) -> Iterator[NDArray[Any]]:
+    """Change of the logarithms of the times of ``center`` for each independent standard deviation of the factors."""
+    directions = find_directions(knowledge.log_covariance(moved))
+    known = knowledge.factors
     if center.size > MOST_TOGETHER:
         for direction in directions:
             steps = dict(zip(moved, np.exp(LOG_STEP * direction).tolist(), strict=True))
-            factors = knowledge.factors.replace(
-                **{n: getattr(knowledge.factors, n) * step for n, step in steps.items()}
-            )
-            carried += square_slopes(center, np.stack(np.broadcast_arrays(*law(factors))))
-    else:
-        moves = np.exp(LOG_STEP * directions)
-        shape = (-1, *(1,) * dimensions)
-        columns = {n: (getattr(knowledge.factors, n) * moves[:, k]).reshape(shape) for k, n in enumerate(moved)}
-        values = np.stack(np.broadcast_arrays(*law(knowledge.factors.replace(**columns))), axis=1)
-        for one in values:
-            carried += square_slopes(center, one)
-    width = widen(carried, find_scatter(spread, Times(*center)))
-    return Intervals(Times(*unwrap(center / width)), Times(*unwrap(center * width)))
+            times = law(known.replace(**{name: getattr(known, name) * step for name, step in steps.items()}))
+            yield np.log(np.stack(np.broadcast_arrays(*times)) / center) / LOG_STEP
+        return
+    moves = np.exp(LOG_STEP * directions)
+    shape = (-1, *(1,) * dimensions)
+    columns = {name: (getattr(known, name) * moves[:, place]).reshape(shape) for place, name in enumerate(moved)}
+    values = np.stack(np.broadcast_arrays(*law(known.replace(**columns))), axis=1)
+    yield from np.log(values / center) / LOG_STEP
 
 
 def find_directions(covariance: NDArray[Any]) -> NDArray[Any]:
     """Steps of the logarithms of factors, one a row, that are independent and of one standard deviation each."""
     variances, axes = np.linalg.eigh(covariance)
     return np.asarray((axes * np.sqrt(np.maximum(variances, 0.0))).T)
-
-
-def square_slopes(center: NDArray[Any], moved: NDArray[Any]) -> NDArray[Any]:
-    """Variance of the logarithm of times along one direction, from their values after a step of it."""
-    return np.asarray((np.log(moved / center) / LOG_STEP) ** 2)
 
 
 def find_scatter(spread: Phases, center: Times) -> NDArray[Any]:
