@@ -27,8 +27,9 @@ test: $(VENV)/.dev ## the tests, on two cores
 test-long: $(VENV)/.dev ## what fits for minutes, and more examples of every property, half an hour
 	ROOFCAST_EXAMPLES=long $(BIN)/python -m pytest -n 2 --dist loadfile -m "not network"
 
-fuzz: $(VENV)/.dev ## changed files and flags in a folder of its own, a minute; make fuzz FUZZ_S=3600 SEED=7 by hand
+fuzz: $(VENV)/.dev ## changed files, flags and questions in a folder of its own, two minutes; FUZZ_S=3600 SEED=7 by hand
 	$(BIN)/python -m benchmarks.robustness --only fuzz --seconds $(or $(FUZZ_S),60) --seed $(or $(SEED),0)
+	$(BIN)/python -m benchmarks.robustness --only page --seconds $(or $(FUZZ_S),60) --seed $(or $(SEED),0)
 
 robustness: $(VENV)/.dev ## the table of docs/robustness.md: changed inputs, orders of laws, kills; an hour
 	$(BIN)/python -m benchmarks.robustness --seconds 1800

@@ -45,6 +45,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "hardware show": ("hardware", "show", "a100-sxm-80gb"),
     "hardware check": ("hardware", "check"),
 }
+SCREENS = (
+    "compare -m llama-3.1-70b -H h100,h200 --tp 4",
+    "sweep -m llama-3.1-8b -H h100,h200 -b 1-64*2 -p 128-512*2",
+    "models show bloom",
+    "models compare llama-3-8b,mixtral-8x7b",
+    "hardware show h100",
+    "hardware compare h100 h200 mi300x",
+    "calibrate show h100-sxm-80gb--vllm-0.14",
+)
 PREDICTION_KEYS = {
     *("model", "hardware", "stack", "profile", "carried", "built_parameters", "tp", "pp", "dp", "ep", "micro_batches"),
     *("dtype", "weight_dtype", "kv_dtype", "formats_from"),
@@ -98,6 +107,14 @@ class TestForms:
         text = answer(name, "table")
         assert len(text.splitlines()) > 2
         assert "\x1b" not in text
+
+    @pytest.mark.parametrize("command", SCREENS)
+    def test_an_answer_is_one_screen_and_says_what_it_leaves_out(self, command: str) -> None:
+        lines = invoke(*command.split()).splitlines()
+        assert len(lines) <= 40
+        assert max(map(len, lines)) <= 80
+        assert any("--all" in line for line in lines)
+        assert len(invoke(*command.split(), "--all").splitlines()) > len(lines)
 
     @pytest.mark.parametrize("name", COMMANDS)
     def test_json_is_one_document_with_its_schema(self, name: str) -> None:

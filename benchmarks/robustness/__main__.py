@@ -1,6 +1,6 @@
-"""Nothing lost, nothing nonsense: changed files and flags, laws that keep their order, and kills, in one table.
+"""Nothing lost, nothing nonsense: changed files, flags and questions, laws that keep their order, kills: one table.
 
-python -m benchmarks.robustness [--seconds 60] [--most 20000] [--seed 0] [--only fuzz|orders|kills] [--folder NEW]
+python -m benchmarks.robustness [--seconds 60] [--most 20000] [--seed 0] [--only fuzz|page|orders|kills] [--folder NEW]
                                 [--kills 100] [--calibrations 3]
 
 Everything is written into one new folder. Exit code 1 where a file or flag ends in a traceback or hang, a kill loses
@@ -21,8 +21,9 @@ from benchmarks.robustness.fence import enter
 from benchmarks.robustness.fuzz import Finding, Found, fuzz
 from benchmarks.robustness.kills import kill_all
 from benchmarks.robustness.orders import Orders, check_orders
+from benchmarks.robustness.web import Asker, questions
 
-PARTS = ("kills", "orders", "fuzz")
+PARTS = ("kills", "orders", "page", "fuzz")
 
 
 class Line(NamedTuple):
@@ -56,8 +57,14 @@ def main() -> None:
             lines += [show(count_kills(name, folder, count, asked.seed))] if count else []
     if "orders" in parts:
         lines.append(show(count_orders(check_orders())))
-    if "fuzz" in parts:  # the last: the fence stays
-        found = fuzz(enter(folder / "cases"), asked.seconds, asked.most, asked.seed)
+    asker = Asker() if "page" in parts else None  # it opens a socket to itself
+    fenced = enter(folder / "cases") if {"page", "fuzz"} & {*parts} else folder  # the last: the fence stays
+    if asker is not None:
+        found = fuzz(fenced, asked.seconds, asked.most, asked.seed, {"page": questions}, asker.run)
+        report(found)
+        lines.append(show(Line("questions to the page and its API", found.ended.total(), count_findings(found))))
+    if "fuzz" in parts:
+        found = fuzz(fenced, asked.seconds, asked.most, asked.seed)
         report(found)
         lines.append(show(Line("changed files and flags", found.ended.total(), count_findings(found))))
     sys.exit(any(any(line.wrong.values()) for line in lines))

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ import click
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from benchmarks.robustness.fence import Outside
-from benchmarks.robustness.inputs import CASES, Case, write_files
+from benchmarks.robustness.inputs import CASES, Case, Kind, write_files
 from cli import app
 from simulator.errors import RoofcastError
 
@@ -131,20 +131,34 @@ def list_numbers(document: Any, name: str = "") -> Iterator[tuple[str, float]]:
         yield name, float(document)
 
 
-def fuzz(folder: Path, seconds: float, most: int, first_seed: int = 0) -> Found:
+def fuzz(
+    folder: Path,
+    seconds: float,
+    most: int,
+    first_seed: int = 0,
+    kinds: Mapping[str, Kind] = CASES,
+    run: Callable[[Case, Path], tuple[str, Finding | None]] = run_case,
+) -> Found:
     """Run cases of every kind in turn until the time or their number is through."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     found = Found(Counter(), [])
     ends = time.monotonic() + seconds
     round_ = first_seed
     while time.monotonic() < ends and found.ended.total() < most:
-        kind = list(CASES)[round_ % len(CASES)]
-        run_batch(kind, round_, folder, ends, found)
+        kind = list(kinds.values())[round_ % len(kinds)]
+        run_batch(kind, run, round_, folder, ends, found)
         round_ += 1
     return found
 
 
-def run_batch(kind: str, number: int, folder: Path, ends: float, found: Found) -> None:
+def run_batch(
+    kind: Kind,
+    run_one: Callable[[Case, Path], tuple[str, Finding | None]],
+    number: int,
+    folder: Path,
+    ends: float,
+    found: Found,
+) -> None:
     """Run the cases of one seed."""
 
     @seed(number)
@@ -155,12 +169,12 @@ def run_batch(kind: str, number: int, folder: Path, ends: float, found: Found) -
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(CASES[kind]())
+    @given(kind())
     def run(case: Case) -> None:
         if time.monotonic() > ends:
             return
         (folder / "last.txt").write_text(repr(case)[:100_000])
-        ended, finding = run_case(case, folder)
+        ended, finding = run_one(case, folder)
         found.ended[ended] += 1
         if finding is not None:
             found.findings.append(finding)

@@ -208,7 +208,8 @@ def flag_cases(draw: st.DrawFn) -> Case:
     return Case({}, tuple(word for word in words if "\0" not in word))
 
 
-CASES: dict[str, Callable[[], st.SearchStrategy[Case]]] = {"files": file_cases, "flags": flag_cases}
+Kind = Callable[[], st.SearchStrategy[Case]]
+CASES: dict[str, Kind] = {"files": file_cases, "flags": flag_cases}
 
 
 def write_files(case: Case, folder: Path) -> None:

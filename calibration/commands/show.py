@@ -8,7 +8,7 @@ import click
 
 from simulator.commands.completion import complete_names
 from simulator.commands.delivery import deliver
-from simulator.commands.options import FILE, WRITTEN, out_option, output_option
+from simulator.commands.options import FILE, WRITTEN, all_option, out_option, output_option
 from simulator.report.output import OutputForm
 
 
@@ -22,10 +22,17 @@ from simulator.report.output import OutputForm
     shell_complete=complete_names,
 )
 @click.option("--plot", type=WRITTEN, help="Draw measured against predicted times: a .svg or .png file.")
+@all_option
 @output_option
 @out_option
 def show(
-    profile: str, table: Path | None, hardware: str | None, plot: Path | None, output: OutputForm, out: Path | None
+    profile: str,
+    table: Path | None,
+    hardware: str | None,
+    plot: Path | None,
+    everything: bool,
+    output: OutputForm,
+    out: Path | None,
 ) -> None:
     """Show a profile: factors with their errors, where it comes from, and its own check.
 
@@ -35,5 +42,5 @@ def show(
     """
     from calibration.fit.checks import show_profile
 
-    text, files = show_profile(profile, table, hardware, plot, output)
+    text, files = show_profile(profile, table, hardware, plot, output, everything)
     deliver(text, out, files)

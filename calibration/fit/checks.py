@@ -21,7 +21,12 @@ TABLE_FOLDER = Path(__file__).parents[1] / "tables"
 
 
 def show_profile(
-    calibration: str, table: Path | None, hardware: str | None, plot: Path | None, form: OutputForm
+    calibration: str,
+    table: Path | None,
+    hardware: str | None,
+    plot: Path | None,
+    form: OutputForm,
+    everything: bool = False,
 ) -> tuple[str, dict[Path, str | bytes]]:
     """Return the report of a profile; with ``plot``, also a picture of its table's rows against their predictions.
 
@@ -32,7 +37,7 @@ def show_profile(
     files: dict[Path, str | bytes] = {}
     if plot is not None:
         files[plot] = draw_validation(validate_own_table(profile, calibration, table, hardware), profile, plot)
-    return report_profile(profile, form), files
+    return report_profile(profile, form, everything), files
 
 
 def validate_own_table(profile: Profile, calibration: str, table: Path | None, hardware: str | None) -> Validation:

@@ -22,15 +22,18 @@ from simulator.report.plots.style import (
     render,
     soften,
 )
+from simulator.report.sensitivity import write_value
 from simulator.timing.priors import list_factors
 from simulator.timing.profile import Profile
 
+MOST_FACTORS = 12  # of one screen
 
-def report_profile(profile: Profile, form: OutputForm) -> str:
+
+def report_profile(profile: Profile, form: OutputForm, everything: bool = False) -> str:
     """A profile in one of the forms; as CSV or Markdown, the factors."""
     rows = list_fitted(profile)
     if form == "table":
-        return format_profile(profile, rows)
+        return format_profile(profile, everything)
     document = {"schema": "roofcast/profile-report/1", "id": profile.id, **list_facts(profile), "factors": rows}
     return format_rows(rows, form, document)
 
@@ -64,7 +67,21 @@ def list_facts(profile: Profile) -> dict[str, Any]:
     }
 
 
-def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
+def list_learnt(profile: Profile, everything: bool) -> list[dict[str, Any]]:
+    """Factors for people: those first of which the measurements said most, beside what was known before."""
+    factors = sorted(profile.factors.items(), key=lambda pair: pair[1].standard_error / pair[1].prior_standard_error)
+    known = list_factors()
+    return [
+        {
+            "factor": name,
+            "value": f"{write_value(one.value, known[name].unit)} ±{100 * one.standard_error:.0f}%",
+            "known before": f"{write_value(one.prior, known[name].unit)} ±{100 * one.prior_standard_error:.0f}%",
+        }
+        for name, one in (factors if everything else factors[:MOST_FACTORS])
+    ]
+
+
+def format_profile(profile: Profile, everything: bool) -> str:
     """The report: head, factors, correlations, checks."""
     lines = [f"{profile.id}: {profile.hardware} with {profile.stack}"]
     source = profile.provenance
@@ -74,8 +91,10 @@ def format_profile(profile: Profile, rows: list[dict[str, Any]]) -> str:
             f"residuals of these rows: mean {100 * source.mape:.1f}%",
             *(f"{name}: {text}" for name, text in (("source", source.source), ("command", source.command)) if text),
         ]
-    table = [{key: value for key, value in row.items() if key != "meaning"} for row in rows]
-    lines += ["", format_table(table, "Factors (errors are relative)")]
+    table = list_learnt(profile, everything)
+    lines += ["", format_table(table, "Factors, those first that the measurements said most of")]
+    left = len(profile.factors) - len(table)
+    lines += [f"and {left} more: --all"] if left else []
     lines.append(describe_correlations(list_high_correlations(sorted(profile.factors), profile.correlation_matrix)))
     if profile.check is not None:
         check = asdict(profile.check)

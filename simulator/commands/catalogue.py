@@ -8,7 +8,7 @@ import click
 
 from simulator.commands.completion import complete_names
 from simulator.commands.delivery import deliver
-from simulator.commands.options import out_option, output_option
+from simulator.commands.options import all_option, out_option, output_option
 from simulator.errors import CheckFailed, InputError
 from simulator.report.output import OutputForm
 
@@ -33,29 +33,35 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
         deliver(report_list(name, query, output), out)
 
     @group.command(
-        "show", help=f"Show all facts of one with its sources.\n\n\b\nExample:\n  roofcast {name} show {example}"
+        "show",
+        help="Show what one is; with --all every fact and its sources."
+        f"\n\n\b\nExample:\n  roofcast {name} show {example}",
     )
     @click.argument("spec", shell_complete=complete_names)
+    @all_option
     @output_option
     @out_option
-    def show(spec: str, output: OutputForm, out: Path | None) -> None:
+    def show(spec: str, everything: bool, output: OutputForm, out: Path | None) -> None:
         from simulator.report.catalogue import report_card
 
-        deliver(report_card(name, spec, output), out)
+        deliver(report_card(name, spec, output, everything), out)
 
     @group.command(
         "compare",
-        help=f"Set the facts of several side by side.\n\n\b\nExample:\n  roofcast {name} compare {example} {other}",
+        help="Set the facts that differ of several side by side."
+        f"\n\n\b\nExample:\n  roofcast {name} compare {example} {other}",
     )
     @click.argument("specs", nargs=-1, required=True, shell_complete=complete_names)
+    @all_option
     @output_option
     @out_option
-    def compare(specs: tuple[str, ...], output: OutputForm, out: Path | None) -> None:
+    def compare(specs: tuple[str, ...], everything: bool, output: OutputForm, out: Path | None) -> None:
         from simulator.report.catalogue import report_comparison
 
-        if len(specs) < 2:
-            raise InputError(f"{name} compare: name at least two")
-        deliver(report_comparison(name, specs, output), out)
+        named = [part.strip() for text in specs for part in text.split(",") if part.strip()]
+        if len(named) < 2:
+            raise InputError(f"{name} compare: name at least two: {name} compare {example} {other}")
+        deliver(report_comparison(name, named, output, everything), out)
 
     @group.command(
         "check",

@@ -9,7 +9,14 @@ import click
 
 from simulator.commands.asked import AskedLoad, Choices
 from simulator.commands.delivery import deliver, warn, warn_of_combinations
-from simulator.commands.options import choice_options, load_options, out_option, output_option, rates_options
+from simulator.commands.options import (
+    all_option,
+    choice_options,
+    load_options,
+    out_option,
+    output_option,
+    rates_options,
+)
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--baseline", type=click.IntRange(1), default=1, show_default=True, help="Number of the row that ratios are to."
 )
+@all_option
 @output_option
 @out_option
 def compare(
@@ -32,6 +40,7 @@ def compare(
     jobs: int,
     rates: AskedRates,
     baseline: int,
+    everything: bool,
     output: OutputForm,
     out: Path | None,
 ) -> None:
@@ -59,7 +68,7 @@ def compare(
     from simulator.report.comparison import report_comparison
 
     comparison = asked.compare(rates, baseline)
-    deliver(report_comparison(comparison, output), out)
+    deliver(report_comparison(comparison, output, everything), out)
     unfit = sum(not prediction.fits for prediction in comparison.predictions)
     if unfit:
         warn(f"{unfit} of {len(comparison.predictions)} rows do not fit in memory; their times are as if they did")

@@ -276,6 +276,7 @@ FORMS = click.Choice(get_args(OutputForm))
 output_option = click.option(
     "-o", "--output", type=FORMS, default="table", show_default=True, help="Form of the answer."
 )
+all_option = click.option("--all", "everything", is_flag=True, help="Everything, not what says most on one screen.")
 assume_option = click.option("--assume-fits", is_flag=True, help="Answer even where the model does not fit.")
 slo_option = click.option(
     "--slo",

@@ -10,6 +10,7 @@ import click
 from simulator.commands.asked import Asked, AskedLoad
 from simulator.commands.delivery import deliver, warn_of_question
 from simulator.commands.options import (
+    all_option,
     assume_option,
     load_options,
     out_option,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     metavar="METRIC",
     help="Metric that ranks: ttft_s, cost_usd, energy_j...  [default: e2e_s; tpot_s_mean under load]",
 )
-@click.option("--all", "everything", is_flag=True, help="All inputs and columns, not what matters most.")
+@all_option
 @load_options
 @rates_options
 @assume_option

@@ -15,6 +15,7 @@ from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import (
     WRITE_ANSWER,
     Written,
+    all_option,
     name_option,
     output_option,
     rates_options,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from simulator.metrics.rates import AskedRates
 
 SCHEMA = "roofcast/sweep/1"
+LEADING = ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s")  # metrics of one screen, with those asked for
+MOST_SHOWN = 25  # rows of one screen
 MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
 
 
@@ -51,6 +54,7 @@ MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted sweep into --out.")
+@all_option
 @output_option
 @writing_option("--out", text=WRITE_ANSWER, kind=Written(lambda path: True))  # the writer looks at its columns
 def sweep(
@@ -66,6 +70,7 @@ def sweep(
     jobs: int,
     dask: str | None,
     resume: bool,
+    everything: bool,
     output: OutputForm,
     out: Path | None,
 ) -> None:
@@ -113,15 +118,26 @@ def sweep(
         with show_progress() as progress:
             result = run_plan(plan, jobs, dask, progress, MOST_ROWS)
         rows, left_out = len(result), dict(result.left_out)
-        deliver(report_rows(result.to_dicts(), plan.space, left_out, output), out)
+        asked_for = [*columns, sort or "", *(pareto or "").split(",")]
+        names = None if everything or out is not None else {name.rpartition(":")[2].strip("-") for name in asked_for}
+        deliver(report_rows(result.to_dicts(), plan.space, left_out, output, names), out)
     for line in [*describe_left_out(left_out, plan.space.points), *describe_lacks(plan), *list_notes(plan)]:
         warn(line)
     if not rows:
         warn("no point meets the conditions")
 
 
-def report_rows(rows: list[dict[str, Any]], space: Space, left_out: dict[str, int], form: OutputForm) -> str:
-    """Rows in one of the forms; for people, numbers of a data sheet with their units."""
+def report_rows(
+    rows: list[dict[str, Any]],
+    space: Space,
+    left_out: dict[str, int],
+    form: OutputForm,
+    names: set[str] | None = None,
+) -> str:
+    """Rows in one of the forms; for people, numbers of a data sheet with their units.
+
+    ``names``: metrics that a table on one screen has beside the leading ones; None: all of them, and all rows.
+    """
     from simulator.explore.datasheet import find_unit
     from simulator.report.output import format_rows
     from simulator.units import format_quantity
@@ -134,8 +150,22 @@ def report_rows(rows: list[dict[str, Any]], space: Space, left_out: dict[str, in
             for row in rows
         ]
     if form == "table":
-        return format_grid(rows, {axis.name for axis in space.axes if len(axis.values) > 1})
+        varied = {axis.name for axis in space.axes if len(axis.values) > 1}
+        return format_grid(rows, varied) if names is None or not rows else format_screen(rows, varied, names)
     return format_rows(rows, form, document)
+
+
+def format_screen(rows: list[dict[str, Any]], varied: set[str], names: set[str]) -> str:
+    """The first rows, with as many of the leading columns as stand beside each other, and what is left out."""
+    for count in range(len(LEADING), 1, -1):
+        kept = {*varied, *names, *LEADING[:count]}
+        shown = [{name: value for name, value in row.items() if name in kept} for row in rows[:MOST_SHOWN]]
+        text = format_grid(shown, varied)
+        if "\n\n" not in text.partition("─\n")[2]:  # all columns in one part
+            break
+    left = [f"{len(rows) - len(shown):,} more rows"] if len(rows) > len(shown) else []
+    left += [f"{len(rows[0]) - len(shown[0])} more columns"] if len(rows[0]) > len(shown[0]) else []
+    return text + (f"\n\nand {', '.join(left)}: --all, or -o csv" if left else "")
 
 
 def format_grid(rows: list[dict[str, Any]], varied: set[str]) -> str:

@@ -34,7 +34,7 @@ from simulator.page.questions import (
     Simulate,
     Solve,
 )
-from simulator.page.running import BusyError, Lanes, Watch
+from simulator.page.running import MOST_SECONDS, BusyError, Lanes, Watch
 from simulator.report.catalogue import report_list
 
 ASSETS = Path(__file__).parent / "assets"
@@ -67,10 +67,10 @@ OWN_ERROR = "an error of Roofcast's own; the terminal that serves the page shows
 log = logging.getLogger("roofcast.page")
 
 
-def make_app(hosts: tuple[str, ...] = LOOPBACK) -> FastAPI:
-    """The application, which answers to these names of its host alone."""
+def make_app(hosts: tuple[str, ...] = LOOPBACK, most_seconds: float = MOST_SECONDS) -> FastAPI:
+    """The application, which answers to these names of its host alone; what is slow takes so many seconds at most."""
     app = FastAPI(title="Roofcast", version=find_version(), docs_url=None, redoc_url=None, description=str(__doc__))
-    app.state.lanes = Lanes()
+    app.state.lanes = Lanes(most_seconds=most_seconds)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.middleware("http")(guard)
     app.add_exception_handler(RequestValidationError, refuse)
@@ -207,7 +207,7 @@ def add_api(app: FastAPI) -> None:
 
     def respond_slowly(question: Question, request: Request) -> Response:
         with request.app.state.lanes.take():
-            return respond(question, progress=Watch())
+            return respond(question, progress=request.app.state.lanes.watch())
 
     @app.get("/api/simulate", responses=errors | busy)
     def simulate(question: Annotated[Simulate, Query()], request: Request) -> Response:
@@ -262,7 +262,7 @@ def add_page(app: FastAPI) -> None:
         question = read_question(verb, list_fields(request))
         if question.slow:
             with request.app.state.lanes.take():
-                found = answers.ask(question, progress=Watch())
+                found = answers.ask(question, progress=request.app.state.lanes.watch())
         else:
             found = answers.ask(question)
         return HTMLResponse(view.write_answer(question, found, read_width(request)))

@@ -56,10 +56,15 @@ class Watch:
 class Lanes:
     """So many simulations at once; one more is refused, not queued."""
 
-    def __init__(self, most: int = MOST_AT_ONCE) -> None:
-        """All are free."""
+    def __init__(self, most: int = MOST_AT_ONCE, most_seconds: float = MOST_SECONDS) -> None:
+        """All are free; each takes so many seconds at most."""
+        self.most_seconds = most_seconds
         self.free = threading.BoundedSemaphore(most)
         self.pool = ThreadPoolExecutor(most + 4, "simulation")  # the further ones refuse
+
+    def watch(self, tell: Callable[[tuple[int, int | None]], None] = lambda done: None) -> Watch:
+        """What one of them calls as it goes on."""
+        return Watch(tell, self.most_seconds)
 
     @contextmanager
     def take(self) -> Iterator[None]:
@@ -87,7 +92,7 @@ class Lanes:
         def tell(kind: str, value: Any) -> None:
             loop.call_soon_threadsafe(news.put_nowait, (kind, value))
 
-        watch = Watch(lambda done: tell("progress", done))
+        watch = self.watch(lambda done: tell("progress", done))
 
         def run() -> None:
             try:

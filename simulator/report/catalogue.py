@@ -17,9 +17,11 @@ from simulator.inputs.library import (
     load_model,
 )
 from simulator.inputs.search import MEMORY_UNITS, PARAMETER_UNITS, Entry, answers_to
-from simulator.report.output import OutputForm, fold_prose, format_json, format_rows, format_table
+from simulator.report.output import OutputForm, find_width, fold_prose, format_json, format_rows, format_table
 from simulator.report.specs import (
+    DERIVED,
     compare_facts,
+    differ,
     format_card,
     hardware_entry,
     hardware_facts,
@@ -29,9 +31,14 @@ from simulator.report.specs import (
     model_facts,
     model_line,
     model_row,
+    write_count,
     write_fact,
 )
+from simulator.report.table import GAP, find_need, lay_out, lay_out_parts
 from simulator.timing.software import rank_profiles
+
+MOST_PROFILES = 3  # of one screen
+LEAST_COLUMN = 12  # letters of a number with its unit
 
 
 class Catalogue(NamedTuple):
@@ -74,15 +81,16 @@ def report_list(kind: str, query: Sequence[str], form: OutputForm) -> str:
     return format_rows(rows, form, {"schema": f"roofcast/{kind}/1", kind: rows})
 
 
-def report_card(kind: str, name: str, form: OutputForm) -> str:
-    """All facts of one spec."""
+def report_card(kind: str, name: str, form: OutputForm, everything: bool = False) -> str:
+    """All facts of one spec; for people what says most, unless everything is asked for."""
     catalogue = open_catalogue(kind)
     spec = catalogue.load(name)
     facts = catalogue.facts(spec)
     profiles = list_profiles(spec) if isinstance(spec, Hardware) else []
     if form == "table":
-        shown = format_table(profiles, "Profiles that can be carried here, the default first") if profiles else ""
-        return fold_prose(f"{format_card(facts)}\n\n{shown}".strip())
+        listed = profiles if everything else profiles[:MOST_PROFILES]
+        shown = format_table(listed, "Profiles that can be carried here, the default first") if listed else ""
+        return fold_prose(f"{format_card(facts, everything)}\n\n{shown}".strip())
     if form == "json":
         return format_json(
             {"schema": f"roofcast/{kind}/1", kind: [facts | {"profiles": profiles} if profiles else facts]}
@@ -102,8 +110,8 @@ def list_profiles(hardware: Hardware) -> list[dict[str, Any]]:
     ]
 
 
-def report_comparison(kind: str, names: Sequence[str], form: OutputForm) -> str:
-    """Facts of several specs side by side.
+def report_comparison(kind: str, names: Sequence[str], form: OutputForm, everything: bool = False) -> str:
+    """Facts of several specs side by side; for people those that differ, unless everything is asked for.
 
     Raises:
         InputError: no such spec, or one named twice.
@@ -114,10 +122,29 @@ def report_comparison(kind: str, names: Sequence[str], form: OutputForm) -> str:
     if len(set(ids)) < len(ids):
         raise InputError(f"{kind} compare: {max(ids, key=ids.count)} is named twice")
     rows = compare_facts(cards)
+    if form == "table" and not everything:
+        shown = [row for row in rows if differ(row, ids) and not row["fact"].startswith(("name", *DERIVED))]
+        cells = [[row["fact"], *(write_short(row["fact"], row[name]) for name in ids)] for row in shown]
+        table = lay_out_beside(["fact", *ids], cells)
+        return f"{table}\n\n{len(rows) - len(shown)} facts are the same or follow from these; with ratios: --all"
     if form in ("table", "md"):
         written = [write_row(row, ids) for row in rows]
         return format_rows(written, form, {})
     return format_rows(rows, form, {"schema": f"roofcast/{kind}-comparison/1", kind: cards})
+
+
+def lay_out_beside(header: list[str], cells: list[list[str]]) -> str:
+    """A table whose columns stay beside each other, with texts folded, where each has room for a number."""
+    needs = [find_need([row[0] for row in (header, *cells)]), *(max(len(name), LEAST_COLUMN) for name in header[1:])]
+    numeric = [False] * len(header)
+    if sum(needs) + len(GAP) * (len(header) - 1) < find_width():
+        return lay_out(header, cells, numeric, find_width() + 1, needs)
+    return lay_out_parts(header, cells, numeric, find_width(), keys=1)
+
+
+def write_short(key: str, value: Any) -> str:
+    """A fact in few letters."""
+    return write_count(value) if key.endswith("parameters") and value is not None else write_fact(key, value)
 
 
 def write_row(row: dict[str, Any], ids: list[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from simulator.explore.compare import Comparison
+from simulator.metrics.metric import Metric
 from simulator.metrics.prices import describe_mix
 from simulator.metrics.registry import TIMES, list_headed, list_ranked
 from simulator.report.output import (
@@ -21,6 +22,7 @@ from simulator.report.rates import describe_lacks, describe_rates
 from simulator.units import format_seconds
 
 SCHEMA = "roofcast/comparison/1"
+LEADING = (*TIMES, "output_tokens_per_s", "usd_per_million_output_tokens")  # what a comparison is mostly asked for
 # What people see, by the field it comes from. Settings that are the same in all rows go to the title.
 SETTINGS = {
     "model": "model",
@@ -39,15 +41,17 @@ SETTINGS = {
 }
 
 
-def report_comparison(comparison: Comparison, form: OutputForm) -> str:
-    """The comparison in one of the forms."""
+def report_comparison(comparison: Comparison, form: OutputForm, everything: bool = False) -> str:
+    """The comparison in one of the forms; a table has the leading columns, unless everything is asked for."""
     if form == "json":
         return format_json({"schema": SCHEMA, **comparison.to_dict()})
     rows = comparison.to_dicts()
-    return format_csv(rows) if form == "csv" else format_comparison(comparison, rows, form)
+    return format_csv(rows) if form == "csv" else format_comparison(comparison, rows, form, everything or form == "md")
 
 
-def format_comparison(comparison: Comparison, rows: list[dict[str, Any]], form: OutputForm) -> str:
+def format_comparison(
+    comparison: Comparison, rows: list[dict[str, Any]], form: OutputForm, everything: bool = True
+) -> str:
     """Answers and ratios for people."""
     write = format_table if form == "table" else format_markdown
     shared = [name for name in SETTINGS if len(rows) > 1 and len({str(row[name]) for row in rows}) == 1]
@@ -56,13 +60,17 @@ def format_comparison(comparison: Comparison, rows: list[dict[str, Any]], form: 
     title = "; ".join(f"{name} {value}" for name, value in facts.items())
     hidden = {*shared, *implied}
     parts = [f"All rows: {title}"] if title else []
-    parts.append(write([show_answer(row, hidden) for row in rows]))
+    unfit = not all(row["fits"] for row in rows)
+    metrics = [one for one in list_headed() if everything or one.name in LEADING or (unfit and one.name == "fits")]
+    parts.append(write([show_answer(row, hidden, metrics) for row in rows]))
     if len(rows) > 1:
         parts += [
             f"Ratios to row {comparison.baseline + 1} with 90% intervals: a time below 1x is shorter than there.",
-            write([show_ratios(row) for row in rows]),
+            write([show_ratios(row, metrics) for row in rows]),
         ]
-    text = "\n\n".join([*parts, "\n".join(list_notes(comparison))])
+    left = len(list_headed()) - len(metrics)
+    more = [f"  {left} more columns, such as memory, energy and what bounds each phase: --all"] if left else []
+    text = "\n\n".join([*parts, "\n".join([*list_notes(comparison), *more])])
     return fold_prose(text) if form == "table" else text
 
 
@@ -82,10 +90,10 @@ def names_profiles(rows: list[dict[str, Any]]) -> bool:
     return len(profiles) > len(places) or any(row["basis"] == "transfer" for row in rows)
 
 
-def show_answer(row: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
+def show_answer(row: dict[str, Any], hidden: set[str], metrics: list[Metric]) -> dict[str, Any]:
     """The columns of one answer, written for people, and its settings but for the hidden ones."""
     shown = {"row": str(row["row"])} | {shown: row[name] for name, shown in SETTINGS.items() if name not in hidden}
-    for metric in list_headed():
+    for metric in metrics:
         shown[metric.heading] = show_time(row, metric.name) if metric.name in TIMES else show_cell(row, metric.name)
     return shown
 
@@ -109,10 +117,10 @@ def show_time(row: dict[str, Any], name: str) -> str | None:
     return f"{text} ({low_text} to {high_text})"
 
 
-def show_ratios(row: dict[str, Any]) -> dict[str, Any]:
+def show_ratios(row: dict[str, Any], metrics: list[Metric]) -> dict[str, Any]:
     """The ratios of one row, written for people."""
     return {"row": str(row["row"])} | {
-        metric.heading: write_ratio(row, f"{metric.name}_ratio") for metric in list_ranked()
+        metric.heading: write_ratio(row, f"{metric.name}_ratio") for metric in list_ranked() if metric in metrics
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -17,6 +17,18 @@ from simulator.inputs.library import load_stack
 from simulator.inputs.search import Entry, describe_words
 from simulator.report.output import format_cell, format_table
 
+USUAL = (False, 0, 1, "none", [])  # facts that most models and devices have, and one screen leaves out
+DERIVED = (
+    "ridge_point_",
+    "vector_peak_",
+    "reported_as",
+    "host_link",
+    "formats_from",
+    "deviation",
+    "kv_cache_numbers",
+    "memory_given",
+)
+MOST_ALIASES = 2
 SHOWN_FORMATS = ("bf16", "fp8")  # of weights and cache on a model's card
 
 
@@ -147,10 +159,15 @@ def describe_sources(sources: Iterable[Source] | None) -> list[str]:
     return [f"{s.title}{f' <{s.url}>' if s.url else ''}: {', '.join(s.gives)}" for s in sources or ()]
 
 
-def format_card(facts: dict[str, Any]) -> str:
-    """Facts for people: one line each, the sources below."""
+def format_card(facts: dict[str, Any], everything: bool) -> str:
+    """Facts for people: one line each, the sources below; or what says most, on one screen."""
     sources = facts["sources"]
     said = {key: value for key, value in facts.items() if key != "sources" and value is not None}
+    if not everything:
+        shown = {key: value for key, value in said.items() if value not in USUAL and not key.startswith(DERIVED)}
+        shown["aliases"] = said["aliases"][:MOST_ALIASES]
+        left = len(said) - len(shown)
+        return f"{format_facts(shown)}\n\n{len(sources or ())} sources, {left} more facts: --all"
     lines = [format_facts(said), "", "Sources"]
     return "\n".join(lines + [f"  {source}" for source in sources or ["none given"]])
 
@@ -158,6 +175,11 @@ def format_card(facts: dict[str, Any]) -> str:
 def format_facts(facts: dict[str, Any]) -> str:
     """Facts for people, one line each."""
     return format_table([{"fact": key, "value": write_fact(key, value)} for key, value in facts.items()])
+
+
+def differ(row: dict[str, Any], names: Sequence[str]) -> bool:
+    """Whether a fact is not the same of all."""
+    return any(row[name] != row[names[0]] for name in names[1:])
 
 
 def compare_facts(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
