@@ -17,7 +17,7 @@ from simulator.inputs.library import load_stack
 from simulator.inputs.search import Entry, describe_words
 from simulator.report.output import format_cell, format_table
 
-USUAL = (False, 0, 1, "none", [])  # facts that most models and devices have, and one screen leaves out
+USUAL: tuple[Any, ...] = (False, 0, 1, "none", [])  # facts that most models and devices have, and one screen leaves out
 DERIVED = (
     "ridge_point_",
     "vector_peak_",
