@@ -121,7 +121,7 @@ def draw_latency() -> Any:
     return latency.make_figure(latency.find_latency(over, "output_tokens", find_points(TABLE, over, "output_tokens")))
 
 
-MIXTURE = {"tp": 2, "dtype": "fp8", "kv_dtype": "fp16", "batch_size": 32}
+MIXTURE: dict[str, Any] = {"tp": 2, "dtype": "fp8", "kv_dtype": "fp16", "batch_size": 32}
 LONG_NAME = {"num_hidden_layers": 56, "vocab_size": 50400, "hidden_size": 4096, "num_attention_heads": 16}
 # Every kind of picture, with cases that crowd it.
 FIGURES: dict[str, Callable[[], Any]] = {
