@@ -37,7 +37,7 @@ def test_the_answer_fits_eighty_columns() -> None:
         text = call(*load, *SHORT, "--slo", "ttft_s:1").stdout
         lines = text.splitlines()
         assert max(map(len, lines)) <= 80
-        assert len(lines) <= 14
+        assert len(lines) <= 16
         assert "basis: transfer (a100-sxm-80gb--vllm-0.6" in text
         assert "keeps up" in text
         assert "90%" in text
@@ -219,3 +219,36 @@ def test_a_limit_that_no_load_holds_is_impossible() -> None:
     assert isinstance(error, ImpossibleError)
     error = CliRunner().invoke(app, ["solve", *place, "--slo", "tpot_s:1"]).exception
     assert isinstance(error, InputError)
+
+
+def test_an_hour_of_the_devices_is_shared_out_over_what_they_serve() -> None:
+    shown = json.loads(call("--concurrency", "4", *SHORT, "--price", "3.6 USD/h", "-o", "json").stdout)
+    served = 3600 * shown["requests_per_s"]
+    assert shown["usd_per_hour"] == pytest.approx(3.6)
+    assert shown["usd_per_request"] == pytest.approx(3.6 / served)
+    assert shown["usd_per_million_tokens"] == pytest.approx(1e6 * 3.6 / served / (64 + 8))
+    prompts, outputs = (
+        shown[name] for name in ("prefill_usd_per_million_input_tokens", "decode_usd_per_million_output_tokens")
+    )
+    assert 64 * prompts + 8 * outputs == pytest.approx(1e6 * shown["usd_per_request"])
+    assert shown["prefill_share"] + shown["decode_share"] == pytest.approx(1.0)  # a closed loop never stands idle
+    tdp_w, pue = 400.0, 1.6
+    assert 0.2 * tdp_w < shown["energy_j_per_request"] * shown["requests_per_s"] < pue * tdp_w
+    idle = json.loads(call("--request-rate", "1", *SHORT, "--price", "3.6 USD/h", "-o", "json").stdout)
+    assert idle["prefill_share"] + idle["decode_share"] < 0.2
+    assert idle["usd_per_million_tokens"] > 5 * shown["usd_per_million_tokens"]
+
+
+def test_prompts_take_what_they_add_to_decoding() -> None:
+    run = simulate(
+        "llama-3.1-8b",
+        "a100-sxm-80gb",
+        "a100-sxm-80gb--vllm-0.6",
+        stack="vllm-0.10",
+        concurrency=1,
+        prompt_tokens=500,
+        output_tokens=2,
+        num_requests=5,
+    )
+    assert 5 * float(run.ttft_s.mean) == pytest.approx(run.outcome.reading_s, rel=1e-6)
+    assert run.spending.usd_per_hour is not None

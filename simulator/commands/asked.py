@@ -255,7 +255,7 @@ class Choices:
             pue=pue,
         )
 
-    def list_combinations(self, load: AskedLoad) -> list[Combination]:
+    def list_combinations(self, load: AskedLoad, rates: AskedRates) -> list[Combination]:
         """Every deployment with every load.
 
         Raises:
@@ -265,6 +265,7 @@ class Choices:
 
         from simulator.explore.load_compare import Combination
         from simulator.inputs.deployment import Deployment
+        from simulator.inputs.library import load_hardware
 
         if self.changes or self.hardware_changes:
             raise InputError("--set and --set-hw are not known of several loads; roofcast simulate takes them")
@@ -275,7 +276,11 @@ class Choices:
         counts = [self.counts._replace(prompt_tokens=[p], output_tokens=[n]) for p, n in lengths]
         loads = [one.resolve(each) for each in counts for one in load.list_several()]
         places = product(self.models, self.devices, self.calibrations, self.stacks, layouts)
-        return [Combination(*place, wanted, options) for place in places for wanted, options in loads]
+        ids = {name: load_hardware(name).id for name in self.devices}
+        known = rates.find_all(list(ids.values()))
+        return [
+            Combination(*place, wanted, options, known[ids[place[1]]]) for place in places for wanted, options in loads
+        ]
 
     def make_space(self) -> Space:
         """The axes of a sweep over every combination.

@@ -60,7 +60,7 @@ def compare(
         from simulator.explore.load_compare import compare_loads
         from simulator.report.load_questions import report_load_comparison
 
-        found = compare_loads(asked.list_combinations(load), jobs)
+        found = compare_loads(asked.list_combinations(load, rates), jobs)
         deliver(report_load_comparison(found, output), out)
         for reason in found.impossible:
             warn(f"left out: {reason}")

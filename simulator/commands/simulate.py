@@ -5,13 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from simulator.commands.asked import Asked, AskedLoad
 from simulator.commands.delivery import deliver, warn_of_question
-from simulator.commands.options import WRITTEN, load_options, out_option, output_option, simulate_options
+from simulator.commands.options import (
+    WRITTEN,
+    load_options,
+    out_option,
+    output_option,
+    rates_options,
+    simulate_options,
+)
 from simulator.report.output import OutputForm
+
+if TYPE_CHECKING:
+    from simulator.metrics.rates import AskedRates
 
 
 def parse_request_limits(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
@@ -24,6 +35,7 @@ def parse_request_limits(context: click.Context, option: click.Parameter, values
 @click.command()
 @simulate_options
 @load_options
+@rates_options
 @click.option(
     "--slo",
     "limits",
@@ -38,12 +50,13 @@ def parse_request_limits(context: click.Context, option: click.Parameter, values
 def simulate(
     asked: Asked,
     load: AskedLoad,
+    rates: AskedRates,
     limits: Mapping[str, float],
     requests_out: Path | None,
     output: OutputForm,
     out: Path | None,
 ) -> None:
-    """Simulate a serving engine under load: latencies of requests that come and go, rates, and whether it keeps up.
+    """Simulate a serving engine under load: latencies of requests that come and go, rates, capacity and cost.
 
     \b
     Examples:
@@ -55,7 +68,7 @@ def simulate(
     from simulator.serving.simulation import run
 
     wanted, options = load.resolve(asked.counts)
-    question = asked.resolve()
+    question = asked.resolve(rates)
     simulation = run(question, wanted, options, limits, progress=show_progress if sys.stderr.isatty() else None)
     files = {} if requests_out is None else {requests_out: print_requests(simulation)}
     deliver(report_simulation(simulation, output), out, files)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from simulator.errors import ImpossibleError, InputError
 from simulator.inputs.deployment import Deployment
+from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
 from simulator.serving.setup import Options
 from simulator.serving.simulation import ask, run
 from simulator.serving.workload import Load
@@ -32,6 +33,7 @@ class Combination(NamedTuple):
     deployment: Deployment
     load: Load
     options: Options
+    rates: AskedRates | Rates = SHIPPED_RATES
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def simulate_one(asked: Combination) -> dict[str, Any] | str:
         InputError: what is wrong in itself, and not only here.
     """
     try:
-        question = ask(*asked[:5], asked.load)
+        question = ask(*asked[:5], asked.load, rates=asked.rates)
         simulation = run(question, asked.load, asked.options)
     except ImpossibleError as error:
         return f"{asked.model} on {asked.hardware}: {error}"
@@ -98,4 +100,6 @@ def simulate_one(asked: Combination) -> dict[str, Any] | str:
         kept |= {name: simulation.find(name)}
     for name in ("ttft_s_mean", "tpot_s_mean"):
         kept |= {f"{name}{end}": simulation.find(f"{name}{end}") for end in ("_low", "_high")}
+    spending = simulation.spending
+    kept |= {name: getattr(spending, name) for name in ("usd_per_million_tokens", "energy_j_per_output_token")}
     return kept | {"saturated": simulation.saturated, "basis": simulation.basis}

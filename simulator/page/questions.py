@@ -166,7 +166,7 @@ class Drawn(BaseModel):
     kv_blocks: Annotated[int | None, ask_for("Blocks of KV cache of one replica", ge=1, le=2**24)] = None
 
 
-class Simulate(One, Drawn):
+class Simulate(One, Drawn, Rates):
     """``roofcast simulate``: a load is a concurrency or a request rate."""
 
     verb = "simulate"

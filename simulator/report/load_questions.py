@@ -85,5 +85,7 @@ def report_load_comparison(found: LoadComparison, form: OutputForm) -> str:
         cells = {name: row[name] for name in ASKED if name in row and name not in same}
         cells |= {label: format_seconds(row[name]) for name, label in LATENCY_LABELS.items()}
         cells |= {"tokens/s": f"{row['output_tokens_per_s']:.4g}"}
+        if row["usd_per_million_tokens"] is not None:
+            cells |= {"USD/1M": f"{row['usd_per_million_tokens']:.3g}"}
         shown.append(cells | {"": "SATURATED" if row["saturated"] else ""})
     return "\n".join([*([textwrap.fill(line, COLUMNS)] if line else []), format_table(shown)])

@@ -10,6 +10,8 @@ from simulator.metrics.rate_file import HOUR_S
 from simulator.metrics.rates import Rates
 from simulator.metrics.registry import METRICS
 from simulator.prediction import Prediction, Question
+from simulator.serving.cost import Spending
+from simulator.units import format_quantity
 
 
 def list_sources(rates: Rates) -> dict[str, Any]:
@@ -59,3 +61,18 @@ def describe_lacks(prediction: Prediction) -> list[str]:
         if METRICS[name].heading:
             lines.setdefault(lack, []).append(METRICS[name].heading)
     return [f"  no {', '.join(names)}: {lack}" for lack, names in lines.items()]
+
+
+def describe_spending(spending: Spending) -> list[str]:
+    """Money, energy and carbon of a request under load, and of tokens in and out."""
+    parts = []
+    if spending.usd_per_request is not None:
+        parts.append(
+            f"{format_quantity(float(spending.usd_per_request), 'USD')} a request, 1M tokens "
+            f"{spending.prefill_usd_per_million_input_tokens:.3g} USD in and "
+            f"{spending.decode_usd_per_million_output_tokens:.3g} out"
+        )
+    if spending.energy_j_per_request is not None:
+        joules, carbon = float(spending.energy_j_per_request), float(spending.carbon_kg_per_request or 0.0)
+        parts.append(f"{format_quantity(joules, 'J')} and {format_quantity(1000 * carbon, 'g')} CO2e a request")
+    return parts

@@ -15,8 +15,9 @@ from simulator.explore.recommend.record import record_judged
 from simulator.explore.recommend.wish import OBJECTIVES
 from simulator.metrics.prices import describe_mix
 from simulator.report.output import OutputForm, format_cell, format_json, format_rows
+from simulator.report.rates import describe_spending
 from simulator.report.table import lay_out
-from simulator.units import format_quantity, format_seconds
+from simulator.units import format_seconds
 
 SCHEMA = "roofcast/recommendation/1"
 COLUMNS = 80  # of the answer for people
@@ -158,23 +159,8 @@ def describe_choice(place: int, one: Judged, found: Recommendation) -> str:
     if place:
         lead += f"{one.objective / found.best[0].objective:.2f}x of the first; "
     else:
-        parts += describe_spending(one)
+        parts += describe_spending(one.spending)
     return lead + "; ".join([*parts, basis])
-
-
-def describe_spending(one: Judged) -> list[str]:
-    """Money, energy and carbon of a request, and of tokens in and out."""
-    spending, parts = one.spending, []
-    if spending.usd_per_request is not None:
-        parts.append(
-            f"{format_quantity(float(spending.usd_per_request), 'USD')} a request, 1M tokens "
-            f"{spending.prefill_usd_per_million_input_tokens:.3g} USD in and "
-            f"{spending.decode_usd_per_million_output_tokens:.3g} out"
-        )
-    if spending.energy_j_per_request is not None:
-        joules, carbon = float(spending.energy_j_per_request), float(spending.carbon_kg_per_request or 0.0)
-        parts.append(f"{format_quantity(joules, 'J')} and {format_quantity(1000 * carbon, 'g')} CO2e a request")
-    return parts
 
 
 def describe_certainty(found: Recommendation) -> str:

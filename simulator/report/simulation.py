@@ -10,6 +10,7 @@ import numpy as np
 from simulator.prediction import answer
 from simulator.report.output import OutputForm, format_cell, format_csv, format_json, format_rows
 from simulator.report.prediction import describe_basis, describe_formats
+from simulator.report.rates import describe_spending
 from simulator.serving.outcome import LATENCIES
 from simulator.serving.simulation import Simulation
 
@@ -65,7 +66,7 @@ def format_simulation(simulation: Simulation) -> str:
     lines = [line for text in sentences for line in textwrap.wrap(text, COLUMNS, subsequent_indent="  ")]
     lines.append(f"  {'':22}{'mean':>9}  {'(90% interval)':<21}{'p50':>8}{'p90':>8}{'p99':>8}")
     lines += [format_latency(simulation, name) for name in LATENCIES]
-    for text in (describe_rate(simulation), describe_engine(simulation)):
+    for text in (describe_rate(simulation), describe_engine(simulation), describe_cost(simulation)):
         lines += textwrap.wrap(text, COLUMNS, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)
 
@@ -79,6 +80,15 @@ def format_latency(simulation: Simulation, name: str) -> str:
     interval = "" if simulation.spread is None else f"({write('mean_low')} to {write('mean_high')})"
     tail = "".join(f"{write(one):>8}" for one in ("p50", "p90", "p99"))
     return f"  {LABELS[name]:22}{write('mean'):>9}  {interval:<21}{tail}"
+
+
+def describe_cost(simulation: Simulation) -> str:
+    """Money, energy and carbon, as far as they are known."""
+    spending, price = simulation.spending, simulation.question.rates.price
+    hour = "no price known; give one with --price"
+    if price is not None and spending.usd_per_hour is not None:
+        hour = f"{float(spending.usd_per_hour):.3g} USD/h [{price.id}, {price.date}]"
+    return "; ".join([hour, *describe_spending(spending)])
 
 
 def describe_rate(simulation: Simulation) -> str:

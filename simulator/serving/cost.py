@@ -18,7 +18,9 @@ from simulator.metrics.power import find_pass_power, find_power
 from simulator.metrics.rate_file import HOUR_S
 from simulator.metrics.rates import Rates
 from simulator.numbers import Number
-from simulator.serving.curves import Mix
+from simulator.serving.curves import Mix, measure_mix
+from simulator.serving.outcome import Outcome
+from simulator.serving.setup import Setup
 from simulator.timing.passes import Machine, time_pass
 
 MILLION = 1e6
@@ -116,4 +118,27 @@ def measure_spending(
         energy_j,
         None if energy_j is None else energy_j / mix.output_tokens,
         carbon_kg,
+    )
+
+
+def measure_run(setup: Setup, outcome: Outcome) -> Spending:
+    """What a simulated load costs: its rate, and how long its replicas read, decode and stand idle, are the run's.
+
+    Where a model drafts, its passes count as decoding, at the power of the model's own.
+    """
+    question = setup.question
+    work, hardware, mix = question.work, question.hardware, measure_mix(setup.requests)
+    replicas, watts = work.deployment.dp + setup.reading, None
+    if hardware.power is not None:
+        running = max(outcome.mean_running / work.deployment.dp, 1.0)
+        watts = measure_watts(work, question.machine, mix, hardware.power.tdp, running)
+    return measure_spending(
+        question.rates,
+        replicas * work.deployment.tp * work.deployment.pp,
+        mix,
+        outcome.requests_per_s,
+        outcome.prefill_share,
+        outcome.decode_share,
+        watts,
+        replicas,
     )

@@ -100,6 +100,7 @@ class Engine:
         if step.prompts:
             prompts = tuple(Prompt(one.new_tokens, one.context_tokens, one.last) for one in step.prompts)
             seconds = self.clock.time(timed, prompts)
+            record.reading_s += seconds - self.clock.time(timed) if len(timed) else seconds
         else:
             passes, seconds, before_s = self.choose_run(timed, may_change)
         self.now_s = start_s + seconds

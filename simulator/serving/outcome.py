@@ -20,7 +20,8 @@ PARTS = 10  # of the requests, whose differences say how far a statistic of all 
 class Outcome(NamedTuple):
     """One run: a value a request, gaps between tokens with how often each was, and the engine over time.
 
-    ``over_time`` has the columns seconds, running, waiting and blocks in use.
+    ``over_time`` has the columns seconds, running, waiting and blocks in use. Of the mean replica, ``busy_s`` are the
+    seconds of its passes, and ``reading_s`` of them what prompts added to the decoding beside them.
     """
 
     arrival_s: Seconds
@@ -35,6 +36,7 @@ class Outcome(NamedTuple):
     over_time: NDArray[np.float64]
     passes: int
     busy_s: float
+    reading_s: float
 
     @property
     def ttft_s(self) -> Seconds:
@@ -109,6 +111,16 @@ class Outcome(NamedTuple):
         return found
 
     @property
+    def prefill_share(self) -> float:
+        """Share of the time of a replica that prompts take."""
+        return self.reading_s / self.duration_s
+
+    @property
+    def decode_share(self) -> float:
+        """Share of the time of a replica in which sequences decode, without what prompts add."""
+        return (self.busy_s - self.reading_s) / self.duration_s
+
+    @property
     def mean_running(self) -> float:
         """Sequences that run, over the time in which any does."""
         spans, running = self.find_spans(1)
@@ -159,7 +171,7 @@ def gather(
         np.concatenate([count for _, count in gaps]),
         add_timelines([record.over_time for _, _, record, _ in records]),
         sum(record.passes for _, _, record, _ in records),
-        sum(record.busy_s for _, _, record, _ in records) / len(records),
+        *(sum(getattr(record, name) for _, _, record, _ in records) / len(records) for name in ("busy_s", "reading_s")),
     )
 
 

@@ -25,6 +25,7 @@ class Record:
         self.timeline: list[tuple[float, int, int, int]] = []  # seconds, running, waiting, blocks used
         self.passes = 0
         self.busy_s = 0.0
+        self.reading_s = 0.0  # of it what prompts added to the decoding beside them
         self.token_s = 0.0  # when the decoding sequences made their last tokens
         self.own_s: list[float] | None = None  # the same of each, where some sat out the last pass
         self.paused: dict[int, float] = {}  # the same of preempted requests

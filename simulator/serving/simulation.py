@@ -19,7 +19,9 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
 from simulator.metrics.layout import describe_deployment
+from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
 from simulator.prediction import Question, resolve, warn_of_build
+from simulator.serving.cost import Spending, measure_run
 from simulator.serving.engine import Progress
 from simulator.serving.lengths import Lengths, parse_lengths
 from simulator.serving.limits import LIMITED
@@ -128,6 +130,11 @@ class Simulation(Shown):
         """Whether more comes than the engine can serve, or more is in flight than it can hold."""
         return self.saturation.saturated
 
+    @cached_property
+    def spending(self) -> Spending:
+        """Money, energy and carbon of all devices for as long as the run takes; what is not known is None."""
+        return measure_run(self.setup, self.outcome)
+
     @property
     def kv_blocks(self) -> int:
         """Blocks of KV cache of one replica."""
@@ -231,6 +238,9 @@ class Simulation(Shown):
             "passes": self.outcome.passes,
             "max_num_batched_tokens": self.setup.limits.max_num_batched_tokens,
             "max_num_seqs": self.setup.limits.max_num_seqs,
+            "prefill_share": self.outcome.prefill_share,
+            "decode_share": self.outcome.decode_share,
+            **self.spending._asdict(),
             "basis": self.basis,
         }
 
@@ -276,6 +286,9 @@ def simulate(
     limits: Mapping[str, float] | None = None,
     changes: Mapping[str, Any] | None = None,
     hardware_changes: Mapping[str, str] | None = None,
+    price: str | None = None,
+    grid: str | None = None,
+    pue: str | None = None,
     progress: Progress | None = None,
 ) -> Simulation:
     """Simulate a deployment under load.
@@ -313,10 +326,14 @@ def simulate(
         limits: seconds by ``ttft_s``, ``tpot_s`` and ``e2e_s`` that a request must hold to count for ``goodput``.
         changes: architecture fields to change.
         hardware_changes: numbers of the data sheet to change, as of ``predict``.
+        price: of one device, as of ``predict``, with ``grid`` and ``pue``.
+        grid: carbon intensity of electricity.
+        pue: power usage effectiveness of the site.
         progress: called now and then with the number of requests that are done; what it raises ends the simulation.
 
     Returns:
-        Latencies in seconds with percentiles and 90% intervals, rates in tokens and requests a second.
+        Latencies in seconds with percentiles and 90% intervals, rates in tokens and requests a second, and what it
+        costs (``spending``).
 
     Raises:
         InputError: a name, file, layout, length or load that is wrong.
@@ -335,7 +352,7 @@ def simulate(
     )
     deployment = Deployment(tp, pp, dp, ep, 1, dtype, weight_dtype, kv_dtype)
     place = find_place(hardware, hardware_changes or {}, calibration, stack)
-    question = ask(model, *place, deployment, load, changes)
+    question = ask(model, *place, deployment, load, changes, AskedRates(price, grid, pue))
     warn_of_build(question)
     drafted = (draft, draft_tokens, acceptance)
     options = Options(max_num_batched_tokens, max_num_seqs, kv_blocks, *drafted, router, prefill_replicas)
@@ -350,11 +367,12 @@ def ask(
     deployment: Deployment,
     load: Load,
     changes: Mapping[str, Any] | None = None,
+    rates: AskedRates | Rates = SHIPPED_RATES,
 ) -> Question:
     """The question that ``predict`` would be asked of one of the requests."""
     check_load(load)
     workload = Workload(load.prompt_tokens, load.output_tokens, 1)
-    return resolve(model, hardware, calibration, stack, deployment, workload, changes or {})
+    return resolve(model, hardware, calibration, stack, deployment, workload, changes or {}, rates)
 
 
 def run(
