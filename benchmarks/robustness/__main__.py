@@ -1,10 +1,13 @@
 """Nothing lost, nothing nonsense: changed files, flags and questions, laws that keep their order, kills: one table.
 
 python -m benchmarks.robustness [--seconds 60] [--most 20000] [--seed 0] [--only fuzz|page|orders|kills] [--folder NEW]
-                                [--kills 100] [--calibrations 3]
+                                [--kills 100] [--calibrations 3] [--workers 2] [--add TALLY]
+python -m benchmarks.robustness --sum TALLY
 
-Everything is written into one new folder. Exit code 1 where a file or flag ends in a traceback or hang, a kill loses
-something, or a law breaks its order where ``orders.KNOWN`` does not say why.
+Everything is written into one new folder. With ``--add`` each part is also kept as a line of a file, with its seed, and
+``--sum`` prints the table of all lines; trials of one seed count once (each hundred of changed files take the next
+seed, so begin parts a thousand apart). Exit code 1 where a file or flag ends in a traceback or hang, a kill
+loses something, or a law breaks its order where ``orders.KNOWN`` does not say why.
 """
 
 from __future__ import annotations
@@ -12,26 +15,22 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks.robustness.fence import enter
 from benchmarks.robustness.fuzz import Finding, Found, fuzz
-from benchmarks.robustness.kills import kill_all
+from benchmarks.robustness.kills import kill_side_by_side
 from benchmarks.robustness.orders import Orders, check_orders
+from benchmarks.robustness.tally import Line, add_line, sum_tally
 from benchmarks.robustness.web import Asker, questions
 
 PARTS = ("kills", "orders", "page", "fuzz")
-
-
-class Line(NamedTuple):
-    """One line of the table: what was tried, how often, and what was wrong, by kind."""
-
-    tried: str
-    times: int
-    wrong: dict[str, int]
+OF_KILLS = {
+    "kills after new rows": "after new rows",
+    "interrupts of Python's own start": "before a line of ours ran",
+}
 
 
 def main() -> None:
@@ -44,51 +43,52 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="a new one")
     parser.add_argument("--kills", type=int, default=100, help="of sweeps, and of simulations")
     parser.add_argument("--calibrations", type=int, default=3, help="kills of calibrations, each half a minute")
+    parser.add_argument("--workers", type=int, default=2, help="of kills, side by side")
+    parser.add_argument("--add", type=Path, metavar="TALLY", help="keep each part as a line of this file")
+    parser.add_argument("--sum", type=Path, metavar="TALLY", help="run nothing, and print what these lines add up to")
     asked = parser.parse_args()
+    if asked.sum is not None:
+        print("| tried | times | wrong |\n| --- | --- | --- |", *sum_tally(asked.sum), sep="\n")
+        return
     parts = PARTS if asked.only is None else (asked.only,)
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="roofcast-fuzz-"))
-    lines: list[Line] = []
-    if "kills" in parts:
-        for name, count in (
-            ("sweeps", asked.kills),
-            ("simulations", asked.kills),
-            ("calibrations", asked.calibrations),
-        ):
-            lines += [show(count_kills(name, folder, count, asked.seed))] if count else []
-    if "orders" in parts:
-        lines.append(show(count_orders(check_orders())))
-    asker = Asker() if "page" in parts else None  # it opens a socket to itself
-    fenced = enter(folder / "cases") if {"page", "fuzz"} & {*parts} else folder  # the last: the fence stays
-    if asker is not None:
-        found = fuzz(fenced, asked.seconds, asked.most, asked.seed, {"page": questions}, asker.run)
-        report(found)
-        lines.append(show(Line("questions to the page and its API", found.ended.total(), count_findings(found))))
-    if "fuzz" in parts:
-        found = fuzz(fenced, asked.seconds, asked.most, asked.seed)
-        report(found)
-        lines.append(show(Line("changed files and flags", found.ended.total(), count_findings(found))))
-    sys.exit(any(any(line.wrong.values()) for line in lines))
+    wrong = False
+    # Opened before the fence, which lets nothing be opened outside of its folder.
+    with nullcontext() if asked.add is None else asked.add.open("a", encoding="utf-8") as tally:
+
+        def keep(line: Line) -> None:
+            nonlocal wrong
+            wrong = wrong or any(line.wrong.values())
+            print(line, flush=True)
+            if tally is not None:
+                add_line(line, tally)
+
+        if "kills" in parts:
+            for name in ("sweeps", "simulations", "calibrations"):
+                count = asked.calibrations if name == "calibrations" else asked.kills
+                if count:
+                    keep(count_kills(name, folder, count, asked.seed, asked.workers))
+        if "orders" in parts:
+            keep(count_orders(check_orders()))
+        asker = Asker() if "page" in parts else None  # it opens a socket to itself
+        fenced = enter(folder / "cases") if {"page", "fuzz"} & {*parts} else folder  # the last: the fence stays
+        if asker is not None:
+            found = fuzz(fenced, asked.seconds, asked.most, asked.seed, {"page": questions}, asker.run)
+            report(found)
+            keep(count_fuzz("questions to the page and its API", found))
+        if "fuzz" in parts:
+            found = fuzz(fenced, asked.seconds, asked.most, asked.seed)
+            report(found)
+            keep(count_fuzz("changed files and flags", found))
+    sys.exit(wrong)
 
 
-def show(line: Line) -> Line:
-    """Print a line of the table as soon as it is known."""
-    wrong = ", ".join(f"{count} {kind}" for kind, count in line.wrong.items() if count) or "nothing"
-    print(f"| {line.tried} | {line.times:,} | {wrong} |", flush=True)
-    return line
-
-
-def count_kills(name: str, folder: Path, count: int, seed: int) -> Line:
+def count_kills(name: str, folder: Path, count: int, seed: int, workers: int) -> Line:
     """Kill a kind of command so many times."""
-    own = folder / name
-    own.mkdir(parents=True)
-    began = time.monotonic()
-    found = kill_all(name, own, count, seed)
-    fresh = found.pop("kills after new rows", 0)
+    found = kill_side_by_side(name, folder / name, count, seed, workers)
     kills = found.pop("kills")
-    early = found.pop("interrupts of Python's own start", 0)
-    after = f", {early} of them before a line of ours ran" if early else ""
-    after += f", {fresh} of them after new rows" if fresh else ""
-    return Line(f"kills of {name}{after}, {time.monotonic() - began:.0f} s", kills, dict(found))
+    of_these = {word: found.pop(key, 0) for key, word in OF_KILLS.items()}
+    return Line(f"kills of {name}", (seed, seed + workers - 1), kills, of_these, dict(found))
 
 
 def count_orders(orders: Orders) -> Line:
@@ -97,7 +97,15 @@ def count_orders(orders: Orders) -> Line:
     worst = {law: max(one.share for one in orders.broken if one.law == law) for law in by_law}
     known = sum(one.known for one in orders.broken)
     wrong = {f"{law} (up to {100 * worst[law]:.1f}%)": count for law, count in sorted(by_law.items())}
-    return Line(f"orders of laws, {known} settings broken as real kernels do", sum(orders.checks.values()), wrong)
+    of_these = {"settings broken as real kernels do": known}
+    return Line("orders of laws", (0, 0), sum(orders.checks.values()), of_these, wrong)
+
+
+def count_fuzz(tried: str, found: Found) -> Line:
+    """Cases and findings, and the seeds of their batches."""
+    seeds = (found.batches[0], found.batches[-1])
+    of_these = {"answered": found.ended["answer"]}
+    return Line(tried, seeds, found.ended.total(), of_these, count_findings(found))
 
 
 def count_findings(found: Found) -> dict[str, int]:

@@ -45,10 +45,11 @@ class Finding(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Cases run, how they ended, and what went wrong."""
+    """Cases run, how they ended, and what went wrong; and the batches that were begun, each with a seed of its own."""
 
     ended: Counter[str]
     findings: list[Finding]
+    batches: list[int]
 
 
 @contextmanager
@@ -141,11 +142,12 @@ def fuzz(
 ) -> Found:
     """Run cases of every kind in turn until the time or their number is through."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-    found = Found(Counter(), [])
+    found = Found(Counter(), [], [])
     ends = time.monotonic() + seconds
     round_ = first_seed
     while time.monotonic() < ends and found.ended.total() < most:
         kind = list(kinds.values())[round_ % len(kinds)]
+        found.batches.append(round_)
         run_batch(kind, run, round_, folder, ends, found)
         round_ += 1
     return found

@@ -1,6 +1,8 @@
 """Commands that are killed or interrupted while they run: files whole or not there, nothing lost, no process left.
 
-Each command first runs to its end, which gives the files that must stand there at last and the time to strike in.
+Each command first runs to its end, which gives the files that must stand there at last and the time to strike in. Times
+that a calibration measures meanwhile mean nothing, so it does not wait for a quiet machine, and every second kill comes
+after a row that it has written.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +23,7 @@ from benchmarks.robustness.fence import ROOT
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 LONGEST_END_S = 30.0  # of a process after its signal, on a busy machine
 SWEEP = (
-    *("sweep", "-m", "gptj-6b", "-H", "a100-sxm-80gb", "-p", "64-4096+32", "-n", "1-128+4", "-b", "1-64+1"),
+    *("sweep", "-m", "gptj-6b", "-H", "a100-sxm-80gb", "-p", "64-4096+32", "-n", "1-128+4", "-b", "1-16+1"),
     *("--jobs", "2", "--out", "grid.csv"),
 )
 SIMULATION = (
@@ -28,6 +31,16 @@ SIMULATION = (
     *("-o", "json", "--requests", "requests.csv", "--out", "simulated.json"),
 )
 CALIBRATION = ("calibrate", "run", "--device", "cpu", "--time-budget", "40s", "--out", "cpu.yaml")
+ON_ANY_MACHINE = """
+import sys
+sys.path.insert(0, {root!r})
+sys.argv[0] = "cli.py"
+import cli
+import calibration.measure.run as run
+run.wait_for_quiet = lambda budget_s, say: 0.0
+cli.main()
+"""
+ROW_WAIT_S = 90.0  # for a row that a calibration adds, torch's own start included
 
 
 class Kind(NamedTuple):
@@ -48,14 +61,32 @@ KINDS = {
 
 def start(words: tuple[str, ...], folder: Path) -> subprocess.Popen[bytes]:
     """Start a command in a folder, in a group of processes of its own."""
+    program = ["-c", ON_ANY_MACHINE.format(root=str(ROOT))] if words[0] == "calibrate" else [str(ROOT / "cli.py")]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), *words],
+        [sys.executable, *program, *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+def kill_side_by_side(name: str, folder: Path, count: int, seed: int, workers: int) -> Counter[str]:
+    """Kill a command so many times, in as many folders at once as there are workers."""
+    shares = [count // workers + (worker < count % workers) for worker in range(workers)]
+    folders = [folder / str(worker) for worker in range(workers)]
+    for own in folders:
+        own.mkdir(parents=True)
+    with ThreadPoolExecutor(workers) as pool:
+        given = zip(folders, shares, strict=True)
+        parts = [
+            pool.submit(kill_all, name, own, share, seed + worker) for worker, (own, share) in enumerate(given) if share
+        ]
+        found: Counter[str] = Counter()
+        for part in parts:
+            found.update(part.result())
+    return found
 
 
 def kill_all(name: str, folder: Path, count: int, seed: int = 0) -> Counter[str]:
@@ -70,7 +101,7 @@ def kill_all(name: str, folder: Path, count: int, seed: int = 0) -> Counter[str]
         wanted = {file: (folder / file).read_bytes() for file in kind.files}
         for file in kind.files:
             (folder / file).unlink()
-    length = max(time.monotonic() - began, 2.0) if kind.repeats else 60.0  # torch loads for seconds
+    length = max(time.monotonic() - began, 2.0) if kind.repeats else 20.0  # torch loads for seconds
     rows: list[str] = []
     while found["kills"] < count:
         words = (
@@ -78,7 +109,11 @@ def kill_all(name: str, folder: Path, count: int, seed: int = 0) -> Counter[str]
         )
         process = start(words, folder)
         # One in three strikes while Python and its modules load.
-        time.sleep(drawn.uniform(0, 1.0 if drawn.random() < 1 / 3 else length))
+        if not kind.repeats and found["kills"] % 2:
+            wait_for_row(process, folder / kind.files[0], len(rows))
+            time.sleep(drawn.uniform(0, 2.0))
+        else:
+            time.sleep(drawn.uniform(0, 1.0 if drawn.random() < 1 / 3 else length))
         if process.poll() is not None:
             process.communicate()
             reset(folder, kind)
@@ -106,6 +141,15 @@ def kill_all(name: str, folder: Path, count: int, seed: int = 0) -> Counter[str]
         whole = [(folder / file).exists() and (folder / file).read_bytes() == wanted[file] for file in kind.files]
         found["wrong at the end"] += not all(whole)
     return found
+
+
+def wait_for_row(process: subprocess.Popen[bytes], table: Path, known: int) -> None:
+    """Wait until a table has more lines than are known, or a process ends."""
+    ends = time.monotonic() + ROW_WAIT_S
+    while time.monotonic() < ends and process.poll() is None:
+        if table.exists() and len(table.read_text().splitlines()) > max(known, 1):
+            return
+        time.sleep(0.2)
 
 
 def reset(folder: Path, kind: Kind) -> None:
