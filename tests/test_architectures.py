@@ -105,6 +105,14 @@ TESTED_WITH_FILES = {
     "dbrx",
     "longcat_flash",
 }
+TESTED_WITH_FILES |= {"molmo2_text", "cosmos3_edge_text", "deepseek_ocr2_text", "ernie4_5_vl_moe_text"}
+TESTED_WITH_FILES |= {
+    "glm_ocr_text",
+    "voxtral_realtime_text",
+    "muse_glimmer_text",
+    "muse_spark_text",
+    "mistral_large4_text",
+}
 TESTED_WITH_FILES |= {"cohere_compass_text", "emu3_text_model", "mllama_text_model", "phi4_multimodal"}
 
 
@@ -214,6 +222,7 @@ def test_every_kind_of_mixer_is_met() -> None:
     assert set(MIXERS) - met <= {
         *("none", "attention_and_mamba2", "lightning_attention", "indexed_latent_attention", "indexed_attention"),
         *("real_gated_recurrence", "window_attention", "latent_attention", "rwkv", "mlstm"),
+        "window_latent_attention",
     }
 
 
@@ -226,7 +235,7 @@ def load_case(case: dict[str, Any]) -> Architecture:
 
 
 FLOP_TYPES = ["llama", "exaone4", "vaultgemma", "youtu", "minimax_m2", "hy_v3", "granitemoeshared", "mimo_v2_flash"]
-FLOP_TYPES += ["gemma4_text", "glm4_moe_lite", "gpt_oss"]
+FLOP_TYPES += ["gemma4_text", "glm4_moe_lite", "gpt_oss", "jetmoe"]
 
 
 @pytest.mark.parametrize("model_type", FLOP_TYPES)
@@ -345,6 +354,55 @@ def test_files_with_parts_have_the_parameters_of_the_models_that_transformers_bu
     assert count_parameters(read(tmp_path, part)) == 447_808
     compass = {"model_type": "cohere_compass_text", "head_dim": 16}
     assert count_parameters(read(tmp_path, small | compass)) == 438_976
+
+
+@pytest.mark.parametrize(
+    ("model_type", "text", "parameters"),
+    [
+        ("glm_ocr", {}, 373_359_616),
+        ("voxtral_realtime", {}, 3_434_118_144),
+        ("molmo2", {}, 8_191_259_648),
+        ("cosmos3_edge", {}, 1_946_273_792),
+        ("muse_glimmer", {}, 27_854_780_928),
+        ("muse_spark", {}, 819_990_536_192),
+        ("mistral_large4", {}, 1_050_118_202_880),
+        ("ernie4_5_vl_moe", {"moe_intermediate_size": [1536, 512], "moe_num_experts": [64, 64]}, 28_624_635_776),
+    ],
+)
+def test_text_models_of_wrappers_have_the_parameters_that_transformers_builds(
+    model_type: str, text: dict[str, Any], parameters: int, tmp_path: Path
+) -> None:
+    """Counted once on the meta device; of ERNIE, experts for images are kept, though no text meets them."""
+    a = read(tmp_path, {"model_type": model_type, "text_config": text})
+    assert count_parameters(a) == parameters
+    if model_type == "ernie4_5_vl_moe":
+        assert count_active_parameters(a) < parameters / 2
+
+
+def test_windows_of_latent_attention_keep_their_own_vectors(tmp_path: Path) -> None:
+    """dots3.note: six layers, of which the third, fourth and fifth see 32 tokens of 24 + 8 numbers."""
+    sizes = {key: SMALL[key] for key in ("hidden_size", "num_attention_heads", "intermediate_size", "vocab_size")}
+    sizes |= {"kv_lora_rank": 16, "qk_rope_head_dim": 8, "index_head_dim": 16, "num_hidden_layers": 6}
+    sizes |= {"swa_kv_lora_rank": 24, "swa_qk_rope_head_dim": 8, "sliding_window": 32}
+    a = read(tmp_path, sizes | {"model_type": "dots3_note_text"})
+    assert count_kv_numbers(a, ONE, 100) == 3 * (24 + 16) * 100 + 3 * 32 * 31
+
+
+def test_attention_of_deepseek_may_be_of_plain_keys_and_values(tmp_path: Path) -> None:
+    """DeepSeek-OCR: ten heads of 128 in twelve layers; the part names no model type, but what builds it."""
+    part = {
+        **{"architectures": ["DeepseekV2ForCausalLM"], "hidden_size": 1280, "num_hidden_layers": 12, "use_mla": False},
+        **{"num_attention_heads": 10, "num_key_value_heads": 10, "kv_lora_rank": None, "qk_rope_head_dim": 0},
+        **{"v_head_dim": 0, "qk_nope_head_dim": 0, "q_lora_rank": None, "vocab_size": 129280, "n_routed_experts": 64},
+        **{"num_experts_per_tok": 6, "n_shared_experts": 2, "moe_intermediate_size": 896, "intermediate_size": 6848},
+        **{"first_k_dense_replace": 1, "max_position_embeddings": 8192},
+    }
+    a = read(tmp_path, {"model_type": "deepseek_vl_v2", "language_config": part})
+    assert a == read(tmp_path, {"model_type": "seeing", "language_config": part})
+    assert count_kv_numbers(a, ONE, 10) == 12 * 2 * 1280 * 10
+    h, layer = 1280, 4 * 1280**2 + 2 * 1280
+    expert_layer = 3 * h * 896 * (64 + 2) + 64 * h
+    assert count_parameters(a) == 2 * 129280 * h + h + 12 * layer + 3 * h * 6848 + 11 * expert_layer
 
 
 def test_longcat_has_its_published_size_and_experts_that_do_nothing(tmp_path: Path) -> None:

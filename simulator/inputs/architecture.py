@@ -95,7 +95,7 @@ class Architecture:
     q_lora_rank: Width | None = None
     kv_lora_rank: Width | None = None
     qk_nope_head_dim: Width | None = None
-    qk_rope_head_dim: Width | None = None
+    qk_rope_head_dim: Annotated[int, Range(0, 2**24)] | None = None  # 0: no part carries the position
     # Mixture of experts: num_experts makes it so.
     num_experts: Heads | None = None
     num_experts_per_tok: Heads | None = None
@@ -311,8 +311,8 @@ def check_layers(architecture: Architecture, where: str) -> None:
     for group in a.groups:
         own = specialise(a, group)
         check_sizes(own, group, where)
-        if group.mixer == "window_attention" and own.sliding_window is None:
-            raise InputError(f"{where}: layers of window_attention, but no sliding_window")
+        if group.mixer in ("window_attention", "window_latent_attention") and own.sliding_window is None:
+            raise InputError(f"{where}: layers of {group.mixer}, but no sliding_window")
         if group.feed_forward == "experts" and own.num_experts is None:
             raise InputError(f"{where}: layers of experts, but no num_experts")
 

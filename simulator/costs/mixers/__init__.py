@@ -6,7 +6,7 @@ from simulator.costs.mixers.compressed import CompressedAttention
 from simulator.costs.mixers.convolution import RealGatedRecurrence, ShortConvolution
 from simulator.costs.mixers.gated_delta import GatedDelta, KimiDelta
 from simulator.costs.mixers.indexed import IndexedAttention, IndexedLatentAttention
-from simulator.costs.mixers.latent import LatentAttention
+from simulator.costs.mixers.latent import LatentAttention, WindowLatentAttention
 from simulator.costs.mixers.lightning import LightningAttention
 from simulator.costs.mixers.mamba import Mamba, Mamba2
 from simulator.costs.mixers.memories import Mlstm, Rwkv
@@ -17,6 +17,7 @@ MIXERS: dict[str, Mixer] = {
     "attention": Attention(),
     "window_attention": WindowAttention(),
     "latent_attention": LatentAttention(),
+    "window_latent_attention": WindowLatentAttention(),
     "indexed_attention": IndexedAttention(),
     "indexed_latent_attention": IndexedLatentAttention(),
     "compressed_attention": CompressedAttention(),

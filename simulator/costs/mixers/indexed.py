@@ -107,7 +107,7 @@ def list_matrices(layer: Layer) -> list[tuple[str, Number, Number]]:
         return []
     heads, size, a = layer.sizes["index_n_heads"], layer.sizes["index_head_dim"], layer.a
     return [
-        ("index query", heads * size, a.q_lora_rank),
+        ("index query", heads * size, a.hidden_size if a.q_lora_rank is None else a.q_lora_rank),
         ("index key", size, a.hidden_size),
         ("index weights", heads, a.hidden_size),
     ]

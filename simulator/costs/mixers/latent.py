@@ -96,6 +96,24 @@ class LatentAttention(Mixer):
         return measure_tensor(tensor, layer.a, d, layer.a.latent_width)
 
 
+class WindowLatentAttention(LatentAttention):
+    """The same over the last tokens alone."""
+
+    projects_as = "window latent attention"
+
+    def find_window(self, layer: Layer) -> Number | None:
+        """Tokens that a query sees, its own included."""
+        return layer.a.sliding_window
+
+    def find_limit(self, layer: Layer) -> Number | None:
+        """The window."""
+        return self.find_window(layer)
+
+    def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
+        """Numbers kept of one sequence of so many tokens: those before the next token's own."""
+        return layer.a.latent_width * minimum(tokens, layer.a.sliding_window - 1)
+
+
 def count_limited(segment: Segment, limit: Number | None) -> Number:
     """Scores of one head of one sequence where a query attends to at most so many tokens."""
     seen = segment.reached if limit is None else minimum(segment.reached, limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from simulator.inputs.huggingface import newer_layers
 from simulator.inputs.huggingface.config import Config
 
 Fields = dict[str, Any]
@@ -137,14 +138,19 @@ def derive_mpt(config: Config, values: Fields) -> Fields:
 
 
 def derive_deepseek_v2(config: Config, values: Fields) -> Fields:
-    """As the third version, with two shared experts by default.
+    """As the third version, with two shared experts by default; ``use_mla`` may say that attention is not latent.
 
     Raises:
         InputError: biases, which the routed experts would not have; no published model asks for them.
     """
     if config.flag("mlp_bias"):
         raise config.error("mlp_bias is true; a bias of some feed-forward blocks alone is not supported")
-    return derive_shared(config, values, shared=2)
+    fields = derive_shared(config, values, shared=2)
+    if config.flag("use_mla", default=True) and values["kv_lora_rank"] is not None:
+        return fields
+    latent = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+    heads = config.whole("num_key_value_heads", default=None)
+    return fields | dict.fromkeys(latent) | {"num_key_value_heads": heads}
 
 
 def derive_gpt_neox_japanese(config: Config, values: Fields) -> Fields:
@@ -223,4 +229,5 @@ FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
     "mllama": derive_mllama,
     "moshi": derive_moshi,
     "dbrx": derive_dbrx,
+    **newer_layers.FAMILIES,
 }

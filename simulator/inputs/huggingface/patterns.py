@@ -90,6 +90,11 @@ def list_others(config: Config, layers: int, period: int) -> list[bool]:
     return [layer % period != 0 for layer in range(layers)]
 
 
+def list_backward(config: Config, layers: int, period: int) -> list[bool]:
+    """All but the last layer and each ``period``-th before it."""
+    return [(layers - 1 - layer) % period != 0 for layer in range(layers)]
+
+
 def list_patterned(config: Config, layers: int, period: int) -> list[bool]:
     """All but the last of each ``sliding_window_pattern`` layers."""
     return list_periodic(
@@ -110,6 +115,7 @@ WINDOW_RULES: dict[str, Callable[[Config, int, int], list[bool]]] = {
     "early": list_early,
     "periodic": list_periodic,
     "patterned": list_patterned,
+    "backward": list_backward,
     "none": list_none,
     "all but the first of": list_others,
     "rotated": list_rotated,
@@ -140,6 +146,9 @@ def list_interleaved(config: Config, layers: int, default: int) -> list[bool]:
 
 def list_ranged(config: Config, layers: int, default: int) -> list[bool]:
     """Each ``moe_layer_interval``-th layer from ``moe_layer_start_index`` to ``moe_layer_end_index``."""
+    keys = ("moe_layer_start_index", "moe_layer_end_index")
+    of_text = {key: [*config.items(key, int)][:1] for key in keys if isinstance(config.data.get(key), list)}
+    config = Config(config.where, config.data | {key: found[0] for key, found in of_text.items() if found})
     first = config.whole("moe_layer_start_index", default=1, least=0) or 0
     last = config.whole("moe_layer_end_index", default=-1, least=-1)
     step = config.whole("moe_layer_interval", default=1) or 1

@@ -42,6 +42,9 @@ WRAPPERS = {
     "glm4v": Wrapper("glm4v_text"),
     "glm4v_moe": Wrapper("glm4v_moe_text"),
     "kimi_k25": Wrapper("kimi_k2"),
+    "deepseek_vl_v2": Wrapper("deepseek_v2"),
+    "deepseekocr": Wrapper("deepseek_v2"),
+    "ernie4_5_vl_moe": Wrapper("ernie4_5_vl_moe_text"),
 }
 PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 REQUIRED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
@@ -56,7 +59,7 @@ FLAGS = {
 # Where 0 means that there is none of it.
 OPTIONAL = {
     *("sliding_window", "num_experts", "shared_expert_intermediate_size", "q_lora_rank"),
-    *("per_layer_input_size", "moe_latent_size"),
+    *("per_layer_input_size", "moe_latent_size", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"),
 }
 EXPERT_FIELDS = (
     "num_experts",
@@ -106,13 +109,20 @@ def unwrap(config: Config) -> tuple[Config, dict[str, Any], list[str]]:
             raise config.error("missing key 'text_config'")
         return config, {}, []
     wrapper = WRAPPERS.get(model_type, Wrapper(f"{model_type}_text" if f"{model_type}_text" in LAYOUTS else ""))
-    inner, changes, _ = unwrap(Config(part.where, {"model_type": wrapper.text_type} | part.data))
+    text_type = wrapper.text_type or type_of_class(part)
+    inner, changes, _ = unwrap(Config(part.where, {"model_type": text_type} | part.data))
     note = f"'{model_type}' is read as its text model alone: what takes in images or sound is left out"
     if config.data.get("tie_word_embeddings") is not None:
         changes = {"tie_word_embeddings": config.flag("tie_word_embeddings")}
     elif wrapper.tied is not None and not changes and inner.data.get("tie_word_embeddings") is None:
         changes = {"tie_word_embeddings": wrapper.tied}
     return inner, changes, [note]
+
+
+def type_of_class(part: Config) -> str:
+    """The model type of the class that builds a part: ``DeepseekV2ForCausalLM`` is ``deepseek_v2``."""
+    named = [*part.items("architectures", str), ""][0].partition("For")[0].lower()
+    return next((one for one in LAYOUTS if one.replace("_", "") == named), "")
 
 
 def read_architecture(config: Config, layout: Layout, is_part: bool) -> dict[str, Any]:
