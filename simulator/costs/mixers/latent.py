@@ -111,7 +111,8 @@ class WindowLatentAttention(LatentAttention):
 
     def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
         """Numbers kept of one sequence of so many tokens: those before the next token's own."""
-        return layer.a.latent_width * minimum(tokens, layer.a.sliding_window - 1)
+        window: Number = layer.a.sliding_window
+        return layer.a.latent_width * minimum(tokens, window - 1)
 
 
 def count_limited(segment: Segment, limit: Number | None) -> Number:

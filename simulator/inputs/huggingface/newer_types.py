@@ -43,7 +43,7 @@ MISTRAL, GLM4 = DENSE_TYPES["mistral"], DENSE_TYPES["glm4"]
 NEWER_TYPES: dict[str, Layout] = {
     "glm_ocr_text": replace(
         GLM4,
-        defaults=sizes(1024, 16, 16, 4096, 59392, 131072) | {"num_key_value_heads": 8, "head_dim": None},
+        defaults=sizes(1024, 16, 16, 4096, 59392, 131072) | {"num_key_value_heads": 8, "attention_bias": False},
     ),
     "voxtral_realtime_text": replace(
         MISTRAL,
