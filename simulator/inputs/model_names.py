@@ -96,7 +96,8 @@ def match_model(name: str, names: Mapping[str, Path]) -> tuple[str, str | None] 
 def find_likely(name: str, names: Mapping[str, Path]) -> str | None:
     """The shipped name nearest to one that means no model, by what is left of it without format and tuning."""
     *_, (shortest, _) = list_spellings(name)
-    return nearest(shortest, names) or nearest(name, names)
+    spellings = (name, shortest) if "/" in name else (shortest, name)  # a hub's name is nearest to another of its maker
+    return next((near for one in spellings if (near := nearest(one, names)) is not None), None)
 
 
 def index_spellings(names: Mapping[str, Path]) -> dict[str, str]:
