@@ -21,11 +21,14 @@ help: ## list the targets
 demo: $(VENV)/.core ## one prediction beside its measurement, without torch
 	$(BIN)/roofcast $(DEMO)
 
+# A file is run by one worker, which keeps what its tests share; in the order of names the last ones are short.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev ## the tests, on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(SHARED)
 
 test-long: $(VENV)/.dev ## what fits for minutes, and more examples of every property, half an hour
-	ROOFCAST_EXAMPLES=long $(BIN)/python -m pytest -n 2 --dist loadfile -m "not network"
+	ROOFCAST_EXAMPLES=long $(BIN)/python -m pytest $(SHARED) -m "not network"
 
 fuzz: $(VENV)/.dev ## changed files, flags and questions in a folder of its own, two minutes; FUZZ_S=3600 SEED=7 by hand
 	$(BIN)/python -m benchmarks.robustness --only fuzz --seconds $(or $(FUZZ_S),60) --seed $(or $(SEED),0)

@@ -8,7 +8,7 @@ from hypothesis import settings
 
 # How long one example takes is the machine's business, not the law's. The tests that judge a change draw the same
 # examples each time, so that red means the change; new ones are drawn by `make test-long` and `make fuzz`.
-settings.register_profile("roofcast", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("roofcast", deadline=None, max_examples=25, derandomize=True)
 settings.register_profile("long", deadline=None, max_examples=300)
 settings.load_profile(os.environ.get("ROOFCAST_EXAMPLES", "roofcast"))
 os.environ.pop("COLUMNS", None)  # tables are as wide as in a pipe

@@ -81,7 +81,7 @@ def find_differences(question: Question, factors: dict[str, float], step: float 
     return {metric: math.log(high[metric] / low[metric]) / (2 * step) for metric in METRICS}
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(questions())
 def test_elasticities_agree_with_central_differences(question: Question) -> None:
     # With a number of units that no number of tiles is a multiple of, nothing stands at a step.
@@ -115,7 +115,7 @@ def test_what_counts_whole_things_alone_stands_at_steps_and_is_marked(question: 
         assert not one.stepped or one.name in (UNITS, "resident_blocks")
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(questions())
 def test_clock_and_units_are_also_given_with_their_peaks(question: Question) -> None:
     found = find_sensitivity(question)
@@ -149,7 +149,7 @@ def test_a_metric_that_is_not_there_cannot_rank() -> None:
         find_sensitivity(single, "cost_usd")
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(questions())
 def test_the_dual_laws_give_the_times_that_predict_gives(question: Question) -> None:
     found = find_sensitivity(question)
@@ -158,7 +158,7 @@ def test_the_dual_laws_give_the_times_that_predict_gives(question: Question) -> 
         assert found.metrics[name] == (None if math.isnan(value) else pytest.approx(value, rel=1e-13))
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(questions())
 def test_all_rates_and_times_together_scale_a_time_as_its_dimension_demands(question: Question) -> None:
     found = find_sensitivity(question)
@@ -184,7 +184,7 @@ def test_what_waits_for_memory_alone_takes_half_the_time_with_twice_the_bandwidt
     assert set(slopes.values()) == {0.0}
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(questions([name for name in PROFILES if name != "none"]), st.sampled_from(["ttft_s", "e2e_s", "cost_usd"]))
 def test_the_shares_of_an_interval_add_up_to_it(question: Question, by: str) -> None:
     found = find_sensitivity(question, by)
@@ -201,7 +201,7 @@ def test_the_shares_of_an_interval_add_up_to_it(question: Question, by: str) -> 
     assert (spread.transfer > 0) == bool(question.moves)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(questions(), st.sampled_from(METRICS))
 def test_the_rows_are_ranked_by_the_metric_that_is_asked_for(question: Question, by: str) -> None:
     assume(by != "tpot_s" or question.work.workload.output_tokens > 1)

@@ -105,7 +105,7 @@ def count_problems(draw: st.DrawFn) -> tuple[dict[str, Any], Problem]:
     return asked, Problem(at_price(question), unknown, limits)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(count_problems())
 def test_the_largest_count_holds_the_next_fails_and_no_larger_one_holds(drawn: tuple[dict[str, Any], Problem]) -> None:
     asked, problem = drawn
@@ -168,7 +168,7 @@ def test_the_smallest_number_of_a_data_sheet_holds_and_a_billionth_less_fails(
         assert not any(meets(ask(value), limits) for value in (least, there[unknown], most))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(st.data(), requests(), st.sampled_from(["devices", "tp", "pp", "dp"]))
 def test_the_fewest_devices_hold_and_all_fewer_fail(data: st.DataObject, asked: dict[str, Any], unknown: str) -> None:
     limits = data.draw(st.composite(draw_limits)(predict(**asked)))

@@ -312,8 +312,10 @@ def make_tradeoff(models: int, scenarios: int, spread: float) -> Tradeoff:
     return Tradeoff(points, "cost", None, Setting(load_hardware("a100-sxm-80gb"), None), None, None)
 
 
-@pytest.mark.parametrize(("models", "scenarios"), [(3, 1), (9, 2), (48, 1), (20, 6)])
-@pytest.mark.parametrize("spread", [0.05, 0.7, 1.5, 5.0])
+@pytest.mark.parametrize(
+    ("models", "scenarios", "spread"),
+    [(3, 1, 0.05), (3, 1, 5.0), (9, 2, 0.7), (9, 2, 1.5), (48, 1, 0.05), (48, 1, 0.7), (20, 6, 0.7), (20, 6, 5.0)],
+)
 def test_texts_of_a_picture_keep_clear_of_each_other_and_inside(models: int, scenarios: int, spread: float) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
