@@ -235,7 +235,22 @@ def test_the_nomenclature_has_every_factor_with_its_unit() -> None:
     }
 
 
-def test_the_pages_name_only_files_that_there_are() -> None:
+def list_anchors(page: Path) -> set[str]:
+    """The anchors that a renderer gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_pages_name_only_files_and_headings_that_there_are() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
+            file = page.parent / target if target else page
+            assert file.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in list_anchors(file), f"{page.name} links to {target}#{anchor}"
+
+
+def test_the_index_has_every_page_once() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = re.findall(r"^- \[([^]]+)\]\((?P<at>[^)]+)\)", index.read_text(), flags=re.MULTILINE)
+    there = [page.name for page in PAGES[1:] if page != index] + ["notebooks/questions.ipynb"]
+    assert sorted(name for name, at in linked) == sorted(there)

@@ -134,11 +134,19 @@ class AskedLoad(NamedTuple):
         return any(value is not None and name not in WITH_DEFAULT for name, value in self.given.items())
 
     def list_several(self) -> list[AskedLoad]:
-        """A load for each of several concurrencies or rates, in a list with commas."""
-        for name in ("concurrency", "request_rate"):
-            text = self.given.get(name)
-            if text is not None and "," in text:
-                return [AskedLoad({**self.given, name: one.strip()}) for one in text.split(",")]
+        """A load for each of several concurrencies (1,4,16 or 1-64*2) or rates (0.5,1,2).
+
+        Raises:
+            InputError: a concurrency that is no whole number, or a range that cannot be.
+        """
+        from simulator.inputs.ranges import parse_counts
+
+        in_flight, rates = self.given.get("concurrency"), self.given.get("request_rate")
+        if in_flight is not None and not in_flight.isdigit():
+            counts = parse_counts(in_flight, "--concurrency")
+            return [AskedLoad({**self.given, "concurrency": str(count)}) for count in counts]
+        if rates is not None and "," in rates:
+            return [AskedLoad({**self.given, "request_rate": one.strip()}) for one in rates.split(",")]
         return [self]
 
     def check_batch(self, counts: Counts) -> None:

@@ -25,31 +25,17 @@ def load(asked: Asked, load: AskedLoad, picture: Path | None, terminal: bool) ->
     \b
     Examples:
       roofcast plot load -m llama-3.1-8b -H a100-sxm-80gb -s vllm --request-rate 5 --terminal
-      roofcast plot load -m llama-3.1-8b -H a100-sxm-80gb -s vllm --concurrency 1,2,4,8,16,32 -O ladder.svg
+      roofcast plot load -m llama-3.1-8b -H a100-sxm-80gb -s vllm --concurrency 1-32*2 -O ladder.svg
     """
     check_place(picture, terminal)
     from simulator.report.plots import load as drawn
     from simulator.serving.simulation import run
 
     question = asked.resolve()
-    steps = [run(question, *one.resolve(asked.counts)) for one in split_load(load)]
+    loads = load.list_several()
+    if len(loads) > MOST_STEPS:
+        raise InputError(f"plot load draws up to {MOST_STEPS} loads; these are {len(loads)}")
+    steps = [run(question, *one.resolve(asked.counts)) for one in loads]
     found = drawn.find_run(steps[0]) if len(steps) == 1 else drawn.find_ladder(steps)
     deliver_plot(found.title, lambda: drawn.make_figure(found), lambda: drawn.print_text(found), picture, terminal)
     warn_of_question(question)
-
-
-def split_load(load: AskedLoad) -> list[AskedLoad]:
-    """One load for each of several concurrencies or rates.
-
-    Raises:
-        InputError: more than can be drawn.
-    """
-    for name in ("concurrency", "request_rate"):
-        text = load.given.get(name)
-        if text is None or "," not in text:
-            continue
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        if len(parts) > MOST_STEPS:
-            raise InputError(f"plot load draws up to {MOST_STEPS} loads; these are {len(parts)}")
-        return [AskedLoad({**load.given, name: part}) for part in parts]
-    return [load]

@@ -17,7 +17,7 @@ from simulator.units import format_seconds
 COLUMNS = 80
 ASKED = (
     *("model", "hardware", "stack", "tp", "pp", "dp", "ep"),
-    *("prompt_tokens", "output_tokens", "concurrency", "request_rate"),
+    *("prompt_tokens", "output_tokens", "concurrency", "request_rate", "basis"),
 )
 LATENCY_LABELS = {"ttft_s_mean": "ttft", "ttft_s_p99": "ttft p99", "tpot_s_mean": "tpot", "tpot_s_p99": "tpot p99"}
 
@@ -80,12 +80,15 @@ def report_load_comparison(found: LoadComparison, form: OutputForm) -> str:
         return format_rows(found.rows, form, {})
     same = {name for name in found.rows[0] if len({str(row.get(name)) for row in found.rows}) == 1}
     line = ", ".join(f"{name} {found.rows[0][name]}" for name in ASKED if name in same and name in found.rows[0])
+    saturated = any(row["saturated"] for row in found.rows)
+    priced = any(row["usd_per_million_tokens"] is not None for row in found.rows)
     shown = []
     for row in found.rows:
         cells = {name: row[name] for name in ASKED if name in row and name not in same}
         cells |= {label: format_seconds(row[name]) for name, label in LATENCY_LABELS.items()}
         cells |= {"tokens/s": f"{row['output_tokens_per_s']:.4g}"}
-        if row["usd_per_million_tokens"] is not None:
-            cells |= {"USD/1M": f"{row['usd_per_million_tokens']:.3g}"}
-        shown.append(cells | {"": "SATURATED" if row["saturated"] else ""})
+        if priced:
+            cost = row["usd_per_million_tokens"]
+            cells |= {"USD/1M": "-" if cost is None else f"{cost:.3g}"}
+        shown.append(cells | ({"": "SATURATED" if row["saturated"] else ""} if saturated else {}))
     return "\n".join([*([textwrap.fill(line, COLUMNS)] if line else []), format_table(shown)])

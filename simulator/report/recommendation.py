@@ -72,9 +72,10 @@ def describe_question(found: Recommendation) -> str:
 
 def describe_search(found: Recommendation) -> str:
     """How much was looked at."""
-    simulated = len(found.best) + len(found.missed)
+    simulated, count = len(found.best) + len(found.missed), len(found.wish.devices)
     return (
-        f"{found.configurations:,} configurations of {len(found.wish.devices)} devices estimated, {simulated} simulated"
+        f"{found.configurations:,} configurations of {count} {'device' if count == 1 else 'devices'} estimated, "
+        f"{simulated} simulated"
     )
 
 
