@@ -1,14 +1,19 @@
 """Which data sheet a device in front is of."""
 
 import re
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from fake_cards import CARDS
 from fake_nvml import MIB
 
 from calibration.measure.device import Accelerator
 from calibration.measure.sheet import find_sheet
+from cli import app
 from simulator import InputError
+from simulator.explore.check import check_hardware
+from simulator.inputs.library import load_hardware
 
 
 @pytest.mark.parametrize("id_", CARDS)
@@ -37,3 +42,15 @@ def test_a_card_without_a_sheet_is_told_the_nearest_and_how_to_write_one() -> No
 def test_a_name_that_the_rest_does_not_confirm_is_refused(seen: Accelerator) -> None:
     with pytest.raises(InputError, match=f"^this is '{seen.name}' .*: a part of it, or another card"):
         find_sheet(seen)
+
+
+@pytest.mark.parametrize("name", ["h100-sxm-80gb", "apple-m2-ultra", "gaudi2-96gb", "xeon-platinum-8480-plus"])
+def test_a_sheet_of_ones_own_begins_with_the_numbers_of_another(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "my-chip.yaml"
+    assert CliRunner().invoke(app, ["hardware", "new", "--like", name, "--out", str(out)]).exit_code == 0
+    own, other = load_hardware(out), load_hardware(name)
+    assert own.id == "my-chip"
+    assert check_hardware(str(out)) == []
+    assert own.compute.matrix_peak == pytest.approx(other.compute.matrix_peak, rel=1e-5)
+    assert own.memory.bandwidth == pytest.approx(other.memory.bandwidth, rel=1e-5)
+    assert own.most_in_node == other.most_in_node or other.links is None or other.links.node is None

@@ -83,8 +83,15 @@ class Recommendation(Shown):
         """The winner in one line."""
         if not self.best:
             return f"Recommendation({self.wish.model.id}: nothing holds)"
-        first = self.best[0]
-        return f"Recommendation({self.wish.model.id}: {first.devices} x {first.cell.device}, {first.cell.layout})"
+        first, values = self.best[0], self.best[0].values
+        cost = first.spending.usd_per_million_tokens
+        money = "" if cost is None else f"{float(cost):.3g} USD for 1M tokens, "
+        others = ", ".join(f"{one.devices} x {one.cell.device}" for one in self.best[1:])
+        return (
+            f"Recommendation({self.wish.model.id}: {first.devices} x {first.cell.device}, {first.cell.format}, "
+            f"{first.cell.layout}: {money}ttft_s_p99 {format_seconds(values['ttft_s_p99'])}, tpot_s_mean "
+            f"{format_seconds(values['tpot_s_mean'])}{f'; then {others}' if others else ''})"
+        )
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """A row for each of the best, as CSV has them."""
