@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from calibration.fit.selection import Source
 
 
-@click.command("cross-validate")
+@click.command("cross-validate", short_help="the error on each model when the others are fitted")
 @TABLE
 @source_options
 @output_option

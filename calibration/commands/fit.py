@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from calibration.fit.selection import Source
 
 
-@click.command()
+@click.command(short_help="a profile from a table of measurements")
 @TABLE
 @writing_option("--out", required=True, text="Profile to write.")
 @click.option(

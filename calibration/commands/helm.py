@@ -19,7 +19,7 @@ def helm() -> None:
     """Write, read and check the fitted runtimes that HELM's efficiency metric reads."""
 
 
-@helm.command()
+@helm.command(short_help="predicted runtimes in the form that HELM reads")
 @name_option("-m", "--model", "models", text="Models, or HELM_NAME=MODEL.")
 @place_options(paper=True)
 @count_option("-p", "--prompt-tokens", text="Prompt sizes.  [default: the 27 of the paper]")
@@ -48,7 +48,7 @@ def export(
     warn(note)
 
 
-@helm.command("import")
+@helm.command("import", short_help="such a file beside predictions")
 @click.argument("runtimes", type=TABLE_FILE)
 @name_option("-m", "--model", text="Only these names of the file.")
 @place_options(paper=True)
@@ -77,7 +77,7 @@ def import_runtimes(
     deliver(text, out, files)
 
 
-@helm.command()
+@helm.command(short_help="the paper's own fit of measured requests")
 @click.argument("table", type=TABLE_FILE)
 @click.option("--against", type=TABLE_FILE, help="Published runtimes to compare with; exit 1 where one differs.")
 @click.option("--helm", "helm_file", type=WRITTEN, help="Write the runtimes in HELM's format.")

@@ -9,7 +9,7 @@ import click
 from simulator.commands.options import writing_option
 
 
-@click.command()
+@click.command(short_help="begin the sheet of a device, real or imagined")
 @click.option("--device", default="cuda", show_default=True, help="Device in front of you: cuda or cuda:N.")
 @click.option("--like", metavar="NAME", help="A device that ships, whose numbers to begin with, in place of that.")
 @writing_option("--out", required=True, text="Data sheet to write.")

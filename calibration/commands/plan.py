@@ -15,7 +15,7 @@ from simulator.report.output import OutputForm
 LONGEST_S = 300.0
 
 
-@click.command()
+@click.command(short_help="the measurements that would narrow an answer most")
 @simulate_options
 @load_options
 @click.option("--measurements", type=click.IntRange(1, 12), default=4, show_default=True, help="How many to plan.")

@@ -11,7 +11,7 @@ from simulator.commands.options import out_option, output_option
 from simulator.report.output import OutputForm
 
 
-@click.command()
+@click.command(short_help="shares of board power, from kernels with watts")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--hardware", "-H", default="h200-sxm-141gb", show_default=True, help="Device the rows were measured on.")
 @click.option("--rows", type=click.IntRange(10), default=200, show_default=True, help="Random rows to fit.")

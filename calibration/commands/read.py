@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from calibration.fit.selection import Source
 
 
-@click.command()
+@click.command(short_help="results of a benchmark tool as a table")
 @TABLE
 @source_options
 @out_option

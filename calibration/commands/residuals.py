@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from calibration.fit.selection import Source
 
 
-@click.command()
+@click.command(short_help="errors of a profile on a table")
 @TABLE
 @click.option("-c", "--calibration", required=True, help="Profile: name or YAML.", shell_complete=complete_names)
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")

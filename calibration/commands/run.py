@@ -45,7 +45,7 @@ def is_profile(path: Path) -> bool:
         return False
 
 
-@click.command()
+@click.command(short_help="measure a device or a running server, and fit")
 @click.option("--device", help="Device in front of you: cpu, cuda or cuda:N.  [default: cpu]")
 @click.option("--suite", type=click.Choice(["quick", "full"]), default="quick", show_default=True, help="Benchmarks.")
 @gather("served", ENGINE, dict)

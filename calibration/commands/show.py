@@ -12,7 +12,7 @@ from simulator.commands.options import FILE, WRITTEN, all_option, out_option, ou
 from simulator.report.output import OutputForm
 
 
-@click.command()
+@click.command(short_help="a profile: factors, origin, errors")
 @click.argument("profile", shell_complete=complete_names)
 @click.option("--table", type=FILE, help="Table the profile was fitted to.  [default: beside the profile]")
 @click.option(

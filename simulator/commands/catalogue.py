@@ -21,6 +21,7 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
 
     @group.command(
         "list",
+        short_help="all that ship, or those that answer to words",
         help=f"List the {what} that ship, or those that answer to all words: names, makers, families, sizes."
         f"\n\n\b\nExamples:\n  roofcast {name} list\n  roofcast {name} list {query}",
     )
@@ -34,6 +35,7 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
 
     @group.command(
         "show",
+        short_help="what one is; --all: every fact and its source",
         help="Show what one is; with --all every fact and its sources."
         f"\n\n\b\nExample:\n  roofcast {name} show {example}",
     )
@@ -48,6 +50,7 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
 
     @group.command(
         "compare",
+        short_help="facts that differ, side by side",
         help="Set the facts that differ of several side by side."
         f"\n\n\b\nExample:\n  roofcast {name} compare {example} {other}",
     )
@@ -65,6 +68,7 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
 
     @group.command(
         "check",
+        short_help="files, or all that ship: exit 1 where one fails",
         help="Check files, or all that ship: strict reading, a source for every number. Exit 1 where one fails."
         f"\n\n\b\nExample:\n  roofcast {name} check {example}",
     )

@@ -12,7 +12,7 @@ from simulator.commands.options import FILE, assume_option, grid_options
 from simulator.commands.plot import check_place, deliver_plot, picture_options
 
 
-@click.command()
+@click.command(short_help="times against prompt, output or batch")
 @grid_options
 @click.option("--measured", type=FILE, help="Tidy table whose matching rows are drawn too.")
 @assume_option

@@ -96,7 +96,7 @@ def check_place(picture: Path | None, terminal: bool) -> None:
         raise InputError("plot needs -O FILE.svg, -O FILE.png or --terminal")
 
 
-@plot.command()
+@plot.command(short_help="the roofs, and operators under them")
 @request_options
 @assume_option
 @picture_options
@@ -118,7 +118,7 @@ def roofline(asked: Asked, assume_fits: bool, picture: Path | None, terminal: bo
     warn_of_question(question)
 
 
-@plot.command()
+@plot.command(short_help="from the bound to the prediction")
 @request_options
 @assume_option
 @click.option("--of", "metric", type=METRICS, default="e2e_s", show_default=True, help="Time.")
@@ -141,7 +141,7 @@ def waterfall(asked: Asked, assume_fits: bool, metric: str, picture: Path | None
     warn_of_question(question)
 
 
-@plot.command()
+@plot.command(short_help="what a metric depends on most")
 @request_options
 @assume_option
 @click.option(
@@ -170,7 +170,7 @@ def tornado(
     warn_of_question(question)
 
 
-@plot.command()
+@plot.command(short_help="one metric against another, with the frontier")
 @choice_options
 @click.option("--of", "metric", metavar="METRIC", default="tpot_s", show_default=True, help="From left to right.")
 @click.option(

@@ -15,7 +15,7 @@ from simulator.errors import InputError
 MOST_STEPS = 50
 
 
-@click.command()
+@click.command(short_help="an engine over time, or latency against load")
 @simulate_options
 @load_options
 @picture_options
