@@ -37,6 +37,7 @@ from simulator.report.specs import (
 from simulator.report.table import GAP, find_need, lay_out, lay_out_parts
 from simulator.timing.software import rank_profiles
 
+WORDS = {"memory": "memory technology", "memory_bytes": "memory", "l2_bytes": "L2 cache"}
 MOST_PROFILES = 3  # of one screen
 LEAST_COLUMN = 12  # letters of a number with its unit
 
@@ -124,7 +125,7 @@ def report_comparison(kind: str, names: Sequence[str], form: OutputForm, everyth
     rows = compare_facts(cards)
     if form == "table" and not everything:
         shown = [row for row in rows if differ(row, ids) and not row["fact"].startswith(("name", *DERIVED))]
-        cells = [[row["fact"], *(write_short(row["fact"], row[name]) for name in ids)] for row in shown]
+        cells = [[write_name(row["fact"]), *(write_short(row["fact"], row[name]) for name in ids)] for row in shown]
         table = lay_out_beside(["fact", *ids], cells)
         return f"{table}\n\n{len(rows) - len(shown)} facts are the same or follow from these; with ratios: --all"
     if form in ("table", "md"):
@@ -140,6 +141,15 @@ def lay_out_beside(header: list[str], cells: list[list[str]]) -> str:
     if sum(needs) + len(GAP) * (len(header) - 1) < find_width():
         return lay_out(header, cells, numeric, find_width() + 1, needs)
     return lay_out_parts(header, cells, numeric, find_width(), keys=1)
+
+
+def write_name(key: str) -> str:
+    """A fact in words, without the unit that its values have."""
+    if key in WORDS:
+        return WORDS[key]
+    for unit in ("_bytes_per_s", "_flops_per_s", "_bytes", "_hz", "_w"):
+        key = key.removesuffix(unit)
+    return key.replace("_", " ")
 
 
 def write_short(key: str, value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from simulator.explore.compare import Comparison
 from simulator.metrics.metric import Metric
 from simulator.metrics.prices import describe_mix
-from simulator.metrics.registry import TIMES, list_headed, list_ranked
+from simulator.metrics.registry import METRICS, TIMES, list_headed, list_ranked
 from simulator.report.output import (
     OutputForm,
     fold_prose,
@@ -66,10 +66,14 @@ def format_comparison(
     if len(rows) > 1:
         parts += [
             f"Ratios to row {comparison.baseline + 1} with 90% intervals: a time below 1x is shorter than there.",
-            write([show_ratios(row, metrics) for row in rows]),
+            write([show_ratios(row, metrics if everything else [METRICS[name] for name in TIMES]) for row in rows]),
         ]
     left = len(list_headed()) - len(metrics)
-    more = [f"  {left} more columns, such as memory, energy and what bounds each phase: --all"] if left else []
+    more = (
+        [f"  {left} more columns, such as memory, energy and what bounds each phase, and further ratios: --all"]
+        if left
+        else []
+    )
     text = "\n\n".join([*parts, "\n".join([*list_notes(comparison), *more])])
     return fold_prose(text) if form == "table" else text
 

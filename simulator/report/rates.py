@@ -20,16 +20,15 @@ def list_sources(rates: Rates) -> dict[str, Any]:
 
 
 def describe_rates(question: Question) -> list[str]:
-    """A line with the price, the grid and the PUE that an answer rests on, of those that it does."""
+    """A line with the price, and one with grid and PUE, that an answer rests on, of those that it does."""
     price, grid, site = question.rates
-    parts = [] if price is None else [f"{price.price * HOUR_S:.6g} USD per device-hour [{price.id}, {price.date}]"]
+    lines = [] if price is None else [f"  {price.price * HOUR_S:.6g} USD per device-hour [{price.id}, {price.date}]"]
     if question.hardware.power is not None:
-        parts += [
-            "energy of the accelerator boards",
-            f"PUE {site.pue:g} [{site.id}, {site.date}]",
-            f"{grid.g_co2e_per_kwh:g} g CO2e/kWh [{grid.id}, {grid.date}]",
-        ]
-    return [f"  rates: {'; '.join(parts)}"] if parts else []
+        lines.append(
+            f"  energy of the accelerator boards; PUE {site.pue:g} [{site.id}, {site.date}]; "
+            f"{grid.g_co2e_per_kwh:g} g CO2e/kWh [{grid.id}, {grid.date}]"
+        )
+    return lines
 
 
 def describe_money(rates: Rates) -> str:
