@@ -415,7 +415,7 @@ def test_the_command_says_what_a_device_with_changed_facts_lacks_and_what_a_mode
     result = CliRunner().invoke(app, changed)
     assert "no price ships for a100-sxm-80gb (memory.bandwidth=3 TB/s)" in str(result.exception)
     priced = CliRunner().invoke(app, [*changed, "--price", "2 USD/h"])
-    assert "rates: 2 USD per device-hour [given, today]" in priced.stdout
+    assert "2 USD per device-hour [given, today]" in priced.stdout
     long = CliRunner().invoke(app, [*SOLVE, "prompt_tokens"])
     assert "the model is made for 8,192 (max_position_embeddings)" in long.stderr
     number = CliRunner().invoke(app, [*SOLVE, "compute.clock", "--slo", "ttft_s:50ms", "-o", "json"])
