@@ -16,6 +16,7 @@ from simulator.page.questions import ASKS
 
 GROUPS = ("What", "Request", "Load", "Layout", "More")
 CLOSED = ("Layout", "More")
+LAST = ("num_requests", "lengths")  # of their group
 STEPS = (1, 1.5)  # of a slider, times powers of two
 FOLDERS = {"models": MODEL_FOLDER, "hardware": HARDWARE_FOLDER, "stacks": STACK_FOLDER, "profiles": PROFILE_FOLDER}
 
@@ -53,7 +54,7 @@ def write_form(verb: str, given: Mapping[str, str]) -> str:
     parts = []
     for group in GROUPS:
         rows = {name: field for name, field in fields.items() if find_extra(field)["group"] == group}
-        ordered = sorted(rows, key=lambda name: find_extra(rows[name]).get("of") == "formats")
+        ordered = sorted(rows, key=lambda name: (find_extra(rows[name]).get("of") == "formats", name in LAST))
         inner = "".join(write_field(name, rows[name], given.get(name)) for name in ordered)
         if not inner:
             continue

@@ -23,8 +23,10 @@ from simulator.page import pictures
 from simulator.page.answers import list_given, write_command, write_python
 from simulator.page.questions import Question
 from simulator.prediction import Prediction, answer, describe_build
+from simulator.report.comparison import list_notes
 from simulator.report.output import format_cell
 from simulator.report.prediction import describe_basis, describe_formats
+from simulator.report.rates import describe_rates
 from simulator.report.recommendation import (
     USUAL_SHOWN,
     describe_certainty,
@@ -37,6 +39,7 @@ from simulator.report.recommendation import (
     list_launch,
     name_loser,
 )
+from simulator.report.simulation import describe_cost
 from simulator.report.solution import list_shown, write_value
 from simulator.serving.outcome import LATENCIES, STATISTICS
 from simulator.serving.simulation import Simulation
@@ -87,7 +90,7 @@ def write_elsewhere(question: Question) -> str:
     return f'<section aria-labelledby="elsewhere"><h2 id="elsewhere">The same elsewhere</h2>{copied}{links}</section>'
 
 
-def list_notes(prediction: Prediction) -> list[str]:
+def list_warnings(prediction: Prediction) -> list[str]:
     """What a person should know of an answer."""
     question = prediction.question
     notes = [question.model.note, question.work.stack.note]
@@ -106,7 +109,7 @@ def write_head(prediction: Prediction, request: str) -> str:
     ]
     rests = describe_basis(prediction).removeprefix(q.basis).lstrip("; ")
     lines.append(f'<p class="basis"><b>{escape(q.basis)}</b> {escape(rests)}</p>')
-    lines += [f'<p class="warning">{escape(note)}</p>' for note in list_notes(prediction)]
+    lines += [f'<p class="warning">{escape(note)}</p>' for note in list_warnings(prediction)]
     return "".join(lines)
 
 
@@ -167,6 +170,7 @@ def show_prediction(prediction: Prediction, width: int) -> str:
         + f"<p>{escape(waits)}</p>"
         + write_figure(pictures.draw_roofline(prediction, width), "Roofline of one device")
         + write_table(["", "value", "90% interval"], table, "Memory, use, money and energy")
+        + write_list(describe_rates(prediction.question))
     )
 
 
@@ -238,7 +242,13 @@ def show_comparison(comparison: Comparison, width: int) -> str:
     count = len(comparison.impossible)
     left = "".join(f"<li>{escape(one.label)}: {escape(one.reason)}</li>" for one in comparison.impossible[:10])
     out = f"<details><summary>{count} combinations are impossible</summary><ul>{left}</ul></details>" if count else ""
-    return f"<h2>{len(rows)} combinations</h2>" + figure + out + write_table(header, cells, "Side by side")
+    return (
+        f"<h2>{len(rows)} combinations</h2>"
+        + figure
+        + out
+        + write_table(header, cells, "Side by side")
+        + write_list(list_notes(comparison))
+    )
 
 
 def show_simulation(simulation: Simulation, width: int) -> str:
@@ -338,6 +348,7 @@ def write_simulation(simulation: Simulation, width: int) -> str:
         write_head(answer(simulation.question), request)
         + write_cards(cards)
         + f"<p>{escape(state)}</p>"
+        + f"<p>{escape(describe_cost(simulation))}</p>"
         + write_table(["latency", *STATISTICS], rows, "Latencies")
         + write_figure(pictures.draw_run(simulation, width), "The run over time")
     )
