@@ -54,12 +54,12 @@ def format_comparison(
 ) -> str:
     """Answers and ratios for people."""
     write = format_table if form == "table" else format_markdown
-    shared = [name for name in SETTINGS if len(rows) > 1 and len({str(row[name]) for row in rows}) == 1]
+    shared = [name for name in SETTINGS if len({str(row[name]) for row in rows}) == 1]
     implied = [] if "profile" in shared or names_profiles(rows) else ["profile"]
     facts = {SETTINGS[name]: rows[0][name] for name in shared if rows[0][name] is not None}
     title = "; ".join(f"{name} {value}" for name, value in facts.items())
     hidden = {*shared, *implied}
-    parts = [f"All rows: {title}"] if title else []
+    parts = [f"{'All rows: ' if len(rows) > 1 else ''}{title}"] if title else []
     unfit = not all(row["fits"] for row in rows)
     metrics = [one for one in list_headed() if everything or one.name in LEADING or (unfit and one.name == "fits")]
     parts.append(write([show_answer(row, hidden, metrics) for row in rows]))
