@@ -9,12 +9,12 @@ import os
 import signal
 import sys
 
-CHILD = "multiprocessing.spawn"  # is loaded in a worker process, which says nothing of its own
+CHILD = "--multiprocessing-fork"  # stands in what started a worker process, which says nothing of its own
 
 
 def leave_at_once(number: int, frame: object) -> None:
     """End at an interrupt before the command runs, or while it ends: one line, and no traceback of an import."""
-    if CHILD not in sys.modules:
+    if CHILD not in sys.orig_argv:
         os.write(2, b"roofcast: interrupted\n")
     os._exit(130)
 
@@ -184,8 +184,8 @@ def main() -> None:
 
 
 def fail(text: str, code: int) -> None:
-    """Print one line and stop."""
-    line = " ".join(text.split())
+    """Print one line and stop; what a file or a server says may hold codes of a terminal, which are not printed."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
     with suppress(OSError):  # standard error may be closed too
         click.echo(f"roofcast: {line if len(line) <= MOST_CHARACTERS else line[:MOST_CHARACTERS] + ' ...'}", err=True)
     leave(code)

@@ -36,8 +36,8 @@ import sys
 sys.path.insert(0, {root!r})
 sys.argv[0] = "cli.py"
 import cli
-import calibration.measure.run as run
-run.wait_for_quiet = lambda budget_s, say: 0.0
+import calibration.measure.quiet as quiet
+quiet.wait_for_quiet = lambda budget_s, say: 0.0
 cli.main()
 """
 ROW_WAIT_S = 90.0  # for a row that a calibration adds, torch's own start included

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -115,6 +115,22 @@ async def measure_setting(served: Served, plan: Plan, setting: Setting) -> tuple
     return float(middle([one.ttft_s for one in timings])), float(middle([one.tpot_s for one in of_several]))
 
 
+async def end_in_time(load: Awaitable[tuple[float, float]], deadline: float, timeout_s: float) -> tuple[float, float]:
+    """Wait for a load until the time ends, and as much longer as nothing may come; a server may answer for ever.
+
+    Raises:
+        InputError: the load has not ended by then.
+    """
+    left = max(deadline - time.monotonic(), 0.0) + timeout_s
+    try:
+        async with asyncio.timeout(left):
+            return await load
+    except TimeoutError:
+        raise InputError(
+            f"a load did not end within the time and {timeout_s:g} s after it; --resume goes on behind what is measured"
+        ) from None
+
+
 async def measure_plan(
     address: Address,
     named: str | None,
@@ -137,12 +153,12 @@ async def measure_plan(
     served = await find_served(address, named, vocabulary, timeout_s)
     waiting = [one for one in plan.settings if one not in done]
     if waiting:
-        await measure_setting(served, plan, WARM_UP)
+        await end_in_time(measure_setting(served, plan, WARM_UP), deadline, timeout_s)
     for place, setting in enumerate(waiting):
         if time.monotonic() > deadline:
             say(f"the time ended with {len(waiting) - place} of {len(plan.settings)} loads to go; --resume goes on")
             break
-        values = await measure_setting(served, plan, setting)
+        values = await end_in_time(measure_setting(served, plan, setting), deadline, timeout_s)
         rows += plan.make_rows(setting, values)
         write_table(table, rows)
         said = ", ".join(f"{name} {value:.4g}" for name, value in zip(METRICS, values, strict=True))

@@ -1,11 +1,13 @@
 """HTTP/1.1 to one server by the standard library: a request, and the lines of its answer as they arrive.
 
-Nothing but the address that was given is spoken to: no proxy, no redirect, no second connection.
+Nothing but the address that was given is spoken to: no proxy, no redirect, no second connection. A server may be
+wrong or hostile: heads, lines, chunks and whole answers have a most, and numbers are digits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +16,9 @@ from urllib.parse import urlsplit
 
 from simulator.errors import InputError
 
-MOST_LINE = 2**20  # bytes of one line of a head
+MOST_LINE = 2**20  # bytes of one line
+MOST_HEAD = 2**16  # bytes of all headers
+MOST_BODY = 2**26  # bytes of one answer
 MOST_READ = 2**16  # bytes taken at once of a body
 MOST_ERROR = 200  # letters of a server's own words in a message
 
@@ -113,55 +117,71 @@ async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
     Raises:
         ValueError: it is not HTTP.
     """
-    protocol, _, rest = (await reader.readuntil(b"\n")).decode("latin-1").partition(" ")
-    if not protocol.startswith("HTTP/1."):
-        raise ValueError(protocol)
+    first = re.match(rb"HTTP/1\.\d (\d{3})\b", await reader.readuntil(b"\n"))
+    if first is None:
+        raise ValueError("no status")
     headers: dict[str, str] = {}
+    length = 0
     while line := (await reader.readuntil(b"\n")).strip():
+        length += len(line)
+        if length > MOST_HEAD:
+            raise ValueError("an endless head")
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
-    return int(rest.split()[0]), headers
+    return int(first[1]), headers
 
 
 async def read_body(
     reader: asyncio.StreamReader, headers: dict[str, str], where: str, timeout_s: float
 ) -> AsyncIterator[bytes]:
-    """The body in the parts in which it comes: chunked, of a stated length, or to the end of the connection."""
+    """The body in the parts in which it comes: chunked, of a stated length, or to the end of the connection.
+
+    Raises:
+        InputError: it breaks off, is not HTTP, stops coming, or has no end.
+    """
     chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-    left = int(length) if (length := headers.get("content-length", "")).isdigit() and not chunked else None
-    rest, ended = b"", left == 0
+    length = headers.get("content-length", "")
+    left = int(length) if re.fullmatch("[0-9]{1,15}", length) and not chunked else None
+    rest, ended, came = bytearray(), left == 0, 0
     while not ended:
         async with limit_wait(where, timeout_s):
             part = await reader.read(MOST_READ)
             if not part and (chunked or left is not None):
                 raise asyncio.IncompleteReadError(part, left)
             ended = not part
+            came += len(part)
+            if came > MOST_BODY:
+                raise InputError(f"{where}: the answer has no end: {came} bytes came")
             if chunked:
-                part, rest, ended = take_chunks(rest + part)
+                rest += part
+                part, ended = take_chunks(rest)
         if left is not None:
             left -= len(part)
             ended = left <= 0
         yield part
 
 
-def take_chunks(text: bytes) -> tuple[bytes, bytes, bool]:
-    """What the whole chunks of a text hold, the rest of it, and whether the last chunk was there.
+def take_chunks(text: bytearray) -> tuple[bytes, bool]:
+    """Take the whole chunks off a text; what they hold, and whether the last chunk was there.
 
     Raises:
         ValueError: it is not chunked.
     """
     parts: list[bytes] = []
     while True:
-        head, found, tail = text.partition(b"\r\n")
-        if not found:
-            return b"".join(parts), text, False
-        size = int(head.split(b";")[0], 16)
+        end = text.find(b"\r\n", 0, MOST_HEAD)
+        if end < 0 and len(text) < MOST_HEAD:
+            return b"".join(parts), False
+        digits = re.fullmatch(rb"[0-9A-Fa-f]{1,8}", bytes(text[: max(end, 0)]).split(b";")[0].strip())
+        if digits is None:
+            raise ValueError("no size of a chunk")
+        size = int(digits[0], 16)
         if size == 0:
-            return b"".join(parts), b"", True
-        if len(tail) < size + 2:
-            return b"".join(parts), text, False
-        parts.append(tail[:size])
-        text = tail[size + 2 :]
+            return b"".join(parts), True
+        if len(text) < end + size + 4:
+            return b"".join(parts), False
+        parts.append(bytes(text[end + 2 : end + 2 + size]))
+        del text[: end + size + 4]
 
 
 async def split_lines(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -169,6 +189,8 @@ async def split_lines(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     rest = b""
     async for part in parts:
         *whole, rest = (rest + part).split(b"\n")
+        if len(rest) > MOST_LINE:
+            raise InputError(f"a line of the answer is longer than {MOST_LINE} bytes")
         for line in whole:
             yield line.rstrip(b"\r")
     if rest:

@@ -14,6 +14,7 @@ from simulator.serving.state import Requests
 
 MODELS, COMPLETIONS = "/v1/models", "/v1/completions"
 OK = 200
+EVENTS_A_TOKEN, OTHER_EVENTS = 4, 64  # at most, of a stream; servers send at least a token an event
 
 
 class Served(NamedTuple):
@@ -52,8 +53,12 @@ async def find_served(address: Address, named: str | None, vocabulary: int, time
     Raises:
         InputError: it answers for no such model, or not as OpenAI's interface does.
     """
-    async with open_answer(address, MODELS, None, timeout_s) as answer:
-        listed = parse_json(f"{address.url}{MODELS}", answer, await read_all(answer))
+    where = f"{address.url}{MODELS}"
+    try:
+        async with asyncio.timeout(timeout_s), open_answer(address, MODELS, None, timeout_s) as answer:
+            listed = parse_json(where, answer, await read_all(answer))
+    except TimeoutError:
+        raise InputError(f"{where}: no whole answer within {timeout_s:g} s") from None
     try:
         names = [str(one["id"]) for one in listed["data"]]
     except (KeyError, TypeError):
@@ -77,7 +82,7 @@ def parse_json(where: str, answer: Answer, text: bytes) -> Any:
         raise InputError(f"{where}: status {answer.status}: {quote(text)}")
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{where}: no JSON: {quote(text)}") from None
 
 
@@ -99,25 +104,31 @@ async def send_request(served: Served, prompt: list[int], output_tokens: int) ->
         "stream_options": {"include_usage": True},
     }
     loop = asyncio.get_running_loop()
-    first_s = last_s = 0.0
-    usage: dict[str, Any] | None = None
+    first_s: float | None = None
+    last_s = 0.0
+    usage: Any = None
     done = False
     async with open_answer(served.address, COMPLETIONS, json.dumps(asked).encode(), served.timeout_s) as answer:
         if answer.status != OK:
             parse_json(where, answer, await read_all(answer))
+        events = 0
         async for line in answer.lines:
             if not line.startswith(b"data:"):
                 continue
             text = line[5:].strip()
-            done = text == b"[DONE]"
-            event = {} if done else read_event(where, text)
+            if done := text == b"[DONE]":
+                break
+            events += 1
+            if events > EVENTS_A_TOKEN * output_tokens + OTHER_EVENTS:
+                raise InputError(f"{where}: {events} events came where {output_tokens} tokens were asked for")
+            event = read_event(where, text)
             usage = event.get("usage") or usage
             if event.get("choices"):
                 last_s = loop.time()
-                first_s = first_s or last_s
+                first_s = last_s if first_s is None else first_s
     if not done:
         raise InputError(f"{where}: the stream breaks off before its end")
-    if not first_s:
+    if first_s is None:
         raise InputError(f"{where}: the stream has no tokens")
     return count_tokens(where, usage, Timing(answer.sent_s, first_s, last_s, len(prompt), output_tokens, 0))
 
@@ -130,31 +141,32 @@ def read_event(where: str, text: bytes) -> dict[str, Any]:
     """
     try:
         event = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         event = None
     if not isinstance(event, dict) or "error" in event:
         raise InputError(f"{where}: the stream says: {quote(text)}")
     return event
 
 
-def count_tokens(where: str, usage: dict[str, Any] | None, timing: Timing) -> Timing:
+def count_tokens(where: str, usage: Any, timing: Timing) -> Timing:
     """The tokens of a request as the server counted them.
 
     Raises:
         InputError: it did not, or it counted others than were asked for.
     """
-    try:
-        read, made = int((usage or {})["prompt_tokens"]), int((usage or {})["completion_tokens"])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{where}: the stream ends without usage; tokens are not counted from text") from None
+    counts = usage if isinstance(usage, dict) else {}
+    details = counts.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") or 0 if isinstance(details, dict) else 0
+    read, made = counts.get("prompt_tokens"), counts.get("completion_tokens")
+    if not (isinstance(read, int) and isinstance(made, int) and isinstance(cached, int)):
+        raise InputError(f"{where}: the stream ends without usage; tokens are not counted from text")
     if made != timing.output_tokens:
         raise InputError(
             f"{where}: {made} tokens came where {timing.output_tokens} were asked for; the server must take ignore_eos"
         )
     if abs(read - timing.input_tokens) > max(2, timing.input_tokens // 50):
         raise InputError(f"{where}: the server counts {read} tokens of a prompt of {timing.input_tokens}")
-    details = (usage or {}).get("prompt_tokens_details") or {}
-    return timing._replace(input_tokens=read, cached_tokens=int(details.get("cached_tokens") or 0))
+    return timing._replace(input_tokens=read, cached_tokens=cached)
 
 
 async def send_load(served: Served, requests: Requests, in_flight: int) -> list[Timing]:
