@@ -61,6 +61,8 @@ def test_a_hostile_spec_is_one_line(name: str, text: str, problem: str, tmp_path
         (("sweep", "--set-hw", "memory.bandwidth=1TB/s..8TB/s*1e999999"), "must be a number above 1, 1e18 at most"),
         (("sweep", "--where", "tpot_s<1" + " " * 50_000 + "x"), "is not a comparison"),
         (("sweep", "--tp", "1-100000+1"), "at most 4,096 sizes of a layout"),
+        (("simulate", "-s", "vllm", "--concurrency", DIGITS), "concurrency is above 1099511627776"),
+        (("simulate", "-s", "vllm", "--concurrency", "1", "--max-num-batched-tokens", DIGITS), "tokens is above"),
         (("predict", "-s", DIGITS), "is no name"),
         (("predict", "-m", "x/" * 2500), "is no name"),
         (("predict", "-H", "/dev/zero.yaml"), "no such file"),

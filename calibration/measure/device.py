@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # parameters of glibc's mallopt
 KEPT_BYTES = 1 << 28  # memory that the process asks for at once, more than a pass needs for activations
 PRODUCT_SIDE = 2048  # of the square product that shows the peak
+LONGEST_CALL_S = 2.0  # of a product that a peak is measured by
 STREAM_BYTES = 1 << 28
 LOOK_S = 0.5  # a disturbance lasts less: the best rate within this time is the device's own
 MEMORY_SHARE = 0.6  # of free memory that operands and models may take
@@ -182,12 +183,20 @@ def describe_cpu(dtypes: list[str], bench: Bench, look_s: float = LOOK_S) -> Har
 
 
 def measure_peak(dtype: str, bench: Bench, look_s: float) -> float:
-    """Best rate of a large square product, FLOP/s."""
+    """Best rate of a large square product, FLOP/s; of a smaller one where a call of its size would not end soon.
+
+    A product that torch works out number by number takes minutes, in which nothing can interrupt it.
+    """
     import torch
 
-    side = PRODUCT_SIDE
-    left, right = next(bench.rotate(dtype, (side, side), (side, side)))
-    return 2 * side**3 / time_best(lambda: torch.mm(left, right), look_s)
+    left, right = next(bench.rotate(dtype, (PRODUCT_SIDE, PRODUCT_SIDE), (PRODUCT_SIDE, PRODUCT_SIDE)))
+    side = PRODUCT_SIDE // 8
+    while True:
+        multiply = partial(torch.mm, left[:side, :side], right[:side, :side])
+        seconds = time_best(multiply, 0.0)
+        if side == PRODUCT_SIDE or 8 * seconds > LONGEST_CALL_S:
+            return 2 * side**3 / time_best(multiply, look_s)
+        side *= 2
 
 
 def measure_bandwidth(bench: Bench, look_s: float) -> float:
@@ -204,7 +213,8 @@ def time_best(call: Callable[[], object], look_s: float) -> float:
     call()
     least = math.inf
     begun = time.perf_counter()
-    while (start := time.perf_counter()) < begun + look_s:
+    while math.isinf(least) or time.perf_counter() < begun + look_s:
+        start = time.perf_counter()
         call()
         least = min(least, time.perf_counter() - start)
     return least

@@ -25,7 +25,7 @@ from simulator.serving.pass_table import PassTable
 from simulator.serving.room import Room, measure_room
 from simulator.serving.schedulers import POLICIES
 from simulator.serving.state import Counts, Limits, Requests, Seconds, State
-from simulator.serving.workload import Load, draw_requests, start_arrivals
+from simulator.serving.workload import Load, check_count, draw_requests, start_arrivals
 
 
 class Options(NamedTuple):
@@ -195,10 +195,8 @@ def prepare(question: Question, load: Load, options: Options) -> Setup:
     """
     scheduler = find_scheduler(question.work.stack)
     for name, value in options._asdict().items():
-        if name in ("draft", "acceptance", "router"):
-            continue
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise InputError(f"{name} is {value}; it must be a whole number of at least 1")
+        if name not in ("draft", "acceptance", "router"):
+            check_count(name, value)
     draft = find_draft(question, options.draft, options.draft_tokens, options.acceptance)
     requests, arrival_s = draw_requests(load)
     limits = find_limits(scheduler, question, int(requests.input_tokens.max()), options)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.csvfile import MOST_COUNT
 from simulator.errors import InputError
 from simulator.frozen import frozen_dataclass
 from simulator.serving.arrivals import Arrivals
@@ -87,13 +88,17 @@ def check_load(load: Load) -> None:
 
 
 def check_count(name: str, value: Any) -> None:
-    """Refuse what is not a whole number of at least 1.
+    """Refuse what is not a whole number of at least 1, or past what anything is counted to.
 
     Raises:
         InputError: with the name.
     """
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise InputError(f"{name} is {value}; it must be a whole number of at least 1")
+    if value > MOST_COUNT:
+        raise InputError(f"{name} is above {MOST_COUNT}")
 
 
 def draw_requests(load: Load) -> tuple[Requests, Seconds]:
