@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from simulator.inputs.stack import DecodeKernel
 from simulator.timing.device import Device, GroupLinks
 from simulator.timing.factors import Factors
 from simulator.timing.learned import Traits
@@ -37,13 +38,13 @@ def make_device(**other: Any) -> Device:
         "power_w": float("inf"),
         "cache_bytes": 1e6,
         "element_bytes": 2,
+        "cache_number_bytes": 2,
         "weight_share": 1.0,
         "dequantizes_above": float("inf"),
         "stripes_narrow": False,
         "narrow_loads": False,
         "splits_k": False,
-        "splits_context": False,
-        "packs_heads": False,
+        "decode_kernel": DecodeKernel(parts="one"),
         "skinny_rows": 32,
         "held_share": 1.0,
         "instruction_rows": 1,

@@ -183,6 +183,18 @@ def test_unfused_attention_works_out_all_scores_and_reads_every_key() -> None:
         assert op.kv_bytes == 2 * 4 * 16 * 256 * 2  # keys; values
 
 
+def test_prompts_alone_are_unfused_where_a_stack_says_so() -> None:
+    """Scores of a prompt go through memory, in two bytes and four; a new token has one kernel over its cache."""
+    stack, model = load_stack("fastertransformer-5"), load_model("gptj-6b").architecture
+    ((_, prompt),) = list_mixing(model, Deployment(), stack, prefill_batch(4, 2))
+    assert [op.kind for op in prompt] == ["batched", "elementwise", "batched"]
+    scores = 2 * 16 * 4 * 4
+    assert prompt[1].activation_bytes == scores * (4 + 2 * 2)
+    ((_, decode),) = list_mixing(model, Deployment(), stack, decode_batch(4, 2))
+    assert [op.kind for op in decode] == ["decode_attention"]
+    assert decode[0].launches == 1
+
+
 def test_the_index_of_sparse_attention_scores_all_tokens_for_each_new_one() -> None:
     """Two heads of eight numbers: four queries see 7 + 8 + 9 + 10 of ten tokens, of each of three sequences."""
     layer: Any = SimpleNamespace(sizes={"index_n_heads": 2, "index_head_dim": 8})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hand import HUGE, make_device, make_factors, us
 
 from simulator.costs.operators import Operator
+from simulator.inputs.stack import DecodeKernel
 from simulator.timing.device import Device
 from simulator.timing.devices.systolic import SYSTOLIC
 from simulator.timing.devices.vector_gpu import time_few_rows
@@ -280,11 +283,40 @@ def test_decode_attention_of_grouped_heads_runs_in_waves_of_blocks() -> None:
     more = op._replace(batch=88)
     assert time_decode_attention(more, make_device(), f) == us(3 + 2 * (1000 + 2 * 1024) / 1e3)
     # 1,024 tokens in eight parts of 128: 80 blocks are eight waves, and the parts are merged in one block's time.
-    parts = time_decode_attention(op._replace(n=1024), make_device(splits_context=True), f)
+    parts = time_decode_attention(op._replace(n=1024), make_device(decode_kernel=DecodeKernel()), f)
     assert parts == us(3 + 8 * (1000 + 2 * 128) / 1e3 + 1)
     # Four parts of 1,097 tokens for 20 pairs are of 384 in whole steps, which leaves nothing to the fourth: six waves.
-    uneven = time_decode_attention(op._replace(n=1097, batch=160), make_device(splits_context=True), f)
+    uneven = time_decode_attention(op._replace(n=1097, batch=160), make_device(decode_kernel=DecodeKernel()), f)
     assert uneven == us(3 + 6 * (1000 + 2 * 384) / 1e3 + 1)
+
+
+def test_decode_kernels_as_a_stack_states_them() -> None:
+    """Ten pairs of sequence and key head on ten units, 1,024 tokens: 1 us a start, 2 ns a token, 0.3 us chained."""
+    f = make_factors(
+        attention_block_cycles=1000, chained_block_cycles=300, grouped_token_cycles=2, kernel_latency_s=3e-06
+    )
+    op = Operator("attention", "decode_attention", m=1, n=1024, k=128, batch=80, group=8)
+
+    def time(number_bytes: int = 2, **kernel: Any) -> float:
+        device = make_device(decode_kernel=DecodeKernel(**kernel), cache_number_bytes=number_bytes)
+        return time_decode_attention(op, device, f)
+
+    # As many parts as fill the units once: one each. Numbers of one byte take half the cycles where a stack says so.
+    assert time(parts="one wave") == us(3 + (1000 + 2 * 1024) / 1e3)
+    assert time(1, parts="one wave", by_width=True) == us(3 + (1000 + 1024) / 1e3)
+    assert time(1, parts="one wave") == time(parts="one wave")
+    assert time(parts="one wave", loads_ahead=True, more_launches=2) == us(3 + 2 * 3 + (300 + 2 * 1024) / 1e3)
+    assert time(parts="one", group_rows=4) == us(3 + (1000 + 2 * 2048) / 1e3)
+    # Half as many pairs are cut in two, and merged.
+    op = op._replace(batch=40)
+    assert time(parts="one wave") == us(3 + (1000 + 2 * 512) / 1e3 + 1)
+    # One pair alone does not fill a quarter of the units whole, and is packed all the same where a stack says so.
+    op = op._replace(batch=8)
+    assert time(parts="one", packs="grouped heads") == us(3 + (1000 + 2 * 1024) / 1e3)
+    assert time(parts="one") < time(parts="one", packs="grouped heads")
+    op = op._replace(batch=10, group=1)
+    assert time(parts="one", packs="always") == us(3 + (1000 + 2 * 1024) / 1e3)
+    assert time(parts="one", packs="grouped heads") < time(parts="one", packs="always")
 
 
 def test_decode_attention_of_single_heads_shares_units_by_three() -> None:
@@ -294,12 +326,12 @@ def test_decode_attention_of_single_heads_shares_units_by_three() -> None:
     assert time_decode_attention(op, make_device(), f) == us(2 + one_wave)
     assert time_decode_attention(op._replace(batch=31), make_device(), f) == us(2 + 2 * one_wave)
     # Five heads on ten units are cut in two, if no part has fewer than 64 tokens; then they are merged.
-    split = time_decode_attention(op._replace(batch=5, n=128), make_device(splits_context=True), f)
+    split = time_decode_attention(op._replace(batch=5, n=128), make_device(decode_kernel=DecodeKernel()), f)
     assert split == us(2 + (1000 + 64 * 64 / 128 * 3) / 1e3 + 1)
 
 
 def test_query_heads_without_a_common_block_read_their_keys_again_from_the_cache() -> None:
-    f = make_factors(cache_bytes_per_cycle=160, stream_efficiency=0.5)
+    f = make_factors(cache_bytes_per_cycle=160, cache_efficiency=0.5)
     op = Operator("attention", "decode_attention", kv_bytes=4e6, m=1, n=100, k=128, batch=8, group=8)
     assert time_decode_attention(op, make_device(), f) == us(8 * 4 / 1.6)
     assert time_decode_attention(op._replace(group=1), make_device(), f) == us(4 / 0.5)

@@ -18,7 +18,7 @@ from simulator.costs.passes import build_pass, list_all, sum_cost
 from simulator.inputs.architecture import Architecture
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
-from simulator.inputs.stack import LongRequests
+from simulator.inputs.stack import DecodeKernel, LongRequests
 
 A100 = load_hardware("a100-sxm-80gb")
 IDEAL = load_stack("ideal")
@@ -205,7 +205,10 @@ def test_a_head_that_is_not_shared_costs_each_device_all_of_it(tp: int) -> None:
 def test_a_long_context_that_is_not_split_keeps_few_units_busy() -> None:
     question: dict[str, Any] = {"calibration": PROFILE, "prompt_tokens": 32000, "output_tokens": 8}
     for a in (LLAMA, replace(LLAMA, num_key_value_heads=None)):
-        split, whole = (ask(a, stack=replace(IDEAL, splits_context=s), **question) for s in (True, False))
+        split, whole = (
+            ask(a, stack=replace(IDEAL, decode_kernels=kernels), **question)
+            for kernels in (None, [DecodeKernel(parts="one")])
+        )
         assert whole.request.decode_s > split.request.decode_s
         assert whole.ttft_s == split.ttft_s
 

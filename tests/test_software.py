@@ -89,6 +89,14 @@ def test_differences_name_the_farthest_of_the_device_and_of_the_stack() -> None:
         assert [move.what for move in list_place_moves(home, stack, h100, vllm)] == expected
 
 
+def test_a_design_that_no_sheet_names_is_like_no_other() -> None:
+    """Gaudi 3 is not of the design of Gaudi 2, though neither sheet names one; two of Apple's of a year are alike."""
+    pairs = {("gaudi2-96gb", "gaudi3-128gb"): "generation", ("apple-m2-ultra", "apple-m2-max"): "device"}
+    for (home, other), expected in pairs.items():
+        (move,) = list_place_moves(home, "vllm-0.6", load_hardware(other), load_stack("vllm-0.6"))
+        assert move.what == expected
+
+
 def test_errors_grow_with_the_distance_and_add_as_squares() -> None:
     for near, far in (("device", "generation"), ("generation", "maker"), ("maker", "class"), ("class", "processor")):
         assert ERRORS[near].prefill < ERRORS[far].prefill

@@ -204,7 +204,7 @@ def count_activations(
         m = minimum(m, stack.prefill_chunk)
     inner = a.intermediate_size if a.num_experts is None else count_expert_width(a)
     alive = m * (2 * a.hidden_size + inner / d.tp)
-    if stack.attention == "unfused":
+    if stack.attention != "flash":
         scores = 2 * m * a.num_attention_heads / d.tp * prompt_tokens
         alive = maximum(alive, m * 2 * a.hidden_size + scores)
     rows = m if stack.logits == "all" else batch_size

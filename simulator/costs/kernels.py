@@ -16,14 +16,14 @@ FP32_BYTES = 4
 
 
 def list_memory_kernels(
-    kernels: Sequence[MemoryKernel], layer: Layer, d: Deployment, stack: Stack, rows: Number
+    kernels: Sequence[MemoryKernel], layer: Layer, d: Deployment, stack: Stack, rows: Number, kind: str = "elementwise"
 ) -> list[Operator]:
     """The kernels of a list that run for a layer, over so many rows."""
     size = d.activation_bytes
     return [
         Operator(
             kernel.name,
-            "elementwise",
+            kind,
             activation_bytes=rows * find_width(kernel.over, layer, d, stack) * count_bytes(kernel, size),
             launches=kernel.launches,
         )

@@ -13,8 +13,8 @@ from simulator.numbers import Number, maximum, minimum
 class Operator(NamedTuple):
     """Work of one operator on one device, once.
 
-    ``elementwise`` runs over activations, ``stream`` over memory that no cache holds. ``flops`` counts matrix products
-    only, two a multiply-add, as MFU does. ``m, n, k`` are the dimensions of a product
+    ``elementwise`` runs over activations, ``gather`` over those of experts, ``stream`` over memory that no cache holds.
+    ``flops`` counts matrix products only, two a multiply-add, as MFU does. ``m, n, k`` are the dimensions of a product
     ``y[m, n] = x[m, k] w[k, n]``: one of a ``linear`` operator, ``batch`` of them in a ``grouped`` one (each with its
     own weights and its own ``m`` tokens) and in a ``batched`` one (of activations alone). In attention they are new
     tokens, the tokens they see and width of a head, for ``batch`` pairs of sequence and query head, ``group`` of which

@@ -152,6 +152,27 @@ class Quantizing:
 
 
 @spec_dataclass
+class DecodeKernel:
+    """How fused attention of one new token is spread over a device; of several the first that holds decides.
+
+    ``capabilities``: devices, by what compilers build for, and ``cache_bytes``, of a number in the cache; None: any.
+    ``packs``: where one block serves all query heads of a key head, ``group_rows`` of them at once. ``parts`` of a
+    context that blocks share: so many that they run in some waves, that they fill the units once, or one.
+    ``by_width``: a cached number of one byte takes half the cycles of one of two. ``loads_ahead``: a block loads what
+    it needs while the one before it multiplies. ``more_launches`` than ``attention_launches`` says.
+    """
+
+    capabilities: list[str] | None = None
+    cache_bytes: Annotated[int, Range(1, 2)] | None = None
+    packs: Literal["where it fills", "grouped heads", "always"] = "where it fills"
+    parts: Literal["some waves", "one wave", "one"] = "some waves"
+    group_rows: Positive = 16
+    by_width: bool = False
+    loads_ahead: bool = False
+    more_launches: Count = 0
+
+
+@spec_dataclass
 class Stack:
     """One serving stack.
 
@@ -162,7 +183,7 @@ class Stack:
     id: str
     name: str
     execution: Literal["eager", "graph", "graph decode"]  # the last: a prompt's kernels are issued one by one
-    attention: Literal["unfused", "flash"]
+    attention: Literal["unfused", "unfused prompts", "flash"]  # the second: a new token has a kernel of its own
     logits: Literal["all", "last"]
     gathers_logits: bool
     embedding_kernels: list[MemoryKernel]  # once a pass, over all its tokens
@@ -183,9 +204,7 @@ class Stack:
     skinny_rows: Count = 32  # products of so few rows only stream their operands, however these are aligned
     allocates_cache: bool = False  # each layer allocates its cache anew for every request
     encodes_text: bool = False  # prompts come as text, and the time to turn it into tokens counts
-    splits_context: bool = True  # decode attention may share the tokens of one sequence among blocks
-    # Devices, by what compilers build for, on which blocks of decode attention always serve all query heads of a key.
-    packs_heads_on: list[str] | None = None
+    decode_kernels: list[DecodeKernel] | None = None  # of fused attention; None: as TensorRT-LLM's for half precision
     splits_k: bool = True  # the matrix library may split a product along k
     direct_reduce_bytes: Bytes | None = None  # all-reduces up to this size read the peers' memory; None: none do
     shards_head: bool = True  # tp devices share the head; else each computes all logits
@@ -210,7 +229,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         """Refuse a stack that asks for unfused attention without saying what its kernels do."""
-        if (self.attention == "unfused") != (self.unfused_attention is not None):
+        if (self.attention != "flash") != (self.unfused_attention is not None):
             raise ValueError("attention: unfused and the section unfused_attention go together")
 
     def __hash__(self) -> int:
@@ -235,6 +254,14 @@ class Stack:
         """Whether products with weights in a format may be split along k."""
         kind = (self.quantizing or {}).get(layer_format)
         return self.splits_k and (kind is None or kind.splits_k)
+
+    def find_decode_kernel(self, capability: str | None, cache_bytes: float) -> DecodeKernel:
+        """The kernel of decode attention on devices of a capability, over a cache of so many bytes a number."""
+        for kernel in self.decode_kernels or ():
+            fits = kernel.capabilities is None or capability in kernel.capabilities
+            if fits and kernel.cache_bytes in (None, cache_bytes):
+                return kernel
+        return DecodeKernel()
 
     def count_attention_launches(self, decoding: bool) -> int:
         """Kernels of one fused attention."""

@@ -8,7 +8,7 @@ from simulator.costs.operators import Operator
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import FORMATS
 from simulator.inputs.hardware import Hardware
-from simulator.inputs.stack import Stack
+from simulator.inputs.stack import DecodeKernel, Stack
 from simulator.numbers import Number
 from simulator.timing.learned import Traits, describe_traits
 
@@ -61,12 +61,12 @@ class Device(NamedTuple):
 
     ``traits``: its class (``simulator.timing.devices``), and what else decides its priors. ``power_w``: of the board,
     without end where no sheet says it. ``cache_bytes``: of the last cache. ``wide_peak_flops_per_s``: of products
-    without weights, which no narrow format holds for. ``weight_share``: of the operator that it serves.
+    without weights, which no narrow format holds for. ``element_bytes`` of an
+    activation, ``cache_number_bytes`` of a number in the KV cache. ``weight_share``: of the operator that it serves.
     ``dequantizes_above``: products of more tokens dequantize weights in memory first. ``stripes_narrow``: products with
     narrow weights run as stripes over all units. ``narrow_loads``: threads of the
-    stack's own kernels load four bytes at a time. ``splits_k`` and ``splits_context``: the matrix library may split a
-    product along k, and decode attention the tokens of a sequence. ``packs_heads``: its blocks always serve all query
-    heads of a key head. ``skinny_rows``: products of so few rows only stream
+    stack's own kernels load four bytes at a time. ``splits_k``: the matrix library may split a product along k.
+    ``decode_kernel``: of attention of one new token. ``skinny_rows``: products of so few rows only stream
     their operands, however these are aligned. ``held_share``: rate of its matrix units over that of their design, which
     decides the tiles and how they are fed. ``instruction_rows`` that a matrix instruction takes, and ``loads_ahead``:
     units load the operands of a turn while they multiply those of the one before. Up to ``vector_rows`` of fp32 a CPU
@@ -82,13 +82,13 @@ class Device(NamedTuple):
     power_w: Number
     cache_bytes: Number
     element_bytes: Number
+    cache_number_bytes: Number
     weight_share: Number
     dequantizes_above: float
     stripes_narrow: bool
     narrow_loads: bool
     splits_k: bool
-    splits_context: bool
-    packs_heads: bool
+    decode_kernel: DecodeKernel
     skinny_rows: int
     held_share: Number
     instruction_rows: int
@@ -134,13 +134,13 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         float("inf") if hardware.power is None else hardware.power.tdp,
         hardware.memory.l2_capacity,
         deployment.activation_bytes,
+        deployment.kv_bytes,
         1.0,
         float("inf") if stack.dequantizes_above is None else float(stack.dequantizes_above),
         hardware.compute.capability in (stack.stripes_narrow_on or ()),
         stack.narrow_loads and hardware.kind != "cpu",
         stack.splits_products(deployment.layer_format),
-        stack.splits_context,
-        hardware.compute.capability in (stack.packs_heads_on or ()),
+        stack.find_decode_kernel(hardware.compute.capability, deployment.kv_bytes),
         stack.skinny_rows,
         find_held_share(hardware),
         INSTRUCTION_ROWS.get(hardware.compute.capability or "", 1),

@@ -74,7 +74,7 @@ PRIORS: dict[str, dict[str, Prior]] = {
         "layer_host_s": Prior(5e-6, 1.0, "compiled code between launches"),
         "collective_host_s": Prior(10e-6, 0.7, "a launch and its events"),
         "step_host_s": Prior(1e-3, 0.7, "some ten sampling kernels, a copy to the host and a synchronisation"),
-        "sequence_host_s": Prior(2e-6, 1.5, "compiled code"),
+        "sequence_host_s": Prior(2e-6, 1.0, "compiled code"),
     },
     # A module that is called with its cache and its tokens as tensors, and returns tensors: no scheduler, no text. Its
     # times of a layer and of a step are a tenth of those of a training framework, as on CPUs (``devices.cpu``).

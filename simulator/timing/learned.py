@@ -93,7 +93,12 @@ def find_learned(traits: Traits, stack: Stack) -> dict[str, Prior]:
 
 
 def describe_traits(hardware: Hardware, kind: str) -> Traits:
-    """The traits of a device of a class; of its memory the form without its generation, such as GDDR."""
+    """The traits of a device of a class; of its memory the form without its generation, such as GDDR.
+
+    Memory that holds what corrects its errors is a form of its own.
+    """
     technology = (hardware.memory.technology or "").upper()
     memory = next((form for form in ("LPDDR", "GDDR", "HBM", "DDR") if form in technology), "")
+    if memory and hardware.memory.checked_inside:
+        memory += " checked inside"
     return Traits(kind, hardware.vendor, hardware.compute.capability or "", memory)

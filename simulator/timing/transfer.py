@@ -116,8 +116,8 @@ def compare_devices(home: str, hardware: Hardware) -> tuple[str, str]:
         "generation": (measured.compute.generation, hardware.compute.generation),
     }
     for what, (before, after) in facts.items():
-        if before != after:
-            return what, f"{after or 'another'} for {before or 'another'}"
+        if before != after or after is None:  # a design that no sheet names is like no other
+            return what, f"{after or hardware.id} for {before or home}"
     return "device", f"{hardware.id} for {home}"
 
 

@@ -83,7 +83,7 @@ class Experts(FeedForward):
 
     def list_exchange(self, layer: Layer, d: Deployment, stack: Stack, rows: Number) -> list[Operator]:
         """The stack's kernels for experts, and the messages of the block."""
-        kernels = list_memory_kernels(stack.expert_kernels or [], layer, d, stack, rows)
+        kernels = list_memory_kernels(stack.expert_kernels or [], layer, d, stack, rows, "gather")
         if d.expert_replicas == 1:
             return kernels + all_reduce("ffn", layer.a, d, rows)
         exchange = list_dispatch(layer.a, d, rows)
@@ -122,7 +122,7 @@ def list_expert_block(s: Mapping[str, Number], d: Deployment, stack: Stack) -> l
     moving = [
         Operator(
             kernel.name,
-            "elementwise",
+            "gather",
             activation_bytes=widths[kernel.over][0] * widths[kernel.over][1] * count_bytes(kernel, d.activation_bytes),
             launches=kernel.launches,
         )

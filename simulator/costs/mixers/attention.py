@@ -53,17 +53,19 @@ class Attention(Mixer):
 
     def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
         """The mixing itself. Stacks with unfused attention mask a window and work out all scores."""
-        if stack.unfused_attention is not None:
-            kind = stack.unfused_attention
-            return [op for segment in batch.segments for op in list_unfused(layer.a, d, kind, segment)]
-        prompts, decoding = batch.prompts, batch.decoding
+        kind, prompts, decoding = stack.unfused_attention, batch.prompts, batch.decoding
         operators: list[Operator] = []
-        if prompts:
+        if kind is not None:
+            unfused = batch.segments if stack.attention == "unfused" else prompts
+            operators += [op for segment in unfused for op in list_unfused(layer.a, d, kind, segment)]
+            if stack.attention == "unfused":
+                return operators
+        elif prompts:
             launches = stack.count_attention_launches(decoding=False)
             operators.append(join_parts([self.fuse(layer, d, segment) for segment in prompts], launches))
         if decoding:
-            # One launch serves prompts and decoding sequences together.
-            launches = 0 if prompts else stack.count_attention_launches(decoding=True)
+            # One launch serves prompts and decoding sequences together, where both are fused.
+            launches = 0 if prompts and kind is None else stack.count_attention_launches(decoding=True)
             parts = [self.fuse(layer, d, segment) for segment in decoding]
             if stack.cache_passes or stack.repeats_kv_heads:
                 operators.append(copy_cache(layer.a, d, stack, decoding, self.find_window(layer)))

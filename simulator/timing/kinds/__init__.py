@@ -7,7 +7,7 @@ from simulator.timing.kinds.decode_attention import DECODE_ATTENTION
 from simulator.timing.kinds.grouped import GROUPED
 from simulator.timing.kinds.latent_decode import LATENT_DECODE
 from simulator.timing.kinds.linear import LINEAR
-from simulator.timing.kinds.memory import ELEMENTWISE, STREAM
+from simulator.timing.kinds.memory import ELEMENTWISE, GATHER, STREAM
 from simulator.timing.kinds.prefill_attention import PREFILL_ATTENTION
 from simulator.timing.kinds.recurrence import CHUNK_SCAN, STATE_UPDATE, TOKEN_SCAN
 
@@ -21,6 +21,7 @@ KINDS: dict[str, Kind] = {
         DECODE_ATTENTION,
         LATENT_DECODE,
         ELEMENTWISE,
+        GATHER,
         STREAM,
         CHUNK_SCAN,
         TOKEN_SCAN,

@@ -5,12 +5,19 @@ from __future__ import annotations
 from simulator.costs.operators import Operator
 from simulator.numbers import Number, maximum, minimum
 from simulator.timing.device import Device
-from simulator.timing.factors import Factors
+from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import shared
 from simulator.timing.kinds.base import Kind, find_kept
 
 NARROW_BYTES = 128  # that ``narrow_load_cycles`` is stated for
 WORKING_BYTES = 4  # of a number while a CPU computes with it
+
+GATHER_EFFICIENCY = Factor(
+    "gather_efficiency",
+    *("1", 0.05, 1.0),
+    "share of the memory bandwidth of a kernel that moves rows to their experts or back",
+    Prior(0.55, 0.25, "blocks of experts on H100 and B200: 0.4 to 0.65 where kernels that stream reach 0.6 to 0.9"),
+)
 
 
 def time_stream(operator: Operator, device: Device, f: Factors) -> Number:
@@ -22,6 +29,12 @@ def move_bytes(moved_bytes: Number, device: Device, f: Factors) -> Number:
     """Seconds in which a kernel moves bytes, once it runs."""
     streaming = moved_bytes / (f.stream_efficiency * device.bandwidth_bytes_per_s)
     return maximum(streaming, load_narrowly(moved_bytes, device, f)) if device.narrow_loads else streaming
+
+
+def time_gather(op: Operator, device: Device, f: Factors) -> Number:
+    """A kernel that moves rows in another order than they lie: latency and bytes as of others, slower."""
+    moving = op.bytes_moved / (f.gather_efficiency * device.bandwidth_bytes_per_s)
+    return op.launches * f.kernel_latency_s + moving
 
 
 def find_byte_time(op: Operator, device: Device, f: Factors, efficiency: Number) -> Number:
@@ -70,4 +83,5 @@ GPU_FACTORS = (shared.KERNEL_LATENCY, shared.STREAM_EFFICIENCY, shared.NARROW_LO
 ELEMENTWISE = Kind(
     "elementwise", time_stream, time_on_cpu, GPU_FACTORS, (shared.KERNEL_LATENCY, shared.ACTIVATION_BANDWIDTH)
 )
+GATHER = Kind("gather", time_gather, time_on_cpu, (shared.KERNEL_LATENCY, GATHER_EFFICIENCY), ELEMENTWISE.cpu_factors)
 STREAM = Kind("stream", time_stream, time_stream, GPU_FACTORS, (shared.KERNEL_LATENCY, shared.STREAM_EFFICIENCY))
