@@ -297,7 +297,7 @@ def test_decode_kernels_as_a_stack_states_them() -> None:
     )
     op = Operator("attention", "decode_attention", m=1, n=1024, k=128, batch=80, group=8)
 
-    def time(number_bytes: int = 2, **kernel: Any) -> float:
+    def time(number_bytes: int = 2, **kernel: Any) -> Any:
         device = make_device(decode_kernel=DecodeKernel(**kernel), cache_number_bytes=number_bytes)
         return time_decode_attention(op, device, f)
 
