@@ -259,7 +259,39 @@ def test_work_is_what_pytorch_counts_less_the_masked_scores(model_type: str, tmp
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-9)
 
 
-RECURRENT_TYPES = ["qwen3_next", "qwen3_5_text", "olmo_hybrid", "kimi_linear", "bailing_hybrid", "minimax", "mamba2"]
+# Beside masked scores: of picked tokens Transformers scores all; AltUp's two products count as of all streams.
+NEAR = {"hy_v4": 2e-3, "deepseek_v4": 5e-3, "gemma3n_text": 0.02}
+
+
+@pytest.mark.parametrize("model_type", NEAR)
+def test_work_of_layers_that_differ_in_sizes_is_near_what_pytorch_counts(model_type: str, tmp_path: Path) -> None:
+    """Layers whose index is another's, rates of compression and residual streams."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    tokens, config = 24, make_config(transformers, model_type)
+    eager = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    model = transformers.AutoModelForCausalLM.from_config(config, **eager).eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(input_ids=torch.arange(3, 3 + tokens)[None], use_cache=False)
+    step = build_pass(read(tmp_path, config.to_dict()), ONE, replace(IDEAL, logits="all"), prefill_batch(tokens, 1))
+    unmasked = 2 * tokens / (tokens + 1)
+    counted = sum(n * op.flops * (unmasked if "attention" in op.name else 1) for n, op in list_all(step))
+    assert counted == pytest.approx(counter.get_total_flops(), rel=NEAR[model_type])
+
+
+RECURRENT_TYPES = [
+    "mamba",
+    "jamba",
+    "qwen3_next",
+    "qwen3_5_text",
+    "olmo_hybrid",
+    "kimi_linear",
+    "bailing_hybrid",
+    "minimax",
+    "mamba2",
+]
 
 
 @pytest.mark.parametrize("model_type", RECURRENT_TYPES)
@@ -435,7 +467,7 @@ def test_parallel_streams_and_small_matrices_beside_a_layer_cost_what_they_move_
         [sum_cost(build_pass(a, ONE, IDEAL, decode_batch(9, 3)), cost) for a in (plain, mixed)]
         for cost in ("flops", "activation_bytes")
     )
-    assert flops[1] - flops[0] == 4 * 3 * 200
+    assert flops[1] - flops[0] == 4 * 3 * (200 + 2 * 2 * 4**2 * 8)  # a matrix of 4 by 4 on the streams, twice
     assert moved[1] - moved[0] == 4 * 3 * 2 * (28 * 8 + 8 + 100 / 8)
 
 

@@ -6,7 +6,7 @@ from simulator.costs.feed_forwards import FEED_FORWARDS
 from simulator.costs.mixers import MIXERS
 from simulator.costs.structure import Layer
 from simulator.errors import InputError, suggest
-from simulator.inputs.architecture import Architecture, LayerGroup, specialise
+from simulator.inputs.architecture import FIELD_NAMES, Architecture, LayerGroup, specialise
 from simulator.memo import remember
 
 
@@ -28,4 +28,6 @@ def build_layer(a: Architecture, group: LayerGroup) -> Layer:
             raise InputError(suggest(f"layers: unknown {what} '{kind}'", str(kind), known))
     mixer, feed_forward = MIXERS[str(group.mixer)], FEED_FORWARDS[str(group.feed_forward)]
     copies = group.count if group.copies is None else group.copies
-    return Layer(group.count, mixer, feed_forward, specialise(a, group), group.sizes or {}, copies)
+    sizes = group.sizes or {}
+    kind = tuple(sorted((name, size) for name, size in sizes.items() if name not in FIELD_NAMES))
+    return Layer(group.count, mixer, feed_forward, specialise(a, group), sizes, copies, kind)

@@ -123,7 +123,8 @@ def mix_streams(a: Architecture, d: Deployment, rows: Number) -> Operator:
     mixed and written with its output: 3 n + 2 hidden states a token and part, in two kernels.
     """
     moved = 2 * (3 * a.residual_streams + 2) * rows * a.hidden_size * d.activation_bytes
-    return Operator("residual streams", "elementwise", activation_bytes=moved, launches=4)
+    mixed = 2 * 2 * a.residual_streams**2 * rows * a.hidden_size  # a matrix of streams by streams, around each part
+    return Operator("residual streams", "elementwise", mixed, activation_bytes=moved, launches=4)
 
 
 def list_gemms(layers: tuple[Layer, ...], d: Deployment, batch: Batch) -> list[Group]:

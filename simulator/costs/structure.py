@@ -101,7 +101,8 @@ class FeedForward:
 class Layer(NamedTuple):
     """A group of equal layers: how many, their parts, the architecture as they have it, and the mixer's own sizes.
 
-    ``copies``: sets of weights among them, fewer than layers where they share.
+    ``copies``: sets of weights among them, fewer than layers where they share. ``kind``: the sizes that only the mixer
+    knows, as layers are told apart by them.
     """
 
     count: Number
@@ -110,6 +111,7 @@ class Layer(NamedTuple):
     a: Architecture
     sizes: Mapping[str, Any]
     copies: Number
+    kind: tuple[tuple[str, Any], ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -125,7 +127,7 @@ def gather(layers: tuple[Layer, ...], part: str) -> list[Layer]:
     merged: dict[tuple[object, ...], Layer] = {}
     for layer in layers:
         what = {"mixer": layer.mixer, "projections": layer.mixer.projects_as, "feed_forward": layer.feed_forward}[part]
-        key = (what, id(layer.a), layer.is_whole)
+        key = (what, () if part == "feed_forward" else layer.kind, id(layer.a), layer.is_whole)
         known = merged.get(key)
         merged[key] = layer if known is None else known._replace(count=known.count + layer.count)
     return list(merged.values())

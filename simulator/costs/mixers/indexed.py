@@ -42,7 +42,7 @@ class IndexedLatentAttention(LatentAttention):
 
     def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
         """The scores of the index over all tokens, then the attention to those picked."""
-        scores = [score(layer, d, segment) for segment in batch.segments] if has_index(layer) else []
+        scores = [score(layer, d, segment, 1) for segment in batch.segments] if has_index(layer) else []
         return scores + super().list_operators(layer, d, stack, batch)
 
     def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
@@ -53,7 +53,7 @@ class IndexedLatentAttention(LatentAttention):
     def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
         """FLOPs of the attention, and of the index over all tokens before each."""
         own = super().count_flops(layer, d, segment)
-        return own + (score(layer, d, segment).flops if has_index(layer) else 0)
+        return own + (score(layer, d, segment, 1).flops if has_index(layer) else 0)
 
 
 class IndexedAttention(Attention):
@@ -118,14 +118,14 @@ def count_norms(layer: Layer) -> Number:
     return 2 * layer.sizes["index_head_dim"] if has_index(layer) else 0
 
 
-def score(layer: Layer, d: Deployment, segment: Segment) -> Operator:
-    """The scores of the index: of a new token with all before it."""
+def score(layer: Layer, d: Deployment, segment: Segment, weights: int = 0) -> Operator:
+    """The scores of the index: of a new token with all before it, its heads added up with as many ``weights`` each."""
     heads, size = layer.sizes["index_n_heads"], layer.sizes["index_head_dim"]
     s, q, c = segment.sequences, segment.new_tokens, segment.reached
     return Operator(
         "index scores",
         "batched",
-        flops=2 * s * heads * size * count_scores(q, c),
+        flops=2 * s * heads * (size + weights) * count_scores(q, c),
         activation_bytes=s * q * (heads * size + c) * d.activation_bytes,
         kv_bytes=s * (c + q) * size * d.kv_bytes,
         m=q * heads,

@@ -128,7 +128,9 @@ class Recurrent(Mixer):
         rows = add(segment.rows for segment in prompts)
         entering = rows * r.width / d.tp * size
         if self.chunk is None:
-            return [Operator("state scan", "token_scan", activation_bytes=entering, m=rows, k=r.state / d.tp)]
+            # Where a channel has several states, a token reads them in a product with a vector.
+            reads = 0 if isinstance(r.key_size, int) and r.key_size == 1 else 2 * rows * r.state / d.tp
+            return [Operator("state scan", "token_scan", reads, activation_bytes=entering, m=rows, k=r.state / d.tp)]
         flops, handed, chain = 0.0, 0.0, 0.0
         chunk: Number = r.chunk or self.chunk
         tokens = chunk
