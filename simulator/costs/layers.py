@@ -29,5 +29,5 @@ def build_layer(a: Architecture, group: LayerGroup) -> Layer:
     mixer, feed_forward = MIXERS[str(group.mixer)], FEED_FORWARDS[str(group.feed_forward)]
     copies = group.count if group.copies is None else group.copies
     sizes = group.sizes or {}
-    kind = tuple(sorted((name, size) for name, size in sizes.items() if name not in FIELD_NAMES))
-    return Layer(group.count, mixer, feed_forward, specialise(a, group), sizes, copies, kind)
+    own = tuple(sorted((name, size) for name, size in sizes.items() if name not in FIELD_NAMES))
+    return Layer(group.count, mixer, feed_forward, specialise(a, group), sizes, copies, own)
