@@ -107,9 +107,16 @@ OTHERS = {
     "blt": "bytes are gathered into patches by a model of their own",
     "reformer": "attention to tokens of equal hashes",
     "git": "a captioner of images",
+    "diffusion_gemma": "it denoises whole blocks of tokens",
+    "pi0": "it writes actions of a robot",
     "gemma4_assistant": "it drafts tokens and reads the cache of the model that checks them",
     "gemma4_unified_assistant": "it drafts tokens and reads the cache of the model that checks them",
 }
+# Ends of the names of classes that write no text.
+OTHER_HEADS = (
+    *("ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", "ForQuestionAnswering"),
+    *("ForMultipleChoice", "ForRewardModel", "RewardModel", "EmbeddingModel", "BidirectionalModel", "BidirectModel"),
+)
 
 
 def refuse_encoders(config: Config, model_type: str) -> None:
@@ -125,5 +132,10 @@ def refuse_encoders(config: Config, model_type: str) -> None:
         raise config.error(f"'{model_type}' is not a decoder: an encoder writes no text token by token")
     if model_type in OTHERS:
         raise config.error(f"'{model_type}' is not supported: {OTHERS[model_type]}")
+    named = [*config.items("architectures", str), ""][0]
+    if config.data.get("use_bidirectional_attention") is True or config.data.get("is_causal") is False:
+        raise config.error(f"'{model_type}' is not a decoder here: its tokens see those after them, as in an embedder")
+    if named.endswith(OTHER_HEADS):
+        raise config.error(f"'{named}' is not a decoder: it scores or embeds, and writes no text token by token")
     if model_type in BOTH or config.data.get("is_encoder_decoder") is True:
         raise config.error(f"'{model_type}' is not a decoder alone: models with an encoder are not supported")
