@@ -338,7 +338,7 @@ def test_replicas_share_the_requests() -> None:
 
 
 def test_goodput_counts_what_holds_every_limit() -> None:
-    run = ask(request_rate=30.0, num_requests=200, output_tokens=64, limits={"ttft_s": 0.3, "tpot_s": 0.05})
+    run = ask(request_rate=30.0, num_requests=200, output_tokens=64, slo={"ttft_s": 0.3, "tpot_s": 0.05})
     held = (run.requests["ttft_s"] <= 0.3) & (run.requests["tpot_s"] <= 0.05)
     assert 0 < held.sum() < 200
     assert run.goodput == pytest.approx(held.sum() / run.outcome.duration_s)
@@ -393,7 +393,7 @@ def test_limits_are_those_of_the_version_on_the_device() -> None:
             "passes prompts whole",
         ),
         ({"concurrency": 1, "dp": 2}, InputError, "2 replicas need at least as many"),
-        ({"concurrency": 1, "limits": {"cost_usd": 1.0}}, InputError, "unknown limit of a request"),
+        ({"concurrency": 1, "slo": {"cost_usd": 1.0}}, InputError, "unknown limit of a request"),
         ({"concurrency": 1, "seed": -1}, InputError, "seed is -1"),
     ],
 )

@@ -106,10 +106,8 @@ def recommend(
       roofcast recommend -m llama-3.1-8b --devices h100,l40s --concurrency 16 -p 1000 -n 100 --slo tpot_s_mean:20ms
       roofcast recommend -m llama-3.1-8b --devices a100-sxm-80gb --request-rate 2 --price 1.4USD/h -o json
     """
-    from simulator.explore.load_solve import LIMITED
     from simulator.explore.recommend.recommend import recommend as find
     from simulator.report.recommendation import report_recommendation
-    from simulator.serving.limits import read_limits
 
     if devices and anything:
         raise InputError("--devices names devices and --any takes all; give one of them")
@@ -121,7 +119,7 @@ def recommend(
         lengths=lengths,
         concurrency=None if concurrency is None else int(read_amount("concurrency", concurrency, whole=True)),
         request_rate=None if request_rate is None else read_amount("request_rate", request_rate, whole=False),
-        slo=read_limits(slo, LIMITED),
+        slo=slo,
         objective=objective,
         stack=stack or None,
         calibration=calibration,

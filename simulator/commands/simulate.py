@@ -38,7 +38,6 @@ def parse_request_limits(context: click.Context, option: click.Parameter, values
 @rates_options
 @click.option(
     "--slo",
-    "limits",
     multiple=True,
     callback=parse_request_limits,
     metavar="NAME:SECONDS",
@@ -51,7 +50,7 @@ def simulate(
     asked: Asked,
     load: AskedLoad,
     rates: AskedRates,
-    limits: Mapping[str, float],
+    slo: Mapping[str, float],
     requests_out: Path | None,
     output: OutputForm,
     out: Path | None,
@@ -69,7 +68,7 @@ def simulate(
 
     wanted, options = load.resolve(asked.counts)
     question = asked.resolve(rates)
-    simulation = run(question, wanted, options, limits, progress=show_progress if sys.stderr.isatty() else None)
+    simulation = run(question, wanted, options, slo, progress=show_progress if sys.stderr.isatty() else None)
     files = {} if requests_out is None else {requests_out: print_requests(simulation)}
     deliver(report_simulation(simulation, output), out, files)
     warn_of_question(question)

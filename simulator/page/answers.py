@@ -11,7 +11,6 @@ import numpy as np
 
 import simulator
 from simulator.errors import ImpossibleError, InputError
-from simulator.explore.load_solve import LIMITED as STATISTICAL
 from simulator.explore.load_solve import LoadSolution
 from simulator.explore.solution import Solution
 from simulator.inputs.ranges import parse_counts
@@ -24,7 +23,6 @@ from simulator.report.prediction import report_prediction
 from simulator.report.recommendation import report_recommendation
 from simulator.report.simulation import report_simulation
 from simulator.report.solution import explain_impossible, report_solution
-from simulator.serving.limits import LIMITED, read_limits
 
 Form = Literal["json", "csv"]
 Arguments = dict[str, Any]
@@ -105,11 +103,7 @@ def find_arguments(question: Question) -> Arguments:
     if "hardware_changes" in given:
         arguments["hardware_changes"] = split_pairs("hardware_changes", given["hardware_changes"])
     if "slo" in given:
-        texts = split_limits(given["slo"])
-        if verb == "simulate":
-            arguments["limits"] = read_limits(texts, LIMITED)
-        else:
-            arguments["slo"] = texts if verb == "solve" else read_limits(texts, STATISTICAL)
+        arguments["slo"] = split_limits(given["slo"])
     if len(arguments.get("devices", [])) > MOST_CHOICES:
         raise InputError(f"more than the {MOST_CHOICES} devices that are chosen among here; the command takes any")
     if verb != "recommend":

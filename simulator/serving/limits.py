@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from simulator.errors import InputError, suggest
 from simulator.units import Dimension, parse_quantity
 
 LIMITED = ("ttft_s", "tpot_s", "e2e_s")  # of each request, for goodput
+
+
+Slo = Mapping[str, float] | Sequence[str] | str | None
+
+
+def read_slo(given: Slo, names: Sequence[str]) -> dict[str, float]:
+    """Limits as Python is given them: seconds by name, or texts such as ``"ttft_s:1 tpot_s:40ms"``.
+
+    Raises:
+        InputError: as ``read_limits``.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    return read_limits(given.replace(",", " ").split() if isinstance(given, str) else given or (), names)
 
 
 def read_limits(values: Sequence[str], names: Sequence[str]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from simulator.prediction import Question, resolve, warn_of_build
 from simulator.serving.cost import Spending, measure_run
 from simulator.serving.engine import Progress
 from simulator.serving.lengths import Lengths, parse_lengths
-from simulator.serving.limits import LIMITED
+from simulator.serving.limits import LIMITED, Slo, read_slo
 from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome
 from simulator.serving.setup import USUAL, Options, Setup, prepare
 from simulator.serving.spread import Spread, find_spread
@@ -283,7 +283,7 @@ def simulate(
     acceptance: float | None = None,
     router: str | None = None,
     prefill_replicas: int | None = None,
-    limits: Mapping[str, float] | None = None,
+    slo: Slo = None,
     changes: Mapping[str, Any] | None = None,
     hardware_changes: Mapping[str, str] | None = None,
     price: str | None = None,
@@ -323,7 +323,8 @@ def simulate(
         acceptance: the share of drafted tokens that are right, of those before which all are.
         router: how requests go to replicas: ``round-robin``, ``least-loaded`` or ``prefix-aware``.
         prefill_replicas: replicas beside ``dp`` that only read prompts; those of ``dp`` then only decode.
-        limits: seconds by ``ttft_s``, ``tpot_s`` and ``e2e_s`` that a request must hold to count for ``goodput``.
+        slo: limits on ``ttft_s``, ``tpot_s`` and ``e2e_s`` that a request must hold to count for ``goodput``: seconds
+            by name, or ``"ttft_s:1 tpot_s:40ms"``.
         changes: architecture fields to change.
         hardware_changes: numbers of the data sheet to change, as of ``predict``.
         price: of one device, as of ``predict``, with ``grid`` and ``pue``.
@@ -356,7 +357,7 @@ def simulate(
     warn_of_build(question)
     drafted = (draft, draft_tokens, acceptance)
     options = Options(max_num_batched_tokens, max_num_seqs, kv_blocks, *drafted, router, prefill_replicas)
-    return run(question, load, options, limits, progress)
+    return run(question, load, options, read_slo(slo, LIMITED), progress)
 
 
 def ask(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import ImpossibleError
+from simulator.explore.load_solve import LIMITED
 from simulator.explore.recommend.cells import LeftOut, list_cells
 from simulator.explore.recommend.certainty import Certainty, compare_best
 from simulator.explore.recommend.judge import Judged, judge
@@ -34,6 +35,7 @@ from simulator.inputs.library import HARDWARE_FOLDER, list_ids, load_hardware, l
 from simulator.metrics.pareto import find_frontier
 from simulator.metrics.rates import AskedRates
 from simulator.serving.lengths import Lengths, parse_lengths
+from simulator.serving.limits import Slo, read_slo
 from simulator.serving.workload import Load
 from simulator.shown import Shown
 from simulator.units import format_seconds
@@ -115,7 +117,7 @@ def recommend(
     lengths: Lengths | str = USUAL_LENGTHS,
     concurrency: int | None = None,
     request_rate: float | None = None,
-    slo: Mapping[str, float] | None = None,
+    slo: Slo = None,
     objective: str = OBJECTIVES[0],
     stack: str | Sequence[str] | None = None,
     calibration: str | None = None,
@@ -140,7 +142,8 @@ def recommend(
         lengths: of requests, as for ``simulate``; by default uniform from 0.8 to 1.2 of the nominal.
         concurrency: requests in flight, over all replicas.
         request_rate: requests a second over all replicas, of a Poisson process.
-        slo: limits in seconds on statistics, as ``{"ttft_s_p99": 2, "tpot_s_mean": 0.04}``.
+        slo: limits on statistics: ``{"ttft_s_p99": 2, "tpot_s_mean": 0.04}`` in seconds, or
+            ``"ttft_s_p99:2 tpot_s_mean:40ms"``.
         objective: what is to be least: ``usd_per_million_tokens``, ``devices`` or ``energy``.
         stack: name or names; None: what each device is served with.
         calibration: profile; None: of each device the one with the least transfer error.
@@ -171,7 +174,7 @@ def recommend(
         stacks,
         calibration,
         load,
-        dict(slo or {}),
+        read_slo(slo, LIMITED),
         objective,
         AskedRates(price, grid, pue),
         formats,
