@@ -294,7 +294,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         (("compare", *A100), "-m NAME"),
         (("compare", "-m", "gptj-6b"), "-H NAME"),
         (("compare", "-m", "gptj-6", *A100), "did you mean 'gptj-6b'?"),
-        (("compare", "-m", "gptj-6b", "-H", "a100-sxm-80g"), "unknown hardware"),
+        (("compare", "-m", "gptj-6b", "-H", "a100-sxm-81g"), "unknown hardware"),
         ((*SMALL, "--tp", "1,x"), "--tp: 'x' is not a whole number"),
         ((*SMALL, "-b", "0"), "--batch-size: '0'"),
         ((*SMALL, "--dtype", "fp17"), "fp17"),
