@@ -502,6 +502,12 @@ MISTRAL = LLAMA | {"model_type": "mistral", "num_key_value_heads": 2}
         (LLAMA | {"architectures": ["LlamaForSequenceClassification"]}, "it scores or embeds, and writes no text"),
         (LLAMA | {"model_type": "llama_bidirec", "architectures": ["LlamaBidirectionalModel"]}, "is not a decoder"),
         ({"model_type": "diffusion_gemma", "text_config": LLAMA}, "it denoises whole blocks"),
+        ({"model_type": "x", "text_config": {"model_type": "axk2", "q_lora_rank": None}}, "q_lora_rank is null"),
+        ({"model_type": "x", "text_config": {"model_type": "jetmoe", "kv_channels": None}}, "head_dim is null"),
+        (
+            {"model_type": "mistral_large4", "text_config": {"no_rope_layers": [1, 0]}},
+            "no_rope_layers has 2 entries; there are 72 layers",
+        ),
         ({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.6.0"}, "part of a diffusion model"),
         ({key: value for key, value in LLAMA.items() if key != "vocab_size"}, "missing key 'vocab_size'"),
         (LLAMA | {"vocab_size": 10**400}, r"the whole number 10+\.\.\. is past 2\^63"),

@@ -64,7 +64,8 @@ def read_report(content: Content, told: Told) -> Iterator[Run]:
     """The benchmarks of a JSON or YAML report."""
     objects = content.objects or [(str(content.path), read_spec(content.path).data)]
     for where, report in objects:
-        for place, benchmark in enumerate(report["benchmarks"]):
+        listed = report.get("benchmarks")
+        for place, benchmark in enumerate(listed if isinstance(listed, list) else []):
             if isinstance(benchmark, dict) and benchmark.keys() >= OLD:
                 benchmark = renew(benchmark)
             if isinstance(benchmark, dict) and isinstance(benchmark.get("metrics"), dict):

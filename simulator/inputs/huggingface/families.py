@@ -43,10 +43,16 @@ def derive_gpt_bigcode(config: Config, values: Fields) -> Fields:
 
 
 def derive_shared(config: Config, values: Fields, shared: int = 1, width: int | None = None) -> Fields:
-    """Shared experts are one block as wide as all of them, each as wide as a routed one unless a width is given."""
+    """Shared experts are one block as wide as all of them, each as wide as a routed one unless a width is given.
+
+    Raises:
+        InputError: no width at all.
+    """
     count = config.whole("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", default=shared, least=0)
     width = values["moe_intermediate_size"] if width is None else width
-    return {"shared_expert_intermediate_size": count * width if count else None}
+    if count and width is None:
+        raise config.error("moe_intermediate_size is null; it must be a whole number")
+    return {"shared_expert_intermediate_size": count * width if count and width else None}
 
 
 def derive_shared_pair(config: Config, values: Fields) -> Fields:

@@ -12,6 +12,17 @@ Fields = dict[str, Any]
 Placed = tuple[list[Kind], Fields]
 
 
+def need(config: Config, values: Fields, *names: str) -> None:
+    """Refuse a file that has null for what a rule counts with.
+
+    Raises:
+        InputError: with the field.
+    """
+    missing = next((name for name in names if values.get(name) is None), None)
+    if missing is not None:
+        raise config.error(f"{missing} is null; a '{config.model_type()}' has one")
+
+
 def derive_molmo2(config: Config, values: Fields) -> Fields:
     """Rows of the token table that the head does not have, and norms of queries and keys as in Qwen3 or OLMo."""
     more = config.whole("additional_vocab_size", default=128, least=0) or 0
@@ -69,6 +80,7 @@ def derive_jetmoe(config: Config, values: Fields) -> Fields:
 
     Projections of the experts that a token is not sent to are stored beside the layer; both routers and their biases.
     """
+    need(config, values, "num_experts_per_tok", "num_experts", "num_key_value_heads", "head_dim")
     chosen, count = values["num_experts_per_tok"], values["num_experts"]
     h, width = values["hidden_size"], values["num_key_value_heads"] * values["head_dim"]
     idle = 2 * (count - chosen) * h * width
@@ -101,6 +113,7 @@ def read_index(config: Config, heads: int) -> Fields:
 
 def place_axk2(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     """Queries and a gate from two compressed vectors at once, and norms with a gate of low rank."""
+    need(config, values, "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
     rank = config.whole("gated_norm_rank", default=16) or 0
     queries = values["num_attention_heads"] * (values["qk_nope_head_dim"] + values["qk_rope_head_dim"])
     gate = 2 * values["num_attention_heads"] * values["v_head_dim"]
@@ -123,6 +136,7 @@ def place_mistral_large4(config: Config, values: Fields, kinds: list[Kind]) -> P
     Raises:
         InputError: layers that take the cache of another.
     """
+    need(config, values, "qk_nope_head_dim", "qk_rope_head_dim")
     layers = len(kinds)
     sources = config.sized("kv_source_layers", layers, int)
     if any(source != layer for layer, source in enumerate(sources)):
@@ -131,6 +145,8 @@ def place_mistral_large4(config: Config, values: Fields, kinds: list[Kind]) -> P
     rotated = [*config.items("no_rope_layers", int)][:layers] or [
         int((layer + 1) % interval != 0) for layer in range(layers)
     ]
+    if len(rotated) != layers:
+        raise config.error(f"no_rope_layers has {len(rotated)} entries; there are {layers} layers")
     index = read_index(config, 32)
     shared = config.sized("indexer_types", layers, str) or ["full"] * layers
     scales = 2 * values["num_attention_heads"]
@@ -162,7 +178,7 @@ def place_dots3(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
         "indexed_attention" if layer < 2 or layer % 4 == 1 else "sliding_attention" for layer in range(layers)
     ]
     listed = config.part("per_layer_config")
-    by_layer = {int(key): listed.part(key) for key in listed.data if key.isdigit()} if listed else {}
+    by_layer = {int(key): listed.part(key) for key in listed.data if key.isdecimal()} if listed else {}
     placed = []
     for layer, (kind, of) in enumerate(zip(kinds, types, strict=True)):
         if of not in ("sliding_attention", "indexed_attention", "full_attention"):
