@@ -1,5 +1,6 @@
 """Models from the header of a GGUF file: small ones, written with the package that llama.cpp's own tools use."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,18 @@ def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
     write(path, architecture="llamma")
     with pytest.raises(InputError, match="unknown architecture 'llamma'; did you mean 'llama'"):
         load_model(path)
+
+
+@pytest.mark.parametrize("count", [2**62, 10**7])
+def test_an_array_longer_than_its_file_is_refused_at_once(count: int, tmp_path: Path) -> None:
+    key, kinds = b"a", (9, 4)  # an array of numbers of four bytes
+    head = struct.pack("<4sIQQQ", b"GGUF", 3, 0, 1, len(key)) + key
+    path = tmp_path / "m.gguf"
+    path.write_bytes(head + struct.pack("<IIQ", *kinds, count))
+    with pytest.raises(InputError, match="an array is longer than the file"):
+        load_model(path)
+    text = struct.pack("<IQ", 8, 2) + b"\xff\xfe"  # of no letters
+    for deep_or_wrong in (struct.pack("<I", 9) + 50_000 * struct.pack("<IQ", 9, 1), text):
+        path.write_bytes(head + deep_or_wrong)
+        with pytest.raises(InputError, match="not a GGUF file that can be read"):
+            load_model(path)

@@ -144,13 +144,20 @@ def read_header(path: Path) -> Header:
         InputError: the ``gguf`` package is not there, or the file is none.
     """
     try:
-        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader, GGUFValueType
     except ImportError:
         raise InputError(f"{path}: to read it, pip install 'roofcast[gguf]'") from None
     found: list[Tensor] = []
 
     class HeaderReader(GGUFReader):
-        """A reader that stops before the numbers, which may not be there."""
+        """A reader that stops before the numbers, which may not be there, and believes no length past the file's."""
+
+        def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
+            if raw_type == GGUFValueType.ARRAY:
+                count = self.data[orig_offs + 4 : orig_offs + 12]  # behind the type of its elements
+                if int.from_bytes(bytes(count), "little") > len(self.data):
+                    raise ValueError("an array is longer than the file")
+            return super()._get_field_parts(orig_offs, raw_type)
 
         def _build_tensors(self, start_offs: int, fields: list[Any]) -> None:
             for field in fields:
@@ -161,11 +168,11 @@ def read_header(path: Path) -> Header:
                 found.append(tensor._replace(size_bytes=tensor.elements // block * block_bytes))
 
     try:
-        reader = HeaderReader(path)
-    except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
+        fields = HeaderReader(path).fields.values()
+        read = {field.name: field.contents() for field in fields if not field.name.startswith("tokenizer.")}
+    except (ValueError, IndexError, KeyError, OSError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: not a GGUF file that can be read: {' '.join(str(error).split())[:200]}") from None
-    kept = (field for field in reader.fields.values() if not field.name.startswith("tokenizer."))
-    return Header({field.name: field.contents() for field in kept}, found)
+    return Header(read, found)
 
 
 def translate(where: str, fields: dict[str, Any], tensors: list[Tensor]) -> Config:
