@@ -248,6 +248,8 @@ def read_vptq(part: Config) -> Scheme:
     if given is None or not given.data:
         return read_by_bits(part)
     found = {name: count_vptq_bits(own) for name in given.data if (own := given.part(name)) is not None}
+    if not found:
+        raise part.error("no layer in config_for_layers")
     mean = sum(found.values()) / len(found)
     special = tuple((name, PartFormat(bits)) for name, bits in found.items())
     return Scheme(PartFormat(mean), kept, special, label=f"vptq, {mean:.3g} bits")
@@ -256,16 +258,19 @@ def read_vptq(part: Config) -> Scheme:
 def count_vptq_bits(part: Config) -> float:
     """Bits of a weight of one matrix: indices, and the share of the two books of centroids in 16 bits."""
     bits = book = 0.0
-    lengths = list(part.items("vector_lens", int))
+    lengths = [*part.items("vector_lens", int), -1, -1][:2]
     for key in ("num_centroids", "num_res_centroids"):
-        count = [*part.items(key, int), -1][1:2]
-        if lengths[1:] and min(count[0], lengths[1]) > 0:
-            bits += log2(count[0]) / lengths[1]
-            book += 16 * count[0] * lengths[1]
-    if not 0 < bits <= MOST_BITS:
-        raise part.error("num_centroids and vector_lens say no bits of a weight")
+        count = [*part.items(key, int), -1, -1][1]
+        if min(count, lengths[1]) > 0:
+            bits += log2(count) / lengths[1]
+            book += 16 * count * lengths[1]
     groups, inputs, outputs = (part.whole(key, default=1) or 1 for key in ("group_num", "in_features", "out_features"))
-    return bits + (book * groups / (inputs * outputs) if inputs > 1 else 0.0)
+    found = bits + (book * groups / (inputs * outputs) if inputs > 1 else 0.0)
+    if not 0 < bits <= found <= MOST_BITS:
+        raise part.error(
+            f"num_centroids and vector_lens say {found:g} bits of a weight; above 0 and at most {MOST_BITS}"
+        )
+    return found
 
 
 def read_bitnet(part: Config) -> Scheme:
