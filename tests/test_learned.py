@@ -66,3 +66,12 @@ def test_products_in_a_narrow_format_quantize_their_inputs_first() -> None:
     assert [op.launches for op in found["fp8"]] == [1, 1, 1, 1]
     products = [op for _, op in list_all(passes["fp8"]) if op.kind == "linear" and not op.wide]
     assert sum(op.activation_bytes for op in found["fp8"]) == 5 * sum(op.m * op.k for op in products)
+
+
+def test_memory_that_corrects_errors_within_gives_less_of_its_bandwidth() -> None:
+    """L40S and RTX 6000 Ada have the same chip and kind of memory; the first keeps a sixteenth for its checks."""
+    stack = load_stack("vllm-0.14")
+    inside, beside = (
+        choose_priors(find_traits(load_hardware(name)), stack) for name in ("l40s-48gb", "rtx-6000-ada-48gb")
+    )
+    assert inside["matrix_bandwidth_efficiency"].value < 15 / 16 * beside["matrix_bandwidth_efficiency"].value

@@ -27,7 +27,7 @@ from simulator.timing.kinds.memory import time_stream
 from simulator.timing.kinds.tiles import time_menu
 from simulator.timing.learned import Traits
 from simulator.timing.passes import time_pass
-from simulator.timing.priors import choose_priors, list_factors
+from simulator.timing.priors import list_factors
 from simulator.timing.profile import complete, load_profile
 
 A100 = load_hardware("a100-sxm-80gb")
@@ -433,13 +433,3 @@ def test_a_carried_factor_keeps_its_distance_from_what_is_known_of_a_design() ->
     assert known < fitted.prior
     assert there.factors.matrix_bandwidth_efficiency / known == pytest.approx(fitted.value / fitted.prior)
     assert complete(profile, hbm, stack, at_home=True).factors.matrix_bandwidth_efficiency == fitted.value
-
-
-def test_memory_that_corrects_errors_within_gives_less_of_its_bandwidth() -> None:
-    """L40S and RTX 6000 Ada have the same chip and kind of memory; the first keeps a sixteenth for its checks."""
-    stack = load_stack("vllm-0.14")
-    inside, beside = (
-        choose_priors(describe_device(load_hardware(name), Deployment(), stack).traits, stack)
-        for name in ("l40s-48gb", "rtx-6000-ada-48gb")
-    )
-    assert inside["matrix_bandwidth_efficiency"].value < 15 / 16 * beside["matrix_bandwidth_efficiency"].value
