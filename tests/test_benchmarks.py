@@ -274,7 +274,11 @@ def test_a_cpu_is_described_with_the_source_of_each_number(bench: Bench, monkeyp
     assert found.memory.bandwidth > 0
     assert found.sources is not None
     titles = [source.title for source in found.sources]
-    assert titles == ["reported by the operating system", "measured on this machine by roofcast calibrate run"]
+    assert titles == [
+        "reported by the operating system",
+        "reported by torch.backends.cpu.get_cpu_capability",
+        "measured on this machine by roofcast calibrate run",
+    ]
 
 
 def test_the_better_of_two_looks_at_a_cpu_counts() -> None:

@@ -37,7 +37,8 @@ def test_parts_add_up_to_the_times() -> None:
 
 
 def test_alone_a_request_waits_for_nobody_and_among_others_it_does() -> None:
-    alone, busy = explain(concurrency=1, num_requests=3), explain(concurrency=32, num_requests=96)
+    alone = explain(prompt_tokens=4096, concurrency=1, num_requests=3)
+    busy = explain(prompt_tokens=4096, concurrency=32, num_requests=96)
     whole = alone.simulation.values["tpot_s_mean"]
     assert alone.ttft_s["queue"] + alone.ttft_s["interference"] == pytest.approx(0, abs=1e-9)
     assert alone.tpot_s["prompts"] == pytest.approx(0, abs=0.005 * whole)

@@ -617,7 +617,8 @@ def test_the_command_answers_in_every_form(tmp_path: Path) -> None:
     result = invoke(*arguments, "-o", "csv")
     assert result.stdout.startswith("tp,memory.bandwidth,batch_size,ttft_s")
     assert "6 of 12 points are left out" in result.stderr
-    table = invoke(*arguments).stdout
+    assert re.search(r"\n\nand \d+ more columns: --all, or -o csv\n", invoke(*arguments).stdout)
+    table = invoke(*arguments, "--all").stdout
     assert table.startswith("All rows: devices 1; ")
     assert len(re.findall(r"^ +1 +[12] TB/s +[124] ", table, re.MULTILINE)) == 6 * table.count("─\n")
     out = tmp_path / "a.csv"

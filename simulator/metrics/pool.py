@@ -73,6 +73,7 @@ def measure_pool(
     *,
     budget_tokens: int | None = None,
     sequences: int | None = None,
+    longest_prompt: int | None = None,
 ) -> Pool:
     """The blocks of KV cache that an engine starts with.
 
@@ -83,9 +84,10 @@ def measure_pool(
         hardware: one device.
         budget_tokens: the most tokens of a pass; None: the stack's chunk, else the longest context of the model.
         sequences: the most sequences of a pass; None: the stack's default on this device, 1 where it has none.
+        longest_prompt: tokens, for engines that write the scores of a prompt to memory; None: one takes a whole pass.
     """
     a, d, suited = architecture, deployment, suit_stack(stack, hardware)
-    left = find_pool_bytes(a, d, suited, hardware, budget_tokens, sequences)
+    left = find_pool_bytes(a, d, suited, hardware, budget_tokens, sequences, longest_prompt)
     kinds = list_kinds(a, d)
     block_tokens = stack.ledger.block_tokens
     state = count_state_numbers(a, d) * d.activation_bytes * find_stage_share(a, d)
@@ -105,11 +107,14 @@ def find_pool_bytes(
     hardware: Hardware,
     budget_tokens: int | None,
     sequences: int | None,
+    longest_prompt: int | None,
 ) -> float:
     """Bytes that are left for the KV cache on a device of the fullest stage; below 0 where there is less than none."""
     tokens = find_budget(a, stack) if budget_tokens is None else budget_tokens
     if stack.ledger.sequences is None:
-        activations = count_activations(a, d, stack, tokens, sequences or 1) * d.activation_bytes
+        prompt = tokens if longest_prompt is None else min(tokens, longest_prompt)
+        batch = max(sequences or 1, tokens // prompt)
+        activations = count_activations(a, d, stack, prompt, batch) * d.activation_bytes
     else:
         activations = count_reserved_bytes(a, d, stack, tokens, sequences or stack.ledger.sequences)
     taken = count_weight_bytes(a, d, stack) + activations + count_runtime_bytes(d, stack)

@@ -253,11 +253,14 @@ class PassTable:
         return float(time_host(part.host, part.layers, f)[0] + issuing)
 
     def _make_batch(self, decoding: int, prompts: tuple[Prompt, ...]) -> Batch:
-        """A batch of so many equal decoding sequences, and prompts."""
+        """A batch of so many equal decoding sequences, and prompts: where their scores are written, padded to one."""
         segments = [
             Segment(1.0, float(one.new_tokens), float(one.context_tokens), needs_logits=one.needs_logits)
             for one in prompts
         ]
+        if prompts and self.work.stack.unfused_attention is not None:
+            longest = max(segments, key=lambda one: one.reached)
+            segments = [longest._replace(sequences=float(len(prompts)))]
         if decoding:
             segments.append(Segment(float(decoding), float(self.queries), 1.0, decodes=True))
         return Batch(tuple(segments))

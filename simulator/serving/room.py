@@ -39,7 +39,7 @@ def measure_room(work: Work, hardware: Hardware, limits: Limits, longest: int, d
     a, d, stack, _ = work
     budget = limits.max_num_batched_tokens
     sequences = None if stack.ledger.sequences is None else limits.max_num_seqs
-    pool = measure_pool(a, d, stack, hardware, budget_tokens=budget, sequences=sequences)
+    pool = measure_pool(a, d, stack, hardware, budget_tokens=budget, sequences=sequences, longest_prompt=longest)
     blocks = pool.blocks if draft is None else draft.shrink(pool)
     if blocks < 1:
         drafting = 0.0 if draft is None else draft.count_weight_bytes()
