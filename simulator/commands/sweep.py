@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.asked import Choices
+from simulator.commands.asked import AskedLoad, Choices
 from simulator.commands.delivery import deliver, warn
 from simulator.commands.options import (
     WRITE_ANSWER,
     Written,
     all_option,
+    load_options,
     name_option,
     output_option,
     rates_options,
@@ -29,18 +30,19 @@ from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
     from simulator.explore.sweep.plan import Plan
-    from simulator.explore.sweep.space import Space
     from simulator.explore.sweep.sweep import Progress
     from simulator.metrics.rates import AskedRates
 
 SCHEMA = "roofcast/sweep/1"
 LEADING = ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s")  # metrics of one screen, with those asked for
+LEADING_OF_LOADS = ("ttft_s_mean", "tpot_s_mean", "output_tokens_per_s", "saturated")
 MOST_SHOWN = 25  # rows of one screen
 MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
 
 
 @click.command()
 @sweep_options
+@load_options
 @click.option("--where", multiple=True, metavar="COLUMN<NUMBER", help="Keep rows that compare so; repeatable.")
 @slo_option
 @click.option(
@@ -59,6 +61,7 @@ MOST_ROWS = 100_000  # that are answered other than into .csv and .parquet
 @writing_option("--out", text=WRITE_ANSWER, kind=Written(lambda path: True))  # the writer looks at its columns
 def sweep(
     asked: Choices,
+    load: AskedLoad,
     where: tuple[str, ...],
     slo: tuple[str, ...],
     pareto: str | None,
@@ -81,26 +84,31 @@ def sweep(
     times, throughput, devices, memory and the cost of a request. A file .csv or .parquet is written in chunks, sorted
     or not: memory stays flat, and FILE.parts takes about 100 bytes of disk a row on the way, twice that for --sort.
 
+    With --concurrency or --request-rate, which take lists too and vary fastest, every point is simulated; columns are
+    those of simulate, and limits are on its statistics: --slo ttft_s_p99:1.
+
     \b
     Examples:
       roofcast sweep -m llama-3-8b -H a100-sxm-80gb,h100-sxm-80gb -b 1-64*2 --slo tpot_s:0.03 --sort cost_usd
       roofcast sweep -m llama-3-8b -H h100-sxm-80gb --set-hw memory.bandwidth=1TB/s..8TB/s*1.2 --dtype bf16
       roofcast sweep -m llama-3-8b -H h100-sxm-80gb -p 128-8192+64 -b 1-64+1 --out grid.parquet --jobs 2
+      roofcast sweep -m llama-3.1-8b -H h100,h200 --tp 1,2 --concurrency 1-64*2 --out load.csv --jobs 2
     """
     from simulator.explore.sweep.sweep import describe_lacks, describe_left_out, make_plan, run_plan
     from simulator.explore.sweep.writers import STREAMED, write_sweep
 
-    plan = make_plan(
-        asked.make_space(),
-        where=where,
-        slo=slo,
-        pareto=pareto,
-        sort=sort,
-        top=top,
-        columns=columns,
-        rates=rates,
-        assume_fits=assume_fits,
-    )
+    kept: dict[str, Any] = {
+        "where": where, "slo": slo, "pareto": pareto, "sort": sort, "top": top, "columns": columns, "rates": rates,
+    }  # fmt: skip
+    if load.is_given:
+        from simulator.explore.sweep.load import make_load_plan
+
+        if assume_fits:
+            raise InputError("a load runs in the memory that there is; leave out --assume-fits")
+        loads = [one.resolve(asked.counts) for one in load.list_several()]
+        plan: Plan = make_load_plan(asked.make_space(), [one for one, _ in loads], loads[0][1], **kept)
+    else:
+        plan = make_plan(asked.make_space(), assume_fits=assume_fits, **kept)
     form = "" if out is None else out.suffix.lower()
     if out is not None and form in STREAMED:
         if output not in ("table", form[1:]):
@@ -120,8 +128,8 @@ def sweep(
         rows, left_out = len(result), dict(result.left_out)
         asked_for = [*columns, sort or "", *(pareto or "").split(",")]
         names = None if everything or out is not None else {name.rpartition(":")[2].strip("-") for name in asked_for}
-        deliver(report_rows(result.to_dicts(), plan.space, left_out, output, names), out)
-    for line in [*describe_left_out(left_out, plan.space.points), *describe_lacks(plan), *list_notes(plan)]:
+        deliver(report_rows(result.to_dicts(), plan, left_out, output, names), out)
+    for line in [*describe_left_out(left_out, plan.points), *describe_lacks(plan), *list_notes(plan)]:
         warn(line)
     if not rows:
         warn("no point meets the conditions")
@@ -129,7 +137,7 @@ def sweep(
 
 def report_rows(
     rows: list[dict[str, Any]],
-    space: Space,
+    plan: Plan,
     left_out: dict[str, int],
     form: OutputForm,
     names: set[str] | None = None,
@@ -142,23 +150,24 @@ def report_rows(
     from simulator.report.output import format_rows
     from simulator.units import format_quantity
 
-    document = {"schema": SCHEMA, "points": space.points, "left_out": left_out, "rows": rows}
+    document = {"schema": SCHEMA, "points": plan.points, "left_out": left_out, "rows": rows}
     if form in ("table", "md"):
-        units = {axis.name: find_unit(axis.name) for axis in space.hardware_fields}
+        units = {axis.name: find_unit(axis.name) for axis in plan.space.hardware_fields}
         rows = [
             row | {key: format_quantity(row[key], unit) for key, unit in units.items() if key in row and unit != "1"}
             for row in rows
         ]
     if form == "table":
-        varied = {axis.name for axis in space.axes if len(axis.values) > 1}
+        varied = {axis.name for axis in plan.axes if len(axis.values) > 1}
         return format_grid(rows, varied) if names is None or not rows else format_screen(rows, varied, names)
     return format_rows(rows, form, document)
 
 
 def format_screen(rows: list[dict[str, Any]], varied: set[str], names: set[str]) -> str:
     """The first rows, with as many of the leading columns as stand beside each other, and what is left out."""
-    for count in range(len(LEADING), 1, -1):
-        kept = {*varied, *names, *LEADING[:count]}
+    leading = LEADING if LEADING[0] in rows[0] else LEADING_OF_LOADS
+    for count in range(len(leading), 1, -1):
+        kept = {*varied, *names, *leading[:count]}
         shown = [{name: value for name, value in row.items() if name in kept} for row in rows[:MOST_SHOWN]]
         text = format_grid(shown, varied)
         if "\n\n" not in text.partition("─\n")[2]:  # all columns in one part

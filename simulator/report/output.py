@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ UNIT_SUFFIXES: dict[str, Callable[[float], str]] = {
     "usd_per_million_output_tokens": lambda value: format_quantity(value, "USD"),
     "_usd": lambda value: format_quantity(value, "USD"),
     "_tokens_per_s": lambda value: f"{value:.4g}",
+    "requests_per_s": lambda value: f"{value:.4g}",
     "_s": format_seconds,
 }
 FRACTIONS = {"mape", "median_ape", "p90_ape", "bias", "coverage_90", "error", "share", "mfu", "mbu", "deviation"}
@@ -140,7 +142,7 @@ def format_cell(key: str, value: Any) -> str:
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     if key in FRACTIONS:
         return f"{100 * value:.1f}%"
-    bare = key.removesuffix("_low").removesuffix("_high")
+    bare = re.sub("(_mean|_p[0-9]+)?(_low|_high)?$", "", key)
     for suffix, write in UNIT_SUFFIXES.items():
         if bare.endswith(suffix):
             return write(value)

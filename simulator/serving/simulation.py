@@ -136,6 +136,12 @@ class Simulation(Shown):
         return measure_run(self.setup, self.outcome)
 
     @property
+    def devices(self) -> int:
+        """All that are in use, those that read prompts alone among them."""
+        deployment = self.question.work.deployment
+        return deployment.devices + self.setup.reading * deployment.tp * deployment.pp
+
+    @property
     def kv_blocks(self) -> int:
         """Blocks of KV cache of one replica."""
         return self.setup.room.blocks
@@ -221,13 +227,17 @@ class Simulation(Shown):
         """Everything by flat names: statistics, rates, their intervals, and what was found of the engine."""
         names = [f"{name}_{statistic}" for name in LATENCIES for statistic in STATISTICS]
         flat = {f"{name}{end}": self.find(f"{name}{end}") for name in (*names, *RATES) for end in ("", *ENDS)}
+        led_by = None if self.spread is None else self.spread.led_by
+        return {**flat, "interval_from": led_by, **self.describe_run()}
+
+    def describe_run(self) -> dict[str, Any]:
+        """What was found of the engine and of the costs, by name: all that has no interval."""
         return {
-            **flat,
             "goodput_requests_per_s": self.goodput,
             "saturated": self.saturated,
             "capacity_requests_per_s": self.saturation.requests_per_s,
-            "interval_from": None if self.spread is None else self.spread.led_by,
             "duration_s": self.outcome.duration_s,
+            "devices": self.devices,
             "num_requests": len(self.outcome.last_s),
             "running_mean": self.outcome.mean_running,
             "waiting_mean": self.outcome.mean_waiting,

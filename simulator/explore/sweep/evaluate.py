@@ -202,7 +202,7 @@ def fill_piece(
     if architecture is None:
         return
     try:
-        prediction = predict_points(plan, setting, block, hardware, architecture)
+        prediction = answer(ask_points(plan, setting, block, hardware, architecture))
     except InputError as error:
         left_out[str(error)] += requests * len(possible)
         return
@@ -276,10 +276,8 @@ def spread_values(values: tuple[Any, ...], places: Places, shape: tuple[int, ...
     return np.array([values[place] for place in places], dtype=np.float64).reshape(shape)
 
 
-def predict_points(
-    plan: Plan, setting: Setting, block: Block, hardware: Hardware, architecture: Architecture
-) -> Prediction:
-    """Predict all requests of a block on devices and architectures that go together.
+def ask_points(plan: Plan, setting: Setting, block: Block, hardware: Hardware, architecture: Architecture) -> Question:
+    """The question of all requests of a block on devices and architectures that go together.
 
     Raises:
         InputError: the data sheet lacks a peak or a link.
@@ -294,7 +292,7 @@ def predict_points(
     profile, stack = setting.software
     machine = describe_machine(hardware, stack, setting.deployment, profile)
     work = Work(architecture, setting.deployment, stack, workload)
-    return answer(Question(setting.model, hardware, profile, work, machine, {}, setting.rates))
+    return Question(setting.model, hardware, profile, work, machine, {}, setting.rates)
 
 
 def refuse_positions(prediction: Prediction, there: NDArray[np.bool_], left_out: Counter[str]) -> None:

@@ -116,10 +116,12 @@ def read_limit(text: str) -> Condition:
     return Condition(limit.name, ">=" if limit.at_least else "<=", limit.bound)
 
 
-def parse_objectives(text: str, known: Sequence[str]) -> tuple[Objective, ...]:
+def parse_objectives(
+    text: str, known: Sequence[str], larger: frozenset[str] = frozenset()
+) -> tuple[Objective, ...]:  # fmt: skip
     """Read ``ttft_s,output_tokens_per_s``: each in the sense in which it is better, or as ``min:`` and ``max:`` say.
 
-    What has no sense, such as a number of tokens, is minimised.
+    What has no sense, such as a number of tokens, is minimised; ``larger`` are better so beside those of the registry.
 
     Raises:
         InputError: no such column, or fewer than two.
@@ -131,7 +133,8 @@ def parse_objectives(text: str, known: Sequence[str]) -> tuple[Objective, ...]:
             raise InputError(f"--pareto: '{part.strip()}' is no column, min:COLUMN or max:COLUMN")
         column = check_column(name, known, "--pareto")
         measured = find_column(column)
-        best = "max" if measured is not None and measured.metric.better == "up" else "min"
+        up = column in larger or (measured is not None and measured.metric.better == "up")
+        best = "max" if up else "min"
         found.append(Objective(column, (sense or best) == "max"))
     if len(found) < 2:
         raise InputError(f"--pareto: '{text}' names one column; a trade-off needs two, such as ttft_s,cost_usd")

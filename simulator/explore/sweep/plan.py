@@ -65,6 +65,16 @@ class Plan:
     chunk_points: int = CHUNK_POINTS
 
     @property
+    def axes(self) -> tuple[Axis, ...]:
+        """All axes, the slowest first."""
+        return self.space.axes
+
+    @property
+    def points(self) -> int:
+        """Points of the whole grid."""
+        return self.space.points
+
+    @property
     def needed(self) -> tuple[str, ...]:
         """Columns that are shown, filtered by or sorted by."""
         used = [condition.column for condition in self.conditions] + self.reduction.columns

@@ -25,6 +25,7 @@ from simulator.explore.sweep.filters import (
     read_limit,
     reduce_table,
 )
+from simulator.explore.sweep.load import list_loads, make_load_plan, read_load
 from simulator.explore.sweep.plan import CHUNK_POINTS, Plan, resolve_plan
 from simulator.explore.sweep.space import (
     Counts,
@@ -91,6 +92,9 @@ def sweep(
     prompt_tokens: Counts = 512,
     output_tokens: Counts = 128,
     batch_size: Counts = 1,
+    concurrency: Counts | None = None,
+    request_rate: float | str | Sequence[float] | None = None,
+    load: Mapping[str, Any] | None = None,
     changes: Mapping[str, FieldValues] | None = None,
     hardware_changes: Mapping[str, FieldValues] | None = None,
     where: str | Sequence[str] = (),
@@ -124,6 +128,11 @@ def sweep(
         prompt_tokens: tokens of the prompt.
         output_tokens: tokens to generate.
         batch_size: requests that run together.
+        concurrency: requests in flight; with these or rates, every point is simulated, and columns, limits and
+            comparisons are those of ``simulate``.
+        request_rate: requests a second, of an open loop.
+        load: what else is asked of every load and its engine, by the names of ``simulate``: ``lengths``, ``trace``,
+            ``num_requests``, ``seed``, ``max_num_seqs``...
         changes: architecture fields, each with a value, several, or text such as ``"1,2,4"`` or ``"1..8*2"``.
         hardware_changes: data-sheet fields as text with units, such as ``"1TB/s..8TB/s*1.2"``, or several of them.
         where: comparisons of columns that rows must meet, such as ``"tpot_s<0.05"``.
@@ -154,17 +163,15 @@ def sweep(
         changes or {},
         {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "batch_size": batch_size},
     )  # fmt: skip
-    plan = make_plan(
-        space,
-        where=[where] if isinstance(where, str) else where,
-        slo=[slo] if isinstance(slo, str) else slo,
-        pareto=pareto,
-        sort=sort,
-        top=top,
-        columns=columns,
-        rates=AskedRates(price, grid, pue),
-        assume_fits=assume_fits,
-    )
+    kept: dict[str, Any] = {
+        "where": [where] if isinstance(where, str) else where,
+        "slo": [slo] if isinstance(slo, str) else slo,
+        "pareto": pareto, "sort": sort, "top": top, "columns": columns, "rates": AskedRates(price, grid, pue),
+    }  # fmt: skip
+    if concurrency is None and request_rate is None and load is None:
+        return run_plan(make_plan(space, assume_fits=assume_fits, **kept), jobs, dask)
+    template, options = read_load(load or {})
+    plan = make_load_plan(space, list_loads(template, concurrency, request_rate), options, **kept)
     return run_plan(plan, jobs, dask)
 
 
@@ -269,7 +276,7 @@ def run_plan(
             raise InputError(f"more than {most:,} rows; --out FILE.csv or FILE.parquet streams them, --top keeps few")
     table = reduce_table(join_tables(kept), plan.reduction)
     tally.check()
-    return Sweep({name: table[name] for name in plan.shown}, plan.space.points, dict(tally.left_out))
+    return Sweep({name: table[name] for name in plan.shown}, plan.points, dict(tally.left_out))
 
 
 class Tally:
@@ -291,7 +298,7 @@ class Tally:
         self.left_out.update(answer.left_out)
         self.done += answer.points
         if self.progress is not None:
-            self.progress(self.done, self.plan.space.points)
+            self.progress(self.done, self.plan.points)
 
     def check(self) -> None:
         """Refuse a sweep of which nothing was possible.

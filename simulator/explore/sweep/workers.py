@@ -16,6 +16,7 @@ from typing import Any
 
 from simulator.errors import InputError
 from simulator.explore.sweep.evaluate import ChunkAnswer, evaluate_chunk
+from simulator.explore.sweep.load import LoadPlan, simulate_chunk
 from simulator.explore.sweep.plan import Plan
 
 UNDER_WAY = 2  # chunks for each worker, so that memory stays flat
@@ -37,7 +38,12 @@ def run_chunks(plan: Plan, chunks: Iterable[int], jobs: int = 1, dask: str | Non
         return run_on_dask(plan, chunks, dask)
     if jobs > 1:
         return run_on_processes(plan, chunks, jobs)
-    return (evaluate_chunk(plan, chunk) for chunk in chunks)
+    return (answer_chunk(plan, chunk) for chunk in chunks)
+
+
+def answer_chunk(plan: Plan, chunk: int) -> ChunkAnswer:
+    """Predict the points of a chunk, or simulate its one."""
+    return simulate_chunk(plan, chunk) if isinstance(plan, LoadPlan) else evaluate_chunk(plan, chunk)
 
 
 def run_on_processes(plan: Plan, chunks: Iterable[int], jobs: int) -> Iterator[ChunkAnswer]:
@@ -81,13 +87,15 @@ def run_on_dask(plan: Plan, chunks: Iterable[int], address: str) -> Iterator[Chu
         client: Any = distributed.Client(address, timeout=DASK_TIMEOUT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise InputError(f"--dask {address}: no scheduler answers ({type(error).__name__})") from None
+    if isinstance(plan, LoadPlan) and plan.digests:
+        raise InputError("--dask: workers need no files, and this load is in one; --jobs takes it")
     with client:
         threads = sum(client.nthreads().values())
         if not threads:
             raise InputError(f"--dask {address}: the cluster has no workers")
         sent = client.scatter(plan, hash=False)
         yield from keep_under_way(
-            lambda chunk: client.submit(evaluate_chunk, sent, chunk, pure=False), chunks, threads * UNDER_WAY
+            lambda chunk: client.submit(answer_chunk, sent, chunk, pure=False), chunks, threads * UNDER_WAY
         )
 
 
@@ -132,7 +140,7 @@ def start_worker(plan: Plan) -> None:
 
 def evaluate_own_chunk(chunk: int) -> ChunkAnswer:
     """Answer a chunk of the plan that the process keeps."""
-    return evaluate_chunk(_plan[0], chunk)
+    return answer_chunk(_plan[0], chunk)
 
 
 _plan: list[Plan] = []

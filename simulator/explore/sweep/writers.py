@@ -92,7 +92,7 @@ def write_sweep(
         raise
     rows = join_parts(parts, plan)
     parts.remove()
-    return Written(rows, plan.space.points, dict(tally.left_out))
+    return Written(rows, plan.points, dict(tally.left_out))
 
 
 def check_own(out: Path, plan: Plan) -> None:
