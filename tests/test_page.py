@@ -201,6 +201,22 @@ def test_what_cannot_be_is_said_with_what_can() -> None:
         assert said in text
 
 
+def test_a_request_of_one_token_is_answered_without_a_picture_of_the_next() -> None:
+    wish = {"model": "gptj-6b", "devices": "l40s", "formats": "own", "concurrency": "2", "num_requests": "6"}
+    for path, fields in (("recommend", wish), ("compare", SMALL | {"tp": "1,2"}), ("simulate", QUESTIONS["simulate"])):
+        status, text = ask(f"/view/{path}", **fields | {"output_tokens": "1"})
+        assert status == 200, text
+        assert ("<svg" in text) == (path == "simulate")
+
+
+@pytest.mark.parametrize("name", ["é" * 150, "日" * 190, "😀" * 100])
+def test_a_name_of_more_bytes_than_a_file_may_have_is_an_unknown_name(name: str) -> None:
+    for field in ("model", "hardware", "stack", "calibration"):
+        status, text = ask("/api/predict", **(SMALL | {field: name}))
+        assert status == 400
+        assert "unknown" in text
+
+
 @pytest.mark.parametrize("text", ['"><script>alert(1)</script>', "<img src=x onerror=alert(1)>", "<!--ANSWER-->"])
 def test_what_is_given_is_never_markup(text: str) -> None:
     for name in ("model", "price", "changes", "nothing"):

@@ -251,7 +251,7 @@ def find_named(what: str, name: str, folder: Path) -> Path | None:
 
 def find_direct(name: str, folder: Path) -> Path | None:
     """Return the file that is named after an id, in any case; None where there is none, as for an alias."""
-    if len(name) > MOST_NAME or "/" in name or "\0" in name:
+    if len(name) > MOST_NAME or not name.isascii() or "/" in name or "\0" in name:  # other letters are several bytes
         return None
     path = folder / f"{name.lower()}.yaml"
     return path if path.exists() else None

@@ -117,8 +117,10 @@ def draw_frontier(comparison: Comparison, width: int, of: str, against: str) -> 
 
 
 def draw_choice(found: Recommendation, width: int) -> str:
-    """The frontier of each device, and the best by their numbers in the table."""
+    """The frontier of each device, and the best by their numbers in the table; empty where no token has a time."""
     choice = find_choice(found)
+    if not choice.lines and not choice.best:
+        return ""
     points = [(float(x), float(y)) for line in choice.lines.values() for x, y in line]
     points += [(one.x, one.y) for one in choice.best]
     told = [f"{one.number}: {one.device}, {one.x:.3g} for a user and {one.y:.4g} for a device" for one in choice.best]

@@ -238,7 +238,10 @@ def show_comparison(comparison: Comparison, width: int) -> str:
         cells.append(
             [str(row["row"]), *(str(row[name]) for name in fields), *metrics, f"{ratio:.3g}×" if ratio else ""]
         )
-    figure = write_figure(pictures.draw_frontier(comparison, width, *FRONTIER), "The frontier of speed and throughput")
+    figure = ""
+    if not any(name in one.lacks for one in comparison.predictions for name in FRONTIER):
+        picture = pictures.draw_frontier(comparison, width, *FRONTIER)
+        figure = write_figure(picture, "The frontier of speed and throughput")
     count = len(comparison.impossible)
     left = "".join(f"<li>{escape(one.label)}: {escape(one.reason)}</li>" for one in comparison.impossible[:10])
     out = f"<details><summary>{count} combinations are impossible</summary><ul>{left}</ul></details>" if count else ""
@@ -305,6 +308,7 @@ def show_recommendation(found: Recommendation, width: int) -> str:
     rows = [list_cells(place, one, found, shown) for place, one in enumerate(found.best)]
     said = [describe_choice(place, one, found) for place, one in enumerate(found.best)]
     others = [f"{name_loser(one)}: {one.reason}" for one in list_losers(found)]
+    picture = pictures.draw_choice(found, width)
     command = (
         ""
         if not launch
@@ -317,7 +321,7 @@ def show_recommendation(found: Recommendation, width: int) -> str:
         + write_cards(cards)
         + write_table(list(rows[0]), [list(row.values()) for row in rows], "The best, simulated")
         + write_list([*said, describe_certainty(found), describe_prices(found)])
-        + write_figure(pictures.draw_choice(found, width), "The frontier: tokens/s for a device against for a user")
+        + (write_figure(picture, "The frontier: tokens/s for a device against for a user") if picture else "")
         + (write_table(["not among them", "why"], [one.split(": ", 1) for one in others], "Others") if others else "")
         + command
         + f"<p>{escape(describe_search(found))}</p>"

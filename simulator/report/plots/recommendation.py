@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.errors import InputError
 from simulator.explore.recommend.recommend import Recommendation
 from simulator.report.plots.style import SHAPES, add_legend, fit_axis, make_mark, new_figure, soften
 
@@ -50,8 +51,14 @@ def find_choice(found: Recommendation) -> Choice:
 
 
 def draw_recommendation(found: Recommendation) -> Any:
-    """One panel; numbers are those of the table of the best."""
+    """One panel; numbers are those of the table of the best.
+
+    Raises:
+        InputError: nothing to draw, where requests end with their first token.
+    """
     choice = find_choice(found)
+    if not choice.lines and not choice.best:
+        raise InputError("a picture is of times per output token, and requests of one have none; ask for more (-n)")
     order = list(choice.lines)
     figure = new_figure(7.2, 5.0, choice.title)
     axes = figure.subplots()
