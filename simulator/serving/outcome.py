@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.frozen import frozen_dataclass
 from simulator.serving.record import Record
 from simulator.serving.state import Counts, Seconds
 
@@ -15,6 +16,24 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 STATISTICS = ("mean", *QUANTILES)
 LATENCIES = ("ttft_s", "tpot_s", "itl_s", "e2e_s")
 PARTS = 10  # of the requests, whose differences say how far a statistic of all may be off
+
+
+@frozen_dataclass
+class Statistics:
+    """One latency over the requests of a run (``itl_s``: over their tokens), seconds; 90% intervals where known."""
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    mean_low: float | None = None
+    mean_high: float | None = None
+    p50_low: float | None = None
+    p50_high: float | None = None
+    p90_low: float | None = None
+    p90_high: float | None = None
+    p99_low: float | None = None
+    p99_high: float | None = None
 
 
 class Outcome(NamedTuple):

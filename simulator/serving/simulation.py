@@ -25,7 +25,7 @@ from simulator.serving.cost import Spending, measure_run
 from simulator.serving.engine import Progress
 from simulator.serving.lengths import Lengths, parse_lengths
 from simulator.serving.limits import LIMITED, Slo, read_slo
-from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome
+from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome, Statistics
 from simulator.serving.setup import USUAL, Options, Setup, prepare
 from simulator.serving.spread import Spread, find_spread
 from simulator.serving.steady import Saturation, find_saturation
@@ -37,24 +37,6 @@ from simulator.units import format_seconds
 
 RATES = ("output_tokens_per_s", "requests_per_s")
 ENDS = ("_low", "_high")
-
-
-@frozen_dataclass
-class Statistics:
-    """One latency over the requests of a run (``itl_s``: over their tokens), seconds; 90% intervals where known."""
-
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-    mean_low: float | None = None
-    mean_high: float | None = None
-    p50_low: float | None = None
-    p50_high: float | None = None
-    p90_low: float | None = None
-    p90_high: float | None = None
-    p99_low: float | None = None
-    p99_high: float | None = None
 
 
 @frozen_dataclass(eq=False)

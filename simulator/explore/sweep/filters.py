@@ -150,6 +150,20 @@ def parse_order(text: str, known: Sequence[str]) -> Objective:
     return Objective(check_column(text.strip().removeprefix("-"), known, "--sort"), text.strip().startswith("-"))
 
 
+def parse_reduction(
+    pareto: str | None, sort: str | None, top: int | None, known: Sequence[str], larger: frozenset[str] = frozenset()
+) -> Reduction:
+    """What is kept of the rows; ``larger`` names the columns that are better where they are larger, past the metrics.
+
+    Raises:
+        InputError: no such column, or no row is to be kept.
+    """
+    if top is not None and top < 1:
+        raise InputError(f"--top is {top}; it must be at least 1")
+    objectives = () if pareto is None else parse_objectives(pareto, known, larger)
+    return Reduction(objectives, None if sort is None else parse_order(sort, known), top)
+
+
 def find_rows(table: Mapping[str, NDArray[Any]]) -> int:
     """Rows of a table."""
     return len(next(iter(table.values()))) if table else 0

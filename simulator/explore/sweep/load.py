@@ -34,13 +34,11 @@ from simulator.explore.sweep.evaluate import (
 )
 from simulator.explore.sweep.filters import (
     Condition,
-    Reduction,
     Table,
     apply_conditions,
     check_column,
     parse_condition,
-    parse_objectives,
-    parse_order,
+    parse_reduction,
     reduce_table,
 )
 from simulator.explore.sweep.plan import Block, Plan, resolve_plan
@@ -135,13 +133,7 @@ def make_load_plan(
     varying = [axis.name for axis in axes if len(axis.values) > 1]
     further = [check_column(one, known, "--columns") for one in columns]
     limits = [Condition(one, "<=", most) for one, most in read_limits(slo, LIMITED).items()]
-    if top is not None and top < 1:
-        raise InputError(f"--top is {top}; it must be at least 1")
-    reduction = Reduction(
-        () if pareto is None else parse_objectives(pareto, known, LARGER),
-        None if sort is None else parse_order(sort, known),
-        top,
-    )
+    reduction = parse_reduction(pareto, sort, top, known, LARGER)
     resolved = resolve_plan(
         space,
         rates,

@@ -13,15 +13,13 @@ from simulator.errors import ImpossibleError, InputError
 from simulator.explore.sweep.evaluate import UNFIT, ChunkAnswer, make_empty
 from simulator.explore.sweep.filters import (
     Condition,
-    Reduction,
     Table,
     apply_conditions,
     check_column,
     find_rows,
     join_tables,
     parse_condition,
-    parse_objectives,
-    parse_order,
+    parse_reduction,
     read_limit,
     reduce_table,
 )
@@ -197,8 +195,6 @@ def make_plan(
     usual = [metric.name for metric in METRICS.values() if metric.usual]
     further = [check_column(name, known, "--columns") for name in columns]
     varying = [axis.name for axis in space.axes if len(axis.values) > 1]
-    if top is not None and top < 1:
-        raise InputError(f"--top is {top}; it must be at least 1")
     conditions: list[Condition] = [parse_condition(text, known) for text in where]
     limits = [read_limit(text) for text in slo]
     conditions += limits
@@ -207,11 +203,7 @@ def make_plan(
         rates,
         shown=tuple(dict.fromkeys([*varying, *usual, *further])),
         conditions=tuple(conditions),
-        reduction=Reduction(
-            () if pareto is None else parse_objectives(pareto, known),
-            None if sort is None else parse_order(sort, known),
-            top,
-        ),
+        reduction=parse_reduction(pareto, sort, top, known),
         assume_fits=assume_fits,
         chunk_points=chunk_points,
     )
