@@ -14,11 +14,11 @@ from simulator.costs.batch import Batch, Segment
 from simulator.costs.passes import build_pass
 from simulator.prediction import Question
 from simulator.serving.block_pool import BlockPool
+from simulator.serving.capacity import estimate_setup
 from simulator.serving.drafts import Acceptance, Draft
 from simulator.serving.engine import Engine
 from simulator.serving.simulation import Simulation, simulate
 from simulator.serving.state import Requests
-from simulator.serving.steady import find_steady
 from simulator.timing.passes import time_pass
 
 MODEL, DEVICE, PROFILE = "llama-3.1-8b", "a100-sxm-80gb", "a100-sxm-80gb--vllm-0.6"
@@ -114,7 +114,9 @@ def test_drafts_help_most_where_little_runs() -> None:
 
 def test_the_closed_form_follows_drafts() -> None:
     found = ask(draft="mtp", draft_tokens=2, acceptance=0.8, concurrency=16, num_requests=160, output_tokens=64)
-    assert find_steady(found.setup, 16).tpot_s == pytest.approx(found.tpot_s.mean, rel=0.1)
+    estimate = estimate_setup(found.setup)
+    assert estimate.tpot_s == pytest.approx(found.tpot_s.mean, rel=0.1)
+    assert estimate.requests_per_s == pytest.approx(found.requests_per_s, rel=0.1)
 
 
 def test_a_drafting_model_takes_room_and_the_seed_decides() -> None:

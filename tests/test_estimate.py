@@ -16,9 +16,11 @@ from simulator.inputs.workload import Workload
 from simulator.metrics.rate_file import Price
 from simulator.metrics.rates import Rates, find_grid, find_site
 from simulator.prediction import Question, resolve
+from simulator.serving.capacity import estimate_setup
 from simulator.serving.cost import Watts, measure_spending
 from simulator.serving.curves import Curves, Mix, measure_curves, measure_mix
 from simulator.serving.estimate import estimate_closed, estimate_open, find_poisson
+from simulator.serving.setup import USUAL, prepare
 from simulator.serving.simulation import run
 from simulator.serving.state import Requests
 from simulator.serving.workload import Load, draw_requests
@@ -126,7 +128,9 @@ def fake_curves(step_s: Any, numbers: Any) -> Curves:
     none = np.zeros_like(step_s)
     scheduler = load_stack("vllm-0.10").scheduler
     assert isinstance(scheduler, Scheduler)
-    return Curves(numbers, step_s, none, none, none, none + 1, none, replace(scheduler, graph_rows=None), np.zeros(0))
+    return Curves(
+        numbers, step_s, none, none, none, none + 1, none, replace(scheduler, graph_rows=None), np.zeros(0), none + 1
+    )
 
 
 def test_a_server_that_is_shared_holds_as_many_as_the_textbook_says() -> None:
@@ -153,9 +157,16 @@ def test_quantiles_of_poisson_variables_are_the_tables() -> None:
     assert list(find_poisson(np.array([0.5, 3.0]), 0.5)) == [0, 3]
 
 
-def test_static_batches_are_refused() -> None:
-    with pytest.raises(InputError, match="no steady state"):
-        measure(ask("fastertransformer-5"))
+@pytest.mark.parametrize(("lengths", "error"), [(None, 0.01), ((0.5, 1.5), 0.06)])
+def test_static_batches_are_as_the_simulation_has_them(lengths: Any, error: float) -> None:
+    """Equal requests within what prompts of one product are not a sum; others as chance lets the longest be."""
+    question = ask("fastertransformer-5")
+    outcome = run(question, Load(128, OUTPUT, lengths, 8, num_requests=320))
+    estimate = estimate_setup(outcome.setup)
+    assert estimate.requests_per_s == pytest.approx(outcome.requests_per_s, rel=error)
+    assert estimate.find("ttft_s_mean") == pytest.approx(outcome.ttft_s.mean, rel=0.1)
+    with pytest.raises(InputError, match="no steady state of an open loop"):
+        estimate_setup(prepare(question, Load(PROMPT, OUTPUT, request_rate=1.0), USUAL))
 
 
 def test_money_adds_up_and_idle_time_is_paid_for() -> None:

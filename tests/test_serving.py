@@ -16,13 +16,13 @@ from simulator.inputs.library import load_stack
 from simulator.inputs.stack import Scheduler, SchedulerLimits
 from simulator.serving.arrivals import Arrivals
 from simulator.serving.block_pool import BlockPool
+from simulator.serving.capacity import estimate_setup
 from simulator.serving.clock import ScaledClock, find_pass
 from simulator.serving.engine import Engine
 from simulator.serving.pass_table import PassTable, Prompt
 from simulator.serving.schedulers import POLICIES
 from simulator.serving.simulation import Simulation, simulate
 from simulator.serving.state import Counts, Limits, Requests, State, Step
-from simulator.serving.steady import find_most, find_steady
 
 MODEL, DEVICE, PROFILE = "llama-3.1-8b", "a100-sxm-80gb", "a100-sxm-80gb--vllm-0.6"
 STACKS = ("vllm-0.10", "vllm-0.6", "sglang-0.4", "tensorrt-llm-1.0", "fastertransformer-5")
@@ -285,9 +285,8 @@ def test_more_in_flight_serve_no_less(stack: str) -> None:
 def test_the_closed_form_says_what_the_simulation_says(stack: str) -> None:
     """11: within 10% in throughput, below 80% of capacity."""
     run = ask(stack, concurrency=16, num_requests=320, output_tokens=256, lengths=(0.5, 1.5))
-    most = find_steady(run.setup, find_most(run.setup)).requests_per_s
-    assert run.requests_per_s < 0.8 * most
-    assert find_steady(run.setup, 16).requests_per_s == pytest.approx(run.requests_per_s, rel=0.1)
+    assert run.requests_per_s < 0.8 * run.saturation.requests_per_s
+    assert estimate_setup(run.setup).requests_per_s == pytest.approx(run.requests_per_s, rel=0.1)
 
 
 def test_past_capacity_it_says_saturated_and_from_where() -> None:

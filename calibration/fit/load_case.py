@@ -1,6 +1,6 @@
 """Rows of load -> what the simulation says of them, at a cost that a fit can bear.
 
-A fit asks for hundreds of values at factors that differ a little. The steady state in closed form (``serving.steady``)
+A fit asks for hundreds of values at factors that differ a little. The load in closed form (``serving.estimate``)
 follows the factors; the simulation at some factors says how far it is off there, row by row, and that ratio is kept:
 the fit is corrected by it, repeated, and ends where the simulation is (a defect correction; Bandler et al. 2004, doi
 10.1109/TMTT.2003.820904, call it space mapping). Percentiles are the mean's, by the same ratio.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,10 @@ from simulator.errors import InputError
 from simulator.inputs.measurements import Measurement
 from simulator.inputs.workload import Workload
 from simulator.prediction import Question
+from simulator.serving.curves import make_mix, measure_curves
+from simulator.serving.estimate import find_first_ttft, settle
 from simulator.serving.setup import find_limits, find_scheduler
 from simulator.serving.simulation import run
-from simulator.serving.steady import time_steady
 from simulator.serving.workload import REQUESTS_IN_FLIGHT, Load
 from simulator.timing.factors import Factors, perturb_factors
 from simulator.timing.intervals import find_width
@@ -88,32 +88,42 @@ class LoadCase:
         return replace(self.question, work=work, machine=self.question.machine._replace(factors=factors))
 
     def time_closed_form(self, factors: Factors | None) -> Array:
-        """The steady state of each row; leading axes of the factors stay in front."""
-        rows, question = self.rows, self.question
+        """The closed form of each row; leading axes of the factors stay in front."""
+        alike: dict[tuple[float, float, int], list[int]] = {}  # rows of the same lengths differ in how many run
+        for place, row in enumerate(self.rows):
+            alike.setdefault((find_inputs(row), find_outputs(row), row.prompt_tokens), []).append(place)
+        found = [self.time_alike(lengths, places, factors) for lengths, places in alike.items()]
+        order = np.argsort([place for places in alike.values() for place in places])
+        return np.concatenate(found, axis=-1)[..., order]
+
+    def time_alike(self, lengths: tuple[float, float, int], places: list[int], factors: Factors | None) -> Array:
+        """The closed form of rows whose requests are alike."""
+        inputs, outputs, longest_prompt = lengths
+        question, running = self.question, self.running[places]
         scheduler = find_scheduler(question.work.stack)
-        inputs, outputs = (np.array([one(row) for row in rows]) for one in (find_inputs, find_outputs))
-        budget = [float(find_limits(scheduler, question, row.prompt_tokens).max_num_batched_tokens) for row in rows]
-        steady = time_steady(
-            question.work,
-            question.machine._replace(factors=factors),
-            scheduler,
-            np.array(budget),
-            inputs,
-            outputs,
-            inputs + outputs / 2,
-            self.running,
-        )
-        ttft = steady.find_ttft(scheduler, self.running, np.array([find_first_share(row) for row in rows]))
-        by_metric: dict[str, Any] = {
-            "ttft_s": ttft,
-            "prefill_s": ttft,
-            "tpot_s": steady.tpot_s,
-            "e2e_s": ttft + (outputs - 1) * steady.tpot_s,
-            "throughput_tok_s": steady.requests_per_s * outputs,
+        budget = float(find_limits(scheduler, question, longest_prompt).max_num_batched_tokens)
+        machine = question.machine._replace(factors=None if factors is None else add_axis(factors))
+        mix = make_mix(inputs, outputs)
+        curves = measure_curves(question.work, machine, scheduler, mix, budget, math.ceil(running.max()))
+        flow = settle(curves, mix, running)
+        first = np.array([find_first_share(self.rows[place]) for place in places])
+        ttft_s = (1 - first) * flow.ttft_s + first * find_first_ttft(curves, running)
+        by_metric = {
+            "ttft_s": ttft_s,
+            "prefill_s": ttft_s,
+            "tpot_s": flow.pass_s,
+            "e2e_s": ttft_s + (outputs - 1) * flow.pass_s,
+            "throughput_tok_s": flow.requests_per_s * outputs,
         }
-        shape = np.broadcast_shapes(*(np.shape(value) for value in by_metric.values()))
-        columns = [np.broadcast_to(by_metric[row.metric], shape)[..., place] for place, row in enumerate(rows)]
+        columns = [by_metric[self.rows[place].metric][..., at] for at, place in enumerate(places)]
         return np.stack(columns, axis=-1)
+
+
+def add_axis(factors: Factors) -> Factors:
+    """The same factors, those of several values with one more axis at their end."""
+    return factors.replace(**{
+        name: value[..., np.newaxis] for name in factors.names if np.ndim(value := getattr(factors, name))
+    })  # fmt: skip
 
 
 def make_load(row: Measurement) -> Load:

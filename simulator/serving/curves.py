@@ -1,9 +1,9 @@
 """What the passes of one replica take, by the sequences that it runs: curves, from which loads are estimated.
 
-A decode pass of ``n`` sequences takes ``step(n)``. Prompts that are read beside them, or in a pass of their own, take
-``opening + k reading`` of it for ``k`` prompts: each takes its own, and a pass with any prompt more, as for reading all
-experts, or less, where the first fills what a pass has left. Both come from the law of a pass
-(``timing.passes.time_pass``).
+A decode pass of ``n`` sequences takes ``step(n)``, with what drafts its tokens in it. Prompts that are read beside
+them, or in a pass of their own, take ``opening + k reading`` of it for ``k`` prompts: each takes its own, and a pass
+with any prompt more, as for reading all experts, or less, where the first fills what a pass has left. All come from the
+law of a pass (``timing.passes.time_pass``).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from simulator.costs.batch import Batch, Segment
 from simulator.costs.passes import Pass, build_linear, forget_contexts, list_mixing
 from simulator.costs.request import Work
-from simulator.errors import InputError
 from simulator.inputs.ranges import parse_counts
 from simulator.inputs.stack import Scheduler
 from simulator.numbers import ceil, maximum
+from simulator.serving.drafts import Draft
 from simulator.serving.pass_table import pad_rows
 from simulator.serving.state import Requests
-from simulator.serving.steady import BESIDE
 from simulator.timing.passes import Machine, time_pass
 
 Array = NDArray[np.float64]
+BESIDE = ("vllm", "tensorrt-llm")  # policies that read prompts beside decoding sequences
 GROUPS = 5  # of prompts by their length, where they differ
 TOGETHER = 4.0  # prompts in a pass, to see what one more takes
 SINGLY = 16  # sequences up to which a curve has a point for each; those past it as graphs are captured
@@ -33,7 +33,8 @@ SINGLY = 16  # sequences up to which a curve has a point for each; those past it
 
 class Mix(NamedTuple):
     """Requests by their moments: mean prompts of ``GROUPS`` by length, mean outputs and their spread (standard
-    deviation over mean), the mean context of a decode pass, and the tokens held midway and at the end."""
+    deviation over mean), the mean context of a decode pass, the tokens held midway and at the end, and how many a
+    decode pass makes for one of them: more than one with drafts."""
 
     prompts: Array
     output_tokens: float
@@ -42,6 +43,7 @@ class Mix(NamedTuple):
     middle_tokens: float
     final_tokens: float
     longest: int
+    made: float = 1.0
 
     @property
     def prompt_tokens(self) -> float:
@@ -51,11 +53,17 @@ class Mix(NamedTuple):
     @property
     def passes(self) -> float:
         """Decode passes of a request."""
-        return max(self.output_tokens - 1, 0.0)
+        return max(self.output_tokens - 1, 0.0) / self.made
 
 
-def measure_mix(requests: Requests) -> Mix:
-    """The moments of requests."""
+def make_mix(prompt_tokens: float, output_tokens: float) -> Mix:
+    """The moments of requests that are all alike."""
+    middle, final = prompt_tokens + output_tokens / 2, prompt_tokens + output_tokens
+    return Mix(np.array([prompt_tokens]), output_tokens, 0.0, middle, middle, final, int(final))
+
+
+def measure_mix(requests: Requests, made: float = 1.0) -> Mix:
+    """The moments of requests, whose decode passes make so many tokens each."""
     inputs, outputs = (np.asarray(one, dtype=np.float64) for one in (requests.input_tokens, requests.output_tokens))
     alike = len(np.unique(inputs)) == 1
     groups = np.array_split(np.sort(inputs), 1 if alike else min(GROUPS, len(inputs)))
@@ -68,6 +76,7 @@ def measure_mix(requests: Requests) -> Mix:
         float((inputs + outputs / 2).mean()),
         float((inputs + outputs).mean()),
         int((inputs + outputs).max()),
+        made,
     )
 
 
@@ -75,7 +84,8 @@ class Curves(NamedTuple):
     """One replica by the sequences it runs, along the last axis, seconds; axes of factors or budgets stand in front.
 
     ``alone_s``: a prompt with nothing beside it. ``chunks``: passes that a prompt takes. ``spread``: of a prompt's
-    seconds, standard deviation over mean. ``padded``: sequences that a pass of so many really runs.
+    seconds, standard deviation over mean. ``padded``: sequences that a pass of so many really runs. ``room``: prompts
+    that a pass has room for, with nothing beside them.
     """
 
     sequences: Array
@@ -87,6 +97,7 @@ class Curves(NamedTuple):
     spread: Array
     scheduler: Scheduler
     padded: Array
+    room: Array
 
     @property
     def beside(self) -> bool:
@@ -132,19 +143,35 @@ def choose_grid(most: int) -> Array:
 
 
 def measure_curves(
-    work: Work, machine: Machine, scheduler: Scheduler, mix: Mix, budget: Any, most: int
+    work: Work, machine: Machine, scheduler: Scheduler, mix: Mix, budget: Any, most: int, draft: Draft | None = None
 ) -> Curves:  # fmt: skip
     """Time a replica of up to so many sequences; ``budget`` may be an array of shape (budgets, 1, 1).
 
-    Raises:
-        InputError: static batches, which no steady state describes.
+    What drafts reads what a pass verifies, beside prompts, and then makes all but one of its tokens one by one.
     """
-    if scheduler.policy == "static":
-        raise InputError("static batches have no steady state; simulate them")
+    if draft is None:
+        return measure_model(work, machine, scheduler, mix, budget, most, 1)
+    verifying = measure_model(work, machine, scheduler, mix, budget, most, 1 + draft.tokens)
+    if draft.question is None:
+        return verifying
+    own, its = draft.question.work, draft.question.machine
+    reading, making = (measure_model(own, its, scheduler, mix, budget, most, n) for n in (1 + draft.tokens, 1))
+    return verifying._replace(
+        step_s=verifying.step_s + reading.step_s + (draft.tokens - 1) * making.step_s,
+        opening_s=verifying.opening_s + reading.opening_s,
+        reading_s=verifying.reading_s + reading.reading_s,
+        alone_s=verifying.alone_s + reading.alone_s,
+    )
+
+
+def measure_model(
+    work: Work, machine: Machine, scheduler: Scheduler, mix: Mix, budget: Any, most: int, queries: int
+) -> Curves:  # fmt: skip
+    """Time one model, of whose decoding sequences a pass has so many tokens each."""
     beside = scheduler.policy in BESIDE
     n = choose_grid(most)
-    padded = pad_rows(parse_counts(scheduler.graph_rows, "graph_rows"), most) if scheduler.graph_rows else []
-    rows = np.array(padded, dtype=np.float64)[n.astype(np.int64)] if padded else n
+    padded = list_padded(scheduler, most, queries)
+    rows = padded[n.astype(np.int64)] if len(padded) else n
     a, d, stack = work[:3]
 
     def time(*segments: Segment, run: tuple[Segment, ...] = ()) -> Array:
@@ -155,12 +182,14 @@ def measure_curves(
 
     # All arrays have an axis of prompts and one of sequences, behind which the axes of factors stand in front.
     wide = n[np.newaxis, :]
-    decoding, running = (Segment(one, 1.0, mix.context_tokens, decodes=True) for one in (wide, rows[np.newaxis, :]))
+    decoding, running = (
+        Segment(one, float(queries), mix.context_tokens, decodes=True) for one in (wide, rows[np.newaxis, :])
+    )
     step_s = time(decoding, run=(running,))
     prompts = mix.prompts[:, np.newaxis]
-    room = (
-        maximum(budget - (wide if beside else 0.0 * wide), 1.0) if scheduler.chunked_prefill else prompts + 0.0 * wide
-    )
+    fit = np.asarray if scheduler.chunked_prefill else np.floor
+    taken = queries * wide if beside else 0.0 * wide
+    room = maximum(budget - taken, 1.0) if scheduler.chunked_prefill else prompts + 0.0 * wide
     chunks = ceil(prompts / room)
     tokens = prompts / chunks + 0.0 * wide
     before = (prompts - tokens) / 2
@@ -189,5 +218,14 @@ def measure_curves(
         parts.mean(axis=-2),
         whole.std(axis=-2) / np.maximum(mean_s, 1e-12),
         scheduler,
-        np.array(padded, dtype=np.float64),
+        padded,
+        np.maximum(fit(np.atleast_2d(budget)[..., 0, :] / mix.prompt_tokens), 1.0),
     )
+
+
+def list_padded(scheduler: Scheduler, most: int, queries: int) -> Array:
+    """Sequences that a pass really runs, for each number up to the most; none where no graphs are captured."""
+    if not scheduler.graph_rows:
+        return np.zeros(0)
+    rows = pad_rows(parse_counts(scheduler.graph_rows, "graph_rows"), most * queries)
+    return np.array(rows[::queries], dtype=np.float64) / queries

@@ -8,10 +8,12 @@ in a pass of their own (``curves``). Prompts come to a pass as Poisson variables
 is a fixed point: the mean time of a pass and the requests a second that leave. What others add to the wait for one's
 own pass, to that pass and to those that follow has a mean and a variance of the same kind.
 
-A closed loop has ``n = C``; those past the sequences that run at most wait their turn. An open loop comes and goes: as
-a queue whose server is shared and works at rate ``X(n)``, it holds ``n`` requests with a probability in proportion to
-``rate^n / (X(1) ... X(n))`` whatever the lengths (Cohen 1979, doi 10.1007/BF00264119), and its mean time follows by
-Little's law. It is saturated where the rate is past ``X`` of as many as run at most.
+A closed loop has ``n = C``; those past the sequences that run at most wait their turn. Static batches are read together
+and decode until the longest is done, where those that come wait.
+
+An open loop comes and goes: as a queue whose server is shared and works at rate ``X(n)``, it holds ``n`` requests with
+a probability in proportion to ``rate^n / (X(1) ... X(n))`` whatever the lengths (Cohen 1979, doi 10.1007/BF00264119),
+and its mean time follows by Little's law. It is saturated where the rate is past ``X`` of as many as run at most.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.errors import unknown_name
+from simulator.errors import InputError, unknown_name
 from simulator.serving.curves import Array, Curves, Mix, interpolate
 from simulator.serving.outcome import LATENCIES, STATISTICS
 
@@ -80,7 +82,12 @@ class Estimate(NamedTuple):
     @property
     def e2e_s(self) -> Array:
         """Mean seconds of a request."""
-        return self.ttft_s + self.mix.passes * np.nan_to_num(self.tpot_s)
+        return self.ttft_s + self.later_s
+
+    @property
+    def later_s(self) -> Array:
+        """Mean seconds of a request after its first token; 0 where it has no other."""
+        return np.asarray(np.maximum(self.mix.output_tokens - 1, 0.0) * np.nan_to_num(self.tpot_s))
 
     @property
     def prefill_share(self) -> Array:
@@ -116,12 +123,12 @@ class Estimate(NamedTuple):
             read_s = np.where(parts > 0, flow.opening_s, 0.0) + flow.reading_s * parts
             return flow.step_s + z * np.sqrt(self.wander) + read_s / flow.chunks
         if latency == "tpot_s":
-            return self.tpot_s + z * np.sqrt(within / max(self.mix.passes, 1.0) + self.wander)
+            return self.tpot_s + z * np.sqrt(within / max(self.mix.passes, 1.0) + self.wander) / self.mix.made
         ttft_s = self.find_ttft(z, share)
         if latency == "ttft_s":
             return ttft_s
         passes, lengths = self.mix.passes, self.mix.output_spread
-        variance = (passes * np.nan_to_num(self.tpot_s) * lengths) ** 2 + passes * within + passes**2 * self.wander
+        variance = (self.later_s * lengths) ** 2 + passes * within + passes**2 * self.wander
         with np.errstate(invalid="ignore"):  # of what is saturated nothing is known
             moved = np.sqrt(z**2 * variance + (ttft_s - self.ttft_s) ** 2) * np.sign(z)
         whole_s: Array = np.where(self.saturated & np.isinf(self.ttft_s), np.inf, self.e2e_s + moved)
@@ -175,6 +182,8 @@ def count_variance(flow: Flow) -> Array:
 def settle(curves: Curves, mix: Mix, requests: Array) -> Flow:
     """The fixed point of the module docstring, of so many requests that follow from each other."""
     n = np.asarray(requests, dtype=np.float64)
+    if curves.scheduler.policy == "static":
+        return settle_batch(curves, mix, n)
     others = np.maximum(n - 1, 0.0) / n
     opening_s, reading_s, alone_s, chunks, spread = (
         curves.read(one, n) for one in ("opening_s", "reading_s", "alone_s", "chunks", "spread")
@@ -199,6 +208,32 @@ def settle(curves: Curves, mix: Mix, requests: Array) -> Flow:
     return Flow(
         step_s, opening_s, reading_s, chunks, spread, pass_s, coming, ttft_s, rate, others, met, np.ones_like(coming)
     )  # fmt: skip
+
+
+def settle_batch(curves: Curves, mix: Mix, requests: Array) -> Flow:
+    """Static batches of so many in flight, a first token by Little's law.
+
+    Where lengths differ, the last of a batch brings a request that finds the next one begun: a batch has all but one.
+    The longest of ``n`` outputs is as of uniform lengths, ``(n - 1)/(n + 1)`` from their mean to the end of the range.
+    """
+    n = np.maximum(requests - (mix.output_spread > 0), 1.0)
+    opening_s, reading_s, step_s, chunks, spread = (
+        curves.read(one, n) for one in ("opening_s", "reading_s", "step_s", "chunks", "spread")
+    )
+    longest = mix.passes * (1 + math.sqrt(3) * mix.output_spread * (n - 1) / (n + 1))
+    rate = n / (opening_s + n * reading_s + longest * step_s)
+    ttft_s = requests / rate - mix.passes * step_s
+    none = np.zeros_like(rate)
+    return Flow(step_s, opening_s, reading_s, chunks, spread, step_s, none, ttft_s, rate, none + 1, none, none + 1)
+
+
+def find_first_ttft(curves: Curves, requests: Array) -> Array:
+    """Mean time to first token of so many that come at once to an empty replica, which reads as many as have room."""
+    n = np.asarray(requests, dtype=np.float64)
+    together = np.minimum(curves.room, n)
+    lone = np.ones_like(n)
+    pass_s = curves.read("opening_s", lone) + together * curves.read("reading_s", lone)
+    return np.asarray(pass_s * (n / together + 1) / 2)
 
 
 def settle_open(curves: Curves, met: Array, rate: Array) -> Flow:
@@ -233,7 +268,7 @@ def estimate_closed(curves: Curves, mix: Mix, concurrency: Array, most: Array) -
     flow = settle(curves, mix, running)
     none = np.zeros_like(flow.requests_per_s)
     queue_s = (concurrency - running) / flow.requests_per_s
-    tpot_s = flow.pass_s if mix.passes else none + math.nan
+    tpot_s = flow.pass_s / mix.made if mix.passes else none + math.nan
     capacity = settle(curves, mix, np.asarray(most, dtype=np.float64)).requests_per_s
     return Estimate(
         flow, mix, flow.ttft_s + queue_s, tpot_s, queue_s, none, none, none, flow.requests_per_s, capacity + none,
@@ -242,7 +277,13 @@ def estimate_closed(curves: Curves, mix: Mix, concurrency: Array, most: Array) -
 
 
 def estimate_open(curves: Curves, mix: Mix, rate: Array, most: Array) -> Estimate:
-    """Open loops of so many requests a second, a Poisson process, to a replica that runs at most so many."""
+    """Open loops of so many requests a second, a Poisson process, to a replica that runs at most so many.
+
+    Raises:
+        InputError: static batches, of whose open loops nothing is known in closed form.
+    """
+    if curves.scheduler.policy == "static":
+        raise InputError("static batches have no steady state of an open loop; simulate them")
     limit = np.asarray(most, dtype=np.float64)
     numbers, weight = choose_numbers(limit)
     flow = settle(curves, mix, numbers)
@@ -273,7 +314,7 @@ def estimate_open(curves: Curves, mix: Mix, rate: Array, most: Array) -> Estimat
     queue_s = np.where(saturated, np.inf, waiting / rate)
     tpot_s = np.full(shape, math.nan)
     if mix.passes:
-        tpot_s = np.maximum((running / offered - seen.ttft_s) / mix.passes, 0.9 * seen.step_s)
+        tpot_s = np.maximum((running / offered - seen.ttft_s) / mix.passes, 0.9 * seen.step_s) / mix.made
     chance = np.where(saturated, 1.0, full / total + late)
     drain = np.maximum(last - rate, NEVER)
     return Estimate(

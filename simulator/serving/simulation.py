@@ -21,6 +21,7 @@ from simulator.inputs.workload import Workload
 from simulator.metrics.layout import describe_deployment
 from simulator.metrics.rates import SHIPPED_RATES, AskedRates, Rates
 from simulator.prediction import Question, resolve, warn_of_build
+from simulator.serving.capacity import Saturation, find_saturation
 from simulator.serving.cost import Spending, measure_run
 from simulator.serving.engine import Progress
 from simulator.serving.lengths import Lengths, parse_lengths
@@ -28,7 +29,6 @@ from simulator.serving.limits import LIMITED, Slo, read_slo
 from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome, Statistics
 from simulator.serving.setup import USUAL, Options, Setup, prepare
 from simulator.serving.spread import Spread, find_spread
-from simulator.serving.steady import Saturation, find_saturation
 from simulator.serving.workload import Load, check_load
 from simulator.shown import Shown
 from simulator.timing.profile import Profile

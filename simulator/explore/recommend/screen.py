@@ -100,7 +100,7 @@ def list_engines(cell: Cell, wish: Wish) -> Engine:
     budgets += [one for one in BUDGETS if one != budgets[0] and one >= max(least, usual.max_num_seqs)]
     sequences = [usual.max_num_seqs, *(one for one in SEQUENCES if one < usual.max_num_seqs)]
     a, d, stack = question.work[:3]
-    reserves = getattr(POLICIES[scheduler.policy], "reserves", False)
+    reserves = POLICIES[scheduler.policy](scheduler).reserves
     held_tokens = math.ceil(mix.final_tokens if reserves else mix.middle_tokens)
     most = np.zeros((len(budgets), len(sequences)))
     for i, budget in enumerate(budgets):
