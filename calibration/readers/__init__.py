@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from calibration.readers import (
+    evalscope,
     genai_perf,
     guidellm,
     inferencex,
     llama_batched_bench,
     llama_bench,
+    llama_timings,
     llmperf,
+    lmdeploy,
     megatron_log,
     mlperf,
+    mlx_lm,
     ollama,
     op_table,
     optimum_benchmark,
@@ -27,8 +31,10 @@ from calibration.readers import (
     sglang_offline,
     sglang_one_batch,
     sglang_serving,
+    tgi_benchmark,
     tidy,
     trtllm_bench,
+    trtllm_benchmark,
     vllm_offline,
     vllm_serve,
 )
@@ -66,8 +72,14 @@ READERS: dict[str, Reader] = {
     "guidellm": Reader(guidellm.recognise, guidellm.read),
     "optimum-benchmark": Reader(optimum_benchmark.recognise, optimum_benchmark.read, optimum_benchmark.find_twin),
     "inferencex": Reader(inferencex.recognise, inferencex.read),
-    "mlperf": Reader(mlperf.recognise, mlperf.read),
+    "mlperf": Reader(mlperf.recognise, mlperf.read, mlperf.find_twin),
     "llmperf": Reader(llmperf.recognise, llmperf.read),
     "ollama": Reader(ollama.recognise, ollama.read),
+    "llama-timings": Reader(llama_timings.recognise, llama_timings.read),
+    "mlx-lm": Reader(mlx_lm.recognise, mlx_lm.read),
+    "lmdeploy": Reader(lmdeploy.recognise, lmdeploy.read),
+    "tgi-benchmark": Reader(tgi_benchmark.recognise, tgi_benchmark.read),
+    "trtllm-benchmark": Reader(trtllm_benchmark.recognise, trtllm_benchmark.read),
+    "evalscope": Reader(evalscope.recognise, evalscope.read),
 }
 SAME_AS = {"aiperf": "genai-perf"}  # other names of tools

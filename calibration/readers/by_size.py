@@ -10,11 +10,12 @@ from simulator.costs.parameters import count_parameters
 from simulator.inputs.library import MODEL_FOLDER, list_ids, read_shipped_model
 
 CLOSE = 1e-3  # a count of three digits is off by up to 0.05%, and llama.cpp counts tables of rotations too
+NEAR = 0.06  # a file may hold more than the model: a head for drafts
 
 
-def agrees(model: str, parameters: float) -> bool:
-    """Whether a shipped model has so many parameters."""
-    return abs(count_shipped()[model] - parameters) <= CLOSE * parameters
+def agrees(model: str, parameters: float, tolerance: float = CLOSE) -> bool:
+    """Whether a shipped model has so many parameters, its token table counted once, or as its head again."""
+    return any(abs(count - parameters) <= tolerance * parameters for count in count_shipped()[model])
 
 
 def find_by_size(kind: str, parameters: float) -> list[str]:
@@ -24,7 +25,7 @@ def find_by_size(kind: str, parameters: float) -> list[str]:
     architecture's name are among those of the size, others are not meant.
     """
     sized = [model for model in sorted(count_shipped()) if agrees(model, parameters)]
-    sized = [model for model in sized if count_shipped()[model] == parameters] or sized
+    sized = [model for model in sized if parameters in count_shipped()[model]] or sized
     family = kind.lower().partition(" ")[0].rstrip("0123456789")
     named = [model for model in sized if family and model.startswith(family)]
     distinct: list[tuple[Any, str]] = []
@@ -36,6 +37,11 @@ def find_by_size(kind: str, parameters: float) -> list[str]:
 
 
 @cache
-def count_shipped() -> dict[str, float]:
-    """Parameters of every shipped model."""
-    return {model: float(count_parameters(read_shipped_model(model).architecture)) for model in list_ids(MODEL_FOLDER)}
+def count_shipped() -> dict[str, tuple[float, float]]:
+    """Parameters of every shipped model, with its token table once, and where it is the head too, twice."""
+    counts = {}
+    for model in list_ids(MODEL_FOLDER):
+        a = read_shipped_model(model).architecture
+        once = float(count_parameters(a))
+        counts[model] = once, once + float(a.vocab_size * a.embedding_width if a.tie_word_embeddings else 0)
+    return counts

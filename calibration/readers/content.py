@@ -63,6 +63,19 @@ def parse_objects(path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def find_json_lines(content: Content) -> Content:
+    """A log as its lines that are JSON objects, with their places; such as are broken are part of the log."""
+    found = []
+    for number, line in enumerate(content.text.splitlines(), start=1):
+        if not line.startswith("{") or not line.rstrip().endswith("}"):
+            continue
+        try:
+            found += list_objects(f"{content.path}:{number}", parse_json(line))
+        except ValueError:
+            continue
+    return Content(content.path, content.text, tuple(found))
+
+
 def describe_json(error: BaseException, number: int) -> str:
     """What a parser says, with the line of the file."""
     line = error.lineno if isinstance(error, json.JSONDecodeError) and error.lineno > 1 else number
@@ -234,7 +247,16 @@ def find_nested(document: Any, wanted: Callable[[str, Any], bool]) -> Any:
 
 
 MOST_LABEL = 1000  # letters
+MOST_ARGUMENTS = 20_000
 LABEL = re.compile(r"^(?:.*?\]\s+)?\s*([A-Za-z][^:|{}\"]{1,60}?)\s*:\s+(\S.*?)\s*$")
+
+
+QUOTE = re.compile(r"^[\s>]*")
+
+
+def strip_quote(line: str) -> str:
+    """A line of a text that was pasted, without its margin: spaces, and the marks of a quotation."""
+    return QUOTE.sub("", line, count=1).rstrip()
 
 
 def read_labels(text: str) -> dict[str, str]:
@@ -244,4 +266,20 @@ def read_labels(text: str) -> dict[str, str]:
         matched = LABEL.match(line) if len(line) <= MOST_LABEL else None  # a longer one is no line of a summary
         if matched:
             found[" ".join(matched[1].split())] = matched[2]
+    return found
+
+
+ARGUMENT = re.compile(r"[(\s,]([a-z]\w*)=('[^']*'|\"[^\"]*\"|[^,()\[\]{}\s]+)")
+
+
+def read_arguments(text: str) -> dict[str, str]:
+    """What a tool was asked for, where it printed that: ``Namespace(model='x', max_concurrency=16, ...)``.
+
+    Of a name that stands twice the first; None is as if it did not stand there. Of several such lines the last.
+    """
+    lines = [line for line in text.splitlines() if "Namespace(" in line]
+    found: dict[str, str] = {}
+    for name, value in ARGUMENT.findall(lines[-1].partition("Namespace")[2][:MOST_ARGUMENTS]) if lines else ():
+        if value != "None":
+            found.setdefault(name, value.strip("'\""))
     return found

@@ -16,6 +16,12 @@ def split_cells(line: str) -> list[str]:
     return cells[bool(not cells[0]) : len(cells) - bool(not cells[-1])]
 
 
+def split_row(line: str) -> list[str]:
+    """The cells of a row of a Markdown table; none of a line that is no row."""
+    text = line.strip()
+    return [cell.strip() for cell in text.strip("|").split("|")] if text.startswith("|") and len(text) > 1 else []
+
+
 def list_tables(text: str) -> list[list[tuple[int, list[str]]]]:
     """The rows of each printed table with their lines; a line that is none ends a table."""
     tables: list[list[tuple[int, list[str]]]] = [[]]

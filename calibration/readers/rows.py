@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from calibration.readers import READERS, SAME_AS
-from calibration.readers.content import Content, read_content
+from calibration.readers.content import Content, find_json_lines, read_content
 from calibration.readers.op_table import is_op_folder
 from calibration.readers.runs import Run, Told
 from calibration.readers.settle import Settled, settle_row, settle_runs
+from calibration.readers.vllm_asked import join_records
 from simulator.errors import InputError, unknown_name
 from simulator.inputs.measurements import Measurement
 
@@ -36,7 +37,7 @@ def read_rows(
     if path.is_dir() and name != "op-table" and not is_op_folder(path):
         name, contents = choose_files(path, name, settled)
     else:
-        contents = [Content(path, "") if path.is_dir() else read_content(path)]
+        contents = [Content(path, "") if path.is_dir() else read_file(path)]
         name = check_reader(contents[0], name)
     runs = [one for content in contents for one in READERS[name].read(content, told)]
     found = settle_runs([one for one in runs if isinstance(one, Run)], told)
@@ -48,6 +49,19 @@ def read_rows(
     for note in settled.notes + found.notes:
         say(note)
     return rows
+
+
+def read_file(path: Path) -> Content:
+    """A file as readers see it: results that are in parts, or in lines of JSON among others, put together.
+
+    Raises:
+        InputError: what ``read_content`` raises.
+    """
+    content = join_records(read_content(path))
+    if content.objects or recognise(content) is not None:
+        return content
+    lines = find_json_lines(content)
+    return lines if lines.objects and recognise(lines) is not None else content
 
 
 def check_reader(content: Content, name: str | None) -> str:
@@ -121,4 +135,4 @@ def read_if_text(path: Path) -> Content | None:
     except UnicodeDecodeError as error:
         if error.start < len(start) - 4:
             return None
-    return read_content(path)
+    return read_file(path)

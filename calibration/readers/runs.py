@@ -29,7 +29,9 @@ class Run:
     tool: str
     metrics: list[Metric] = field(default_factory=list)
     model: str | None = None
+    kind: str | None = None  # of model, in llama.cpp's words, where the file has them beside its name: ``llama 8B``
     parameters: float | None = None  # of the model, where the file counts them
+    gpu_layers: int | None = None  # that llama.cpp gave to the device; negative: all
     hardware: str | None = None
     stack: str | None = None
     tp: int | None = None

@@ -7,13 +7,13 @@ and a note says where these were taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from calibration.readers.by_size import agrees, find_by_size
+from calibration.readers.by_size import NEAR, agrees, find_by_size
 from calibration.readers.runs import Metric, Run, Told
-from simulator.errors import InputError, nearest
+from simulator.errors import InputError
 from simulator.inputs.formats import FORMATS, UNSTATED, WIDE, WIDE_BITS, find_format
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import (
@@ -23,11 +23,13 @@ from simulator.inputs.library import (
     find_id,
     find_named,
     index_names,
+    list_ids,
     load_hardware,
     load_stack,
+    read_shipped_model,
 )
 from simulator.inputs.measurements import LEAST, MOST, Measurement
-from simulator.inputs.model_names import match_model
+from simulator.inputs.model_names import find_likely, match_model
 from simulator.inputs.stack import Stack
 from simulator.inputs.stack_versions import find_covering
 
@@ -42,6 +44,7 @@ OPTIONS = {
 # Formats of checkpoints that are not of 16 bits, by the model that they are of; tables call that of gpt-oss any fp4.
 CHECKPOINTS = {"gpt-oss-20b": "mxfp4", "gpt-oss-120b": "mxfp4", "deepseek-v3": "fp8-block"}
 FOUR_BITS = ("fp4", "nvfp4", "mxfp4")
+PARTIAL = "not all layers on the device (-ngl)"
 WHOLE = ("e2e_s", "throughput_tok_s")  # what the other two metrics add up to
 
 
@@ -78,11 +81,12 @@ def settle_runs(runs: Iterable[Run], told: Told) -> Settled:
     """
     settled = Settled()
     left_out: dict[str, int] = {}
+    runs = list(runs)
+    mixed = len({run.model for run in runs if run.left_out is None}) > 1
     for run in runs:
-        if run.left_out is not None:
-            left_out[run.left_out] = left_out.get(run.left_out, 0) + 1
-        else:
-            settle_run(run, told, settled)
+        reason = run.left_out or settle_run(run, told, settled, mixed)
+        if reason is not None:
+            left_out[reason] = left_out.get(reason, 0) + 1
     for reason, count in left_out.items():
         settled.say(f"{count} run{'s are' if count > 1 else ' is'} left out: {reason}")
     return settled
@@ -111,10 +115,19 @@ def settle_width(row: Measurement, settled: Settled) -> Measurement:
     return replace(row, activation_dtype=weights)
 
 
-def settle_run(run: Run, told: Told, settled: Settled) -> None:
-    """Make the rows of one run."""
+def settle_run(run: Run, told: Told, settled: Settled, mixed: bool) -> str | None:
+    """Make the rows of one run; why it has none, where its model is another or was not whole on the device.
+
+    ``mixed``: it is a run among those of other models, and one of a model that does not ship is left out.
+    """
     missing: list[str] = []
     model, named_format = settle_model(run, told, missing, settled)
+    if missing and mixed:
+        return missing[0]
+    if mixed and is_other(run, model):
+        return f"of another model than {told.model} (-m): {run.model}"
+    if is_partial(run, model):
+        return PARTIAL
     hardware = settle_hardware(run, told, missing, settled)
     stack = settle_stack(run, told, missing, settled)
     prompt_tokens = settle_count("prompt tokens", run.prompt_tokens, told.prompt_tokens, missing)
@@ -129,6 +142,7 @@ def settle_run(run: Run, told: Told, settled: Settled) -> None:
     assert hardware is not None
     assert stack is not None
     own = CHECKPOINTS.get(model)
+    own = own if run.native_dtype is None or own in FOUR_BITS else None  # a GGUF file is seldom of fp8
     if own in FOUR_BITS and run.weight_dtype in FOUR_BITS:
         run = replace(run, weight_dtype=own)
     dtype, weight_dtype, kv_dtype = settle_formats(run, told, named_format or own, hardware, settled)
@@ -162,30 +176,62 @@ def settle_run(run: Run, told: Told, settled: Settled) -> None:
                 statistic=metric.statistic if run.is_load or metric.statistic != "mean" else "",
             )
         )
+    return None
+
+
+def is_other(run: Run, model: str) -> bool:
+    """Whether a run's parameters are not those of a shipped model."""
+    return run.parameters is not None and model in list_ids(MODEL_FOLDER) and not agrees(model, run.parameters, NEAR)
+
+
+def is_partial(run: Run, model: str) -> bool:
+    """Whether some of a shipped model's layers were on the device and others, or the head, were not.
+
+    llama.cpp counts the head as one layer more.
+    """
+    if run.gpu_layers is None or run.gpu_layers <= 0 or model not in list_ids(MODEL_FOLDER):
+        return False
+    return run.gpu_layers <= read_shipped_model(model).architecture.num_hidden_layers
 
 
 def settle_model(run: Run, told: Told, missing: list[str], settled: Settled) -> tuple[str, str | None]:
     """The model's id, or the name that the option gives, and the number format in the name that the file has."""
     names = index_names(MODEL_FOLDER)
-    found = None if run.model is None else match_model(run.model, names)
-    if run.parameters is not None and run.model is not None and (found is None or not agrees(found[0], run.parameters)):
-        sized = find_by_size(run.model, run.parameters)
-        found = (sized[0], None) if len(sized) == 1 else None
-        if found is None and sized and told.model is None:
-            missing.append(f"model (it has '{run.model}', one of {', '.join(sized)})")
-            return "", None
+    found, sized = find_model(run, names)
     if told.model is not None:
-        meant = match_model(told.model, names) if told.model.lower() not in names else None
-        model = names[told.model.lower()].stem if told.model.lower() in names else meant[0] if meant else told.model
+        meant = match_model(told.model, names)
+        model = meant[0] if meant else told.model
         if found is not None and found[0] != model:
             settled.say(f"{run.tool} names the model {run.model}; taken as {told.model} (-m)")
         return model, (found[1] if found else None) or (meant[1] if meant else None)
-    if found is None:
-        near = None if run.model is None else nearest(run.model, names)
+    if found is not None:
+        return found
+    if sized:
+        missing.append(f"model (it has '{run.model}', one of {', '.join(sized)})")
+    elif run.model is None:
+        missing.append("model")
+    else:
+        near = find_likely(run.model, names)
         hint = f"; nearest {near}" if near else ""
-        missing.append("model" if run.model is None else f"model (it has '{run.model}', which does not ship{hint})")
-        return "", None
-    return found
+        missing.append(f"model (it has '{run.model}', which does not ship{hint})")
+    return "", None
+
+
+def find_model(run: Run, names: Mapping[str, Path]) -> tuple[tuple[str, str | None] | None, list[str]]:
+    """The model that a file's words mean, with the format in its name; else those that it may mean by its size.
+
+    A name holds where the number of parameters that the file has does not speak against it.
+    """
+    spellings = [name for name in (run.model, run.kind) if name is not None]
+    found = [match for name in spellings if (match := match_model(name, names)) is not None]
+    if run.parameters is None:
+        return (found[0] if found else None), []
+    exact = [match for match in found if agrees(match[0], run.parameters)]
+    sized = find_by_size(run.kind or run.model or "", run.parameters)
+    if exact or len(sized) == 1:
+        return (exact[0] if exact else (sized[0], None)), []
+    close = [match for match in found if agrees(match[0], run.parameters, NEAR)]
+    return (None, sized) if sized or not close else (close[0], [])
 
 
 def settle_hardware(run: Run, told: Told, missing: list[str], settled: Settled) -> Hardware | None:
@@ -294,7 +340,9 @@ def pick_metrics(run: Run, output_tokens: int) -> list[Metric]:
     """
     measured = [one for one in run.metrics if one.value and (one.name != "tpot_s" or output_tokens > 1)]
     if not run.is_load:
-        best = {one.name: one for one in sorted(measured, key=lambda one: one.statistic == "mean")}
+        best = {
+            one.name: one for one in sorted(measured, key=lambda one: (one.statistic != "p99", one.statistic == "mean"))
+        }
         measured = [one for one in measured if best[one.name] is one and one.statistic != "p99"]
         names = {one.name for one in measured}
         if "tpot_s" in names and names & {"ttft_s", "prefill_s"}:

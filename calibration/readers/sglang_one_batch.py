@@ -2,7 +2,11 @@
 
 One batch without a server: the prefill, then decode steps one by one, of which the median is given. What is printed has
 no sizes, but rates: throughput times latency is the tokens of that phase.
-Source: https://github.com/sgl-project/sglang, python/sglang/bench_one_batch.py (``latency_test_run_once``).
+
+Through a server, the time to the last first token is the prompt tokens over the input throughput, where that is not a
+rate over the whole time (as it was for some weeks of 2026, and the output throughput of 2024), else ``last_ttft``.
+Source: https://github.com/sgl-project/sglang, python/sglang/bench_one_batch.py (``latency_test_run_once``), test/
+bench_one_batch_server_internal.py (``run_one_case``).
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from calibration.readers.content import Content, has_keys, need_count, need_number, read_labels, take_number
+from calibration.readers.content import Content, has_keys, need_count, need_number, read_labels, take_count, take_number
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
 
@@ -21,6 +25,8 @@ LINE = re.compile(
 )
 SERVER = ("batch_size", "input_len", "output_len", "latency", "output_throughput")
 SERVED = re.compile(r"^batch size: \d+\s*$.*?^latency: [\d.]+ s\s*$", re.MULTILINE | re.DOTALL)
+WARMED = "Warmup End"
+SAME = 0.01  # by which a rate over the whole time may differ from tokens over the printed one
 BATCH = re.compile(r"Decode \d+\. Batch size: (\d+)")
 HALF_STEP_S = {
     "Prefill": 5e-6,
@@ -42,38 +48,44 @@ def recognise(content: Content) -> bool:
 def read(content: Content, told: Told) -> Iterator[Run]:
     """The runs of a file."""
     for where, found in content.objects or list_served(content):
-        sizes = {name: need_count(where, found, name) for name in ("batch_size", "input_len", "output_len")}
-        yield make_served(where, found, sizes) if "latency" in found else make_run(where, found, sizes)
+        names = ("batch_size", "input_len", "output_len")
+        if "latency" in found:
+            yield make_served(where, found, {name: take_count(where, found, name) for name in names})
+        else:
+            yield make_run(where, found, {name: need_count(where, found, name) for name in names})
     if not content.objects and not SERVED.search(content.text):
         yield from read_printed(content, told)
 
 
 def list_served(content: Content) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The batches that ``bench_one_batch_server`` prints, in the words of its JSON."""
-    parts = re.split(r"(?=^batch size: )", content.text, flags=re.MULTILINE) if SERVED.search(content.text) else []
-    for part in parts:
+    """The batches that ``bench_one_batch_server`` prints, in the words of its JSON; those that warm up are none."""
+    if not SERVED.search(content.text):
+        return
+    begin = content.text.rfind(WARMED) if WARMED in content.text else 0
+    for part in re.split(r"(?=^batch size: )", content.text[begin:], flags=re.MULTILINE):
         labels = {name: value.split()[0] for name, value in read_labels(part).items()}
         if "batch size" in labels and "latency" in labels:
             yield str(content.path), {name.replace(" ", "_"): value for name, value in labels.items()}
 
 
-def make_served(where: str, found: Mapping[str, Any], sizes: Mapping[str, int]) -> Run:
-    """One batch through a server: its input throughput is prompt tokens over the time to the first token."""
-    whole, first = need_number(where, found, "latency"), take_number(where, found, "last_ttft", "ttft")
-    per_s = take_number(where, found, "input_throughput")
-    if first is None and per_s:
-        first = sizes["batch_size"] * sizes["input_len"] / per_s
+def make_served(where: str, found: Mapping[str, Any], sizes: Mapping[str, int | None]) -> Run:
+    """One batch through a server."""
+    tool, left_out = f"{TOOL}_server", None
+    if (take_number(where, found, "acc_length") or 0) > 1:
+        left_out = "a draft was verified (speculative decoding)"
+    elif (take_number(where, found, "cache_hit_rate") or 0) > 0:
+        left_out = "a prompt of which a part was in the cache"
+    if left_out is not None:
+        return Run(where, tool, left_out=left_out)
+    whole, per_s = need_number(where, found, "latency"), take_number(where, found, "input_throughput")
+    batch, prompt, output = sizes["batch_size"], sizes["input_len"], sizes["output_len"]
+    first = take_number(where, found, "last_ttft", "ttft")
+    if per_s and batch and prompt and abs(batch * prompt / per_s - whole) > SAME * whole:
+        first = batch * prompt / per_s
     metrics = [Metric("e2e_s", whole)]
-    if first and sizes["output_len"] > 1:
-        metrics += [Metric("ttft_s", first), Metric("tpot_s", (whole - first) / (sizes["output_len"] - 1))]
-    return Run(
-        where,
-        f"{TOOL}_server",
-        metrics=metrics,
-        batch_size=sizes["batch_size"],
-        prompt_tokens=sizes["input_len"],
-        output_tokens=sizes["output_len"],
-    )
+    if first and output and output > 1 and first < whole:
+        metrics += [Metric("ttft_s", first), Metric("tpot_s", (whole - first) / (output - 1))]
+    return Run(where, tool, metrics=metrics, batch_size=batch, prompt_tokens=prompt, output_tokens=output)
 
 
 def make_run(where: str, found: Mapping[str, Any], sizes: Mapping[str, float | None]) -> Run:

@@ -17,6 +17,7 @@ from calibration.readers.runs import Run, Told
 from calibration.readers.vllm_serve import BANNER, LABELS, is_sglang, parse_result, split_summaries
 
 TOOL = "sglang bench_serving"
+IMAGES = {"Total input vision tokens": "total_input_vision_tokens"}
 
 
 def recognise(content: Content) -> bool:
@@ -29,7 +30,7 @@ def recognise(content: Content) -> bool:
 
 def read(content: Content, told: Told) -> Iterator[Run]:
     """The runs of a file."""
-    for where, found in content.objects or split_summaries(content, LABELS):
+    for where, found in content.objects or split_summaries(content, LABELS | IMAGES):
         yield add_lengths(where, found, parse_result(where, found, TOOL, told))
 
 
@@ -51,6 +52,8 @@ def add_lengths(where: str, found: Mapping[str, Any], run: Run) -> Run:
     drafts = find_nested(facts, lambda key, value: key == "speculative_algorithm" and value is not None)
     if drafts is not None:
         run = replace(run, left_out=f"speculative decoding ({drafts})")
+    if take_number(where, found, "total_input_vision_tokens"):
+        run = replace(run, left_out="images among the prompts")
     ratio = take_number(where, found, "random_range_ratio")
     if ratio is None or take_text(found, "dataset_name") not in ("random", "random-ids"):
         return run

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from calibration.readers.content import (
@@ -25,9 +26,10 @@ from calibration.readers.content import (
 from calibration.readers.runs import Metric, Run, Told, list_latencies
 
 TOOL = "trtllm-bench"
-TITLE = "= PERFORMANCE OVERVIEW"
+TITLE = re.compile(r"^(?:= )?PERFORMANCE OVERVIEW", re.MULTILINE)  # a page that has it may have eaten the sign
+FIRST_SECTION = re.compile(r"^(?:= )?(?:[A-Z]+ BACKEND|ENGINE DETAILS)", re.MULTILINE)
 OLD_TITLE = "= STATISTICS"  # of versions before 0.15, which send all requests at once and time none of them
-MACHINE = re.compile(r"= MACHINE DETAILS\s*\n=+\s*\n(.+?), memory ")
+MACHINE = re.compile(r"MACHINE DETAILS\s*\n=+\s*\n(.+?), memory ")
 PERCENTILES = {"average": "mean", "p50": "p50", "p99": "p99"}
 # Sections of the JSON and labels of the print -> our names.
 REPORT = {
@@ -73,21 +75,32 @@ def recognise(content: Content) -> bool:
     if content.objects:
         parts = [found.get("performance") for _, found in content.objects]
         return all(isinstance(part, dict) and "request_throughput_req_s" in part for part in parts)
-    return TITLE in content.text or (OLD_TITLE in content.text and "Request Throughput (req/sec)" in content.text)
+    titled = TITLE.search(content.text) is not None or OLD_TITLE in content.text
+    return "= PERFORMANCE OVERVIEW" in content.text or (titled and "Request Throughput (req/sec)" in content.text)
 
 
 def read(content: Content, told: Told) -> Iterator[Run]:
     """The runs of a file."""
     for where, report in content.objects:
         yield parse_report(where, flatten(report), list_percentiles(where, report))
-    if not content.objects:
-        labels = read_labels(content.text)
+    for where, text in () if content.objects else split_reports(content):
+        labels = read_labels(text)
         found: dict[str, Any] = {LABELS[name]: value for name, value in labels.items() if name in LABELS}
-        machine = MACHINE.search(content.text)
-        found |= {"machine": machine[1].strip() if machine else None, "drafts": "= DECODING STATISTICS" in content.text}
-        found["all_at_once"] = OLD_TITLE in content.text
-        spread = {(KEYS[one[1]], one[2].lower()): float(one[3]) for one in BREAKDOWN.finditer(content.text)}
-        yield parse_report(str(content.path), found, spread)
+        machine = MACHINE.search(text)
+        found |= {"machine": machine[1].strip() if machine else None, "drafts": "DECODING STATISTICS" in text}
+        found["all_at_once"] = OLD_TITLE in text
+        spread = {(KEYS[one[1]], one[2].lower()): float(one[3]) for one in BREAKDOWN.finditer(text)}
+        yield parse_report(where, found, spread)
+
+
+def split_reports(content: Content) -> Iterator[tuple[str, str]]:
+    """The reports of a text, each from its first section; the whole text, where it is one report or parts of one."""
+    starts = [found.start() for found in FIRST_SECTION.finditer(content.text)]
+    if len(starts) < 2 or len(starts) != len(TITLE.findall(content.text)):
+        yield str(content.path), content.text
+        return
+    for start, end in pairwise([*starts, len(content.text)]):
+        yield f"{content.path}:{content.text.count(chr(10), 0, start) + 1}", content.text[start:end]
 
 
 def flatten(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +149,8 @@ def parse_report(where: str, found: Mapping[str, Any], spread: Mapping[tuple[str
     layout = [take_count(where, found, name) for name in ("tp_size", "pp_size")]
     if layout[0] is None and per_device and round(output_per_s / per_device) == 1:
         layout = [1, 1]
-    version = take_text(found, "version")
+    version, spread_over = take_text(found, "version"), str(found.get("ep_size"))
+    experts = int(spread_over) if spread_over.isascii() and spread_over.isdigit() else 1
     latencies: dict[tuple[str, str], float | None] = {
         ("e2e_s", "mean"): latency_s and latency_s * 1e3,
         ("ttft_s", "mean"): take_number(where, found, "avg_ttft_ms"),
@@ -163,4 +177,5 @@ def parse_report(where: str, found: Mapping[str, Any], spread: Mapping[tuple[str
         request_rate=math.inf if at_once else None,
         num_requests=round(count) if count else None,
         left_out="a draft was verified (speculative decoding)" if found.get("drafts") else None,
+        notes=f"experts over {experts} devices" if experts > 1 else "",
     )

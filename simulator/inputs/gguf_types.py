@@ -90,9 +90,12 @@ FILES: dict[str, tuple[str, float]] = {
     "iq3_m": ("iq3_s", 3.7628),
     "iq4_xs": ("iq4_xs", 4.4597),
     "iq4_nl": ("iq4_nl", 4.6818),
+    # Not among those that llama.cpp states: their token table is in Q4_K and their head in Q6_K.
+    "tq1_0": ("tq1_0", 2.19),
+    "tq2_0": ("tq2_0", 2.516),
 }
 # What llama-quantize takes for another, and names with what llama.cpp prints behind or instead of them.
-FILE_ALIASES = {"q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m", "iq3_s mix": "iq3_m"}
+FILE_ALIASES = {"q2_k_m": "q2_k", "q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m", "iq3_s mix": "iq3_m"}
 SIZES_IN_WORDS = {"small": "s", "medium": "m", "large": "l"}
 
 
