@@ -36,7 +36,10 @@ def count_per_layer_inputs(a: Architecture) -> Number:
 
 def count_active_parameters(a: Architecture) -> Number:
     """Count the trainable numbers that one token meets: of the experts, those it is sent to."""
-    idle = sum(layer.copies * layer.feed_forward.count_idle(layer) for layer in list_layers(a))
+    idle = sum(
+        layer.copies * (layer.mixer.count_idle(layer) + layer.feed_forward.count_idle(layer))
+        for layer in list_layers(a)
+    )
     return count_parameters(a) - idle
 
 

@@ -112,18 +112,20 @@ def list_layer_groups(layers: tuple[Layer, ...], d: Deployment, stack: Stack, ba
         groups.append((layer.count, layer.feed_forward.list_exchange(layer, d, stack, rows)))
     for layer in layers:
         if layer.a.residual_streams > 1:
-            groups.append((layer.count, [mix_streams(layer.a, d, rows)]))
+            groups.append((layer.count, [mix_streams(layer, d, rows)]))
     return groups
 
 
-def mix_streams(a: Architecture, d: Deployment, rows: Number) -> Operator:
+def mix_streams(layer: Layer, d: Deployment, rows: Number) -> Operator:
     """The traffic of parallel residual streams around both parts of a layer.
 
     Hyper-connections (Xie et al. 2025, arXiv 2512.24880, section 4): n streams are read for a part's input, and read,
-    mixed and written with its output: 3 n + 2 hidden states a token and part, in two kernels.
+    mixed and written with its output: 3 n + 2 hidden states a token and part, in two kernels. A matrix of n by n mixes
+    them around each part, or ``stream_products`` times in a layer: once in AltUp, never where a part's output is added.
     """
+    a, products = layer.a, layer.sizes.get("stream_products", 2)
     moved = 2 * (3 * a.residual_streams + 2) * rows * a.hidden_size * d.activation_bytes
-    mixed = 2 * 2 * a.residual_streams**2 * rows * a.hidden_size  # a matrix of streams by streams, around each part
+    mixed = 2 * products * a.residual_streams**2 * rows * a.hidden_size
     return Operator("residual streams", "elementwise", mixed, activation_bytes=moved, launches=4)
 
 

@@ -34,6 +34,10 @@ class Mixer:
         """Trainable numbers, projections included."""
         raise NotImplementedError
 
+    def count_idle(self, layer: Layer) -> Number:
+        """Trainable numbers that one token does not meet."""
+        return 0
+
     def count_copied(self, layer: Layer, d: Deployment) -> Number:
         """Trainable numbers that a device holds past its even share, since devices of its group hold the same ones."""
         return 0

@@ -311,7 +311,7 @@ def check_layers(architecture: Architecture, where: str) -> None:
     for group in a.groups:
         own = specialise(a, group)
         check_sizes(own, group, where)
-        if group.mixer in ("window_attention", "window_latent_attention") and own.sliding_window is None:
+        if "window" in str(group.mixer) and own.sliding_window is None:
             raise InputError(f"{where}: layers of {group.mixer}, but no sliding_window")
         if group.feed_forward == "experts" and own.num_experts is None:
             raise InputError(f"{where}: layers of experts, but no num_experts")

@@ -190,7 +190,11 @@ def count_expert(a: Architecture) -> Number:
 
 def count_activated_experts(a: Architecture, tokens: Number) -> Number:
     """Experts that at least one of the tokens is sent to, on average: ``E (1 - (1 - k / E)^tokens)``."""
-    experts, chosen = a.experts, a.activated_experts
+    return count_awake(a.experts, a.activated_experts, tokens)
+
+
+def count_awake(experts: Number, chosen: Number, tokens: Number) -> Number:
+    """The same of so many experts, of which each token chooses some."""
     return experts * (1 - power(1 - chosen / experts, tokens))
 
 

@@ -52,7 +52,16 @@ class Attention(Mixer):
         return [inward, linear("output projection", rows, a.hidden_size, a.context_width / d.tp, **sizes)]
 
     def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
-        """The mixing itself. Stacks with unfused attention mask a window and work out all scores."""
+        """The mixing itself. Stacks with unfused attention mask a window and work out all scores.
+
+        Differential attention (Ye et al. 2024, arXiv 2410.05258) runs twice, each time with half of the values, since
+        kernels have keys and values of one width: ``attention_runs``.
+        """
+        runs: int = layer.sizes.get("attention_runs", 1)
+        return self.list_one_run(layer, d, stack, batch) * runs
+
+    def list_one_run(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
+        """The mixing once."""
         kind, prompts, decoding = stack.unfused_attention, batch.prompts, batch.decoding
         operators: list[Operator] = []
         if kind is not None:
@@ -105,7 +114,8 @@ class Attention(Mixer):
         window = self.find_seen(layer)
         seen = segment.reached if window is None else minimum(segment.reached, window)
         unseen = 0 if window is None else segment.reached - seen
-        return count_score_flops(layer.a, d, segment) * count_scores(segment.new_tokens, seen, unseen)
+        runs = layer.sizes.get("attention_runs", 1)
+        return runs * count_score_flops(layer.a, d, segment) * count_scores(segment.new_tokens, seen, unseen)
 
     def find_width(self, tensor: Tensor, layer: Layer, d: Deployment) -> Number:
         """Numbers of one token in a tensor that kernels move."""

@@ -2,7 +2,8 @@
 
 DeepSeek-AI 2025 (DeepSeek-V3.2, arXiv 2512.02556), section 2.1: ``index_n_heads`` narrow queries score one key of
 ``index_head_dim`` a token, and attention sees the ``index_topk`` best. Each device of a layer's group holds the whole
-index. Layers without ``index_n_heads`` take the picks of a layer before them. MiniMax-M3 picks blocks of tokens.
+index. Layers without ``index_n_heads`` take the picks of a layer before them. MiniMax-M3 picks blocks of tokens, and so
+do Qwen4-Exp and GLM-5.3, whose index has one key for every ``index_block`` tokens: their mean, or weighed by a gate.
 """
 
 from __future__ import annotations
@@ -47,8 +48,7 @@ class IndexedLatentAttention(LatentAttention):
 
     def count_cache(self, layer: Layer, d: Deployment, tokens: Number) -> Number:
         """Numbers kept of one sequence of so many tokens, the keys of the index included."""
-        kept = layer.sizes["index_head_dim"] * tokens if has_index(layer) else 0
-        return super().count_cache(layer, d, tokens) + kept
+        return super().count_cache(layer, d, tokens) + count_index_kept(layer) * tokens
 
     def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
         """FLOPs of the attention, and of the index over all tokens before each."""
@@ -101,12 +101,22 @@ def has_index(layer: Layer) -> bool:
     return layer.sizes.get("index_n_heads") is not None
 
 
+def count_index_kept(layer: Layer) -> Number:
+    """Numbers of a token in the index: its key; of one with gates the key, the gate of each channel and a mark."""
+    if not has_index(layer):
+        return 0
+    size: Number = layer.sizes["index_head_dim"]
+    return 2 * size + 1 if "index_block" in layer.sizes else size
+
+
 def list_matrices(layer: Layer) -> list[tuple[str, Number, Number]]:
-    """Weight matrices of the index: name, outputs and inputs."""
+    """Weight matrices of the index of latent attention: name, outputs and inputs."""
     if not has_index(layer):
         return []
     heads, size, a = layer.sizes["index_n_heads"], layer.sizes["index_head_dim"], layer.a
+    gate = [("index gate", size, a.hidden_size)] if "index_block" in layer.sizes else []
     return [
+        *gate,
         ("index query", heads * size, a.hidden_size if a.q_lora_rank is None else a.q_lora_rank),
         ("index key", size, a.hidden_size),
         ("index weights", heads, a.hidden_size),
@@ -114,22 +124,25 @@ def list_matrices(layer: Layer) -> list[tuple[str, Number, Number]]:
 
 
 def count_norms(layer: Layer) -> Number:
-    """Learned numbers of the norm of the index's keys, which has a bias."""
-    return 2 * layer.sizes["index_head_dim"] if has_index(layer) else 0
+    """Learned numbers of the norm of the index's keys, which has a bias, and of the places within a block."""
+    return (2 + layer.sizes.get("index_block", 0)) * layer.sizes["index_head_dim"] if has_index(layer) else 0
 
 
 def score(layer: Layer, d: Deployment, segment: Segment, weights: int = 0) -> Operator:
-    """The scores of the index: of a new token with all before it, its heads added up with as many ``weights`` each."""
+    """The scores of the index: of a new token with all before it, its heads added up with as many ``weights`` each.
+
+    Tokens of a block share a key, so that there are as many scores fewer.
+    """
     heads, size = layer.sizes["index_n_heads"], layer.sizes["index_head_dim"]
-    s, q, c = segment.sequences, segment.new_tokens, segment.reached
+    s, q, c, block = segment.sequences, segment.new_tokens, segment.reached, layer.sizes.get("index_block", 1)
     return Operator(
         "index scores",
         "batched",
-        flops=2 * s * heads * (size + weights) * count_scores(q, c),
-        activation_bytes=s * q * (heads * size + c) * d.activation_bytes,
-        kv_bytes=s * (c + q) * size * d.kv_bytes,
+        flops=2 * s * heads * (size + weights) * count_scores(q, c) / block,
+        activation_bytes=s * q * (heads * size + c / block) * d.activation_bytes,
+        kv_bytes=s * (c / block + q) * size * d.kv_bytes,
         m=q * heads,
-        n=c,
+        n=c / block,
         k=size,
         batch=s,
     )

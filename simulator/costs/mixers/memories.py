@@ -61,6 +61,7 @@ class Mlstm(Recurrent):
             key_size=keys / heads,
             value_size=values / heads,
             others=values,
+            sums_keys=True,
         )
 
     def count_state(self, layer: Layer, d: Deployment) -> Number:

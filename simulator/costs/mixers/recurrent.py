@@ -52,6 +52,7 @@ class Recurrence(NamedTuple):
     solves: bool = False
     chunk: Number = 0  # tokens of a chunk where the model has its own; 0: the kind's
     conv_bias: bool = False
+    sums_keys: bool = False  # a query also meets the sum of the keys, which its result is divided by
 
     @property
     def state(self) -> Number:
@@ -139,7 +140,8 @@ class Recurrent(Mixer):
             in_turn = ceil(segment.new_tokens / tokens)
             chunks = segment.sequences * in_turn * heads
             within = 2 * tokens * tokens * (r.key_size * (1 + r.solves) + r.value_size)
-            flops = flops + chunks * (within + 2 * r.products * tokens * r.key_size * r.value_size)
+            met = r.products * r.value_size + r.sums_keys
+            flops = flops + chunks * (within + 2 * tokens * r.key_size * met)
             handed = handed + 2 * chunks * r.key_size * r.value_size * size
             chain = maximum(chain, in_turn)
         moved = 2 * entering + handed
@@ -151,14 +153,14 @@ class Recurrent(Mixer):
         return 0
 
     def count_state(self, layer: Layer, d: Deployment) -> Number:
-        """Numbers of the states, and of the inputs that the convolution looks back to."""
+        """Numbers of the states, of the inputs that the convolution looks back to, and of ``kept_numbers`` beside."""
         r = self.measure(layer)
-        return (r.state + r.channels * r.taps) / d.tp
+        return (r.state + r.channels * r.taps + layer.sizes.get("kept_numbers", 0)) / d.tp
 
     def count_flops(self, layer: Layer, d: Deployment, segment: Segment) -> Number:
         """FLOPs of the recurrence as defined, token after token: two a multiply-add of each number of the state."""
         r = self.measure(layer)
-        return 2 * r.products * segment.rows * r.state / d.tp
+        return 2 * segment.rows * (r.products * r.state + r.sums_keys * r.heads * r.key_size) / d.tp
 
     def find_width(self, tensor: Tensor, layer: Layer, d: Deployment) -> Number:
         """Numbers of one token in a tensor that kernels move: there are no rotary positions and no cache to write."""

@@ -323,7 +323,7 @@ DENSE_TYPES: dict[str, Layout] = {
         sizes(4096, 28, 16, None, 50400, 2048), PARALLEL | {"mlp_bias": True, "lm_head_bias": True}, GPT2_NAMES
     ),
     "diffllama": replace(
-        LLAMA, defaults=sizes(2048, 16, 32, 8192, 32000, 2048), names=HEADS | BIAS, family="diffllama"
+        LLAMA, defaults=sizes(2048, 16, 32, 8192, 32000, 2048), names=HEADS | BIAS, family="diffllama", layers="runs"
     ),
     "doge": Layout(
         sizes(1024, 32, 8, 2048, 32768, 2048),

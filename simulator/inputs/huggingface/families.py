@@ -65,6 +65,15 @@ def derive_none_shared(config: Config, values: Fields) -> Fields:
     return derive_shared(config, values, shared=0)
 
 
+def derive_inkling(config: Config, values: Fields) -> Fields:
+    """Two shared experts; published files call the width of an expert ``intermediate_size``."""
+    dense = config.whole("dense_intermediate_size", default=None)
+    if dense is None:
+        return derive_shared(config, values, shared=2)
+    own = {"moe_intermediate_size": values["intermediate_size"], "intermediate_size": dense}
+    return own | derive_shared(config, values | own, shared=2)
+
+
 def derive_hunyuan(config: Config, values: Fields) -> Fields:
     """Numbers that the files give for each layer, all alike."""
     shared = find_alike(config, "num_shared_expert", 1)
@@ -93,7 +102,7 @@ def derive_bitnet(config: Config, values: Fields) -> Fields:
 
 
 def derive_diffllama(config: Config, values: Fields) -> Fields:
-    """Four vectors as wide as a head, of which the share of the second attention map is made."""
+    """Four vectors as wide as a head, of which the share of the second attention map is made: it attends twice."""
     size = values["head_dim"] or values["hidden_size"] // values["num_attention_heads"]
     return {"other_layer_parameters": 4 * size}
 
@@ -221,6 +230,7 @@ FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
     "shared": derive_shared,
     "shared_pair": derive_shared_pair,
     "none_shared": derive_none_shared,
+    "inkling": derive_inkling,
     "hunyuan": derive_hunyuan,
     "bitnet": derive_bitnet,
     "diffllama": derive_diffllama,

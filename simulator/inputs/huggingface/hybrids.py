@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simulator.inputs.huggingface import newer_layers
+from simulator.inputs.huggingface import convolved_layers, newer_layers, stream_layers
 from simulator.inputs.huggingface.by_layer import place_axk1, place_longcat, place_nemotron_nas, place_step
 from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.kinds import Kind
@@ -313,4 +313,6 @@ LAYER_RULES: dict[str, Callable[[Config, Fields, list[Kind]], Placed]] = {
     "mamba2": place_mamba2,
     "nemotron_h": place_nemotron_h,
     **newer_layers.LAYER_RULES,
+    **convolved_layers.LAYER_RULES,
+    **stream_layers.LAYER_RULES,
 }

@@ -76,19 +76,19 @@ def derive_dots3(config: Config, values: Fields) -> Fields:
 
 
 def derive_jetmoe(config: Config, values: Fields) -> Fields:
-    """Attention whose query heads are experts (Shen et al. 2024, arXiv 2404.07413): a token has those of its choice.
-
-    Projections of the experts that a token is not sent to are stored beside the layer; both routers and their biases.
-    """
+    """Attention whose query heads are experts (Shen et al. 2024, arXiv 2404.07413): a token has those of its choice."""
     need(config, values, "num_experts_per_tok", "num_experts", "num_key_value_heads", "head_dim")
-    chosen, count = values["num_experts_per_tok"], values["num_experts"]
-    h, width = values["hidden_size"], values["num_key_value_heads"] * values["head_dim"]
-    idle = 2 * (count - chosen) * h * width
     return {
-        "num_attention_heads": values["num_key_value_heads"] * chosen,
-        "other_layer_parameters": idle + count * h + 2 * h,
-        "side_parameters": count * h,
+        "num_attention_heads": values["num_key_value_heads"] * values["num_experts_per_tok"],
+        "other_layer_parameters": 2 * values["hidden_size"],  # biases of what both parts return
     }
+
+
+def place_jetmoe(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
+    """As many experts of attention as of the feed-forward part."""
+    return [
+        kind._replace(mixer="routed_attention").with_sizes(attention_experts=values["num_experts"]) for kind in kinds
+    ], {}
 
 
 def place_muse_spark(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
@@ -208,8 +208,17 @@ FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
     "jetmoe": derive_jetmoe,
     "voxtral": derive_voxtral,
 }
+
+
+def place_runs(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
+    """Attention that runs twice, each time with half of the values."""
+    return [kind.with_sizes(attention_runs=2) for kind in kinds], {}
+
+
 LAYER_RULES: dict[str, Callable[[Config, Fields, list[Kind]], Placed]] = {
     "muse_spark": place_muse_spark,
+    "jetmoe": place_jetmoe,
+    "runs": place_runs,
     "axk2": place_axk2,
     "mistral_large4": place_mistral_large4,
     "dots3": place_dots3,

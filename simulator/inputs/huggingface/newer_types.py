@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from simulator.inputs.huggingface.dense_types import DENSE_TYPES
 from simulator.inputs.huggingface.expert_types import EXPERT_TYPES
-from simulator.inputs.huggingface.hybrid_types import DEEPSEEK_V32, experts
+from simulator.inputs.huggingface.hybrid_types import DEEPSEEK_V32, QWEN3_5_MOE, experts
 from simulator.inputs.huggingface.layout import (
     BIAS,
     EXPERTS,
@@ -32,6 +32,15 @@ DEEPSEEK_OCR = Layout(
     family="shared_pair",
 )
 ERNIE = EXPERT_TYPES["ernie4_5_moe"]
+INKLING = Layout(
+    {},
+    RMS_GATED | {"qk_norm": "head", "embedding_norm": True},
+    HEADS
+    | {"sliding_window": ("sliding_window_size", "sliding_window")}
+    | ROUTED_EXPERTS
+    | {"max_position_embeddings": ("model_max_length", "max_position_embeddings")},
+    experts=Experts(),
+)
 MUSE_GLIMMER = Layout(
     sizes(6656, 52, 32, 19968, 202048, 131072) | {"num_key_value_heads": 2, "head_dim": 128, "sliding_window": 2048},
     RMS_GATED | {"norms_per_layer": 4},
@@ -122,5 +131,51 @@ NEWER_TYPES: dict[str, Layout] = {
         own("num_key_value_heads") | WIDE_EXPERTS | {"head_dim": "kv_channels", "num_attention_heads": ()},
         experts=Experts(),
         family="jetmoe",
+        layers="jetmoe",
     ),
+    "zaya": Layout(
+        sizes(2048, 40, 8, None, 262272, 131072)
+        | {"num_key_value_heads": 2, "head_dim": 128}
+        | experts(16, 1, 2048)
+        | TIED,
+        RMS_GATED,
+        HEADS | BIAS | WINDOW | EXPERTS | own("lm_head_bias") | {"intermediate_size": ()},
+        experts=Experts(),
+        layers="zaya",
+    ),
+    "inkling_text": replace(
+        INKLING,
+        defaults=sizes(6144, 66, 64, 24576, 201024, 131072)
+        | {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 512}
+        | experts(256, 6, 3072),
+        experts=Experts("first"),
+        family="inkling",
+        layers="inkling",
+    ),
+    "inkling2_text": replace(
+        INKLING,
+        defaults=sizes(4608, 48, 48, None, 201024, 1048576)
+        | {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 1024}
+        | experts(384, 8, 2304),
+        fixed=INKLING.fixed | {"qk_norm": "none"},
+        names=INKLING.names | {"intermediate_size": ()},
+        layers="inkling2",
+    ),
+    "qwen4_exp_text": replace(
+        QWEN3_5_MOE,
+        defaults=sizes(2048, 40, 16, None, 248320, 32768)
+        | {"num_key_value_heads": 2, "head_dim": 256}
+        | experts(512, 10, 512, 512),
+        fixed=QWEN3_5_MOE.fixed | {"norms_per_layer": 0, "final_norms": 0},
+        layers="qwen4",
+    ),
+    "glm5_next_text": replace(
+        DEEPSEEK_V32,
+        defaults=sizes(4096, 45, 64, 12288, 154880, 1048576)
+        | LATENT_SIZES
+        | {"qk_nope_head_dim": 256, "qk_rope_head_dim": None, "v_head_dim": 256}
+        | experts(288, 8, 2048),
+        layers="glm5_next",
+    ),
+    "unlimited_ocr_text": DEEPSEEK_OCR,  # the window is of what it has written: it sees the whole prompt besides
 }

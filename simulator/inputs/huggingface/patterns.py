@@ -123,8 +123,8 @@ WINDOW_RULES: dict[str, Callable[[Config, int, int], list[bool]]] = {
 
 
 def list_first(config: Config, layers: int, default: int) -> list[bool]:
-    """All layers but the first, as many as ``first_k_dense_replace`` or ``num_dense_layers`` says."""
-    dense = config.whole("first_k_dense_replace", "num_dense_layers", default=default, least=0) or 0
+    """All layers but the first, as many as ``first_k_dense_replace`` or another spelling says."""
+    dense = config.whole("first_k_dense_replace", "num_dense_layers", "dense_mlp_idx", default=default, least=0) or 0
     return [layer >= dense for layer in range(layers)]
 
 

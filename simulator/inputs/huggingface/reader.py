@@ -45,6 +45,7 @@ WRAPPERS = {
     "deepseek_vl_v2": Wrapper("deepseek_v2"),
     "deepseekocr": Wrapper("deepseek_v2"),
     "ernie4_5_vl_moe": Wrapper("ernie4_5_vl_moe_text"),
+    "inkling_mm_model": Wrapper("inkling_text"),
 }
 PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 REQUIRED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")

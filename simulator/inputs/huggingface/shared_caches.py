@@ -40,7 +40,7 @@ def place_gemma3n(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     widest = max(widths)
     placed = [
         Kind("window_attention" if of == "sliding_attention" else "attention").with_sizes(
-            intermediate_size=None if width == widest else width
+            intermediate_size=None if width == widest else width, stream_products=1
         )
         for of, width in zip(types, widths, strict=True)
     ]
@@ -51,8 +51,13 @@ def place_gemma3n(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     return share_caches(config, placed, 15), {
         "intermediate_size": widest,
         "other_layer_parameters": own,
-        # AltUp asks its router twice; its matrices before and after all layers are spread over these.
-        "side_parameters": 2 * h * rank + 2 * streams * h + 2 * (streams - 1) * h * h // layers,
+        # AltUp asks its router twice, which makes the streams' matrix and their correction; its matrices before and
+        # after all layers are spread over these.
+        "side_parameters": 2 * h * rank
+        + 2 * streams * h
+        + streams**3
+        + streams**2
+        + 2 * (streams - 1) * h * h // layers,
         "residual_streams": streams,
         "other_parameters": 2 * (streams - 1) * h * h,
     }
