@@ -237,7 +237,8 @@ def test_a_kernel_that_moves_a_megabyte_at_half_the_bandwidth_in_two_launches() 
     op = Operator("residual", "elementwise", activation_bytes=1.28e6, launches=2)
     assert time_stream(op, make_device(), f) == us(2 + 1.28 / 0.5)
     # Loading four bytes at a time, 10,000 pieces of 128 bytes take ten units five cycles each.
-    assert time_stream(op, make_device(narrow_loads=True), f) == us(2 + 10_000 * 5 / 10 / 1e3)
+    assert time_stream(op, make_device(load_bytes=4), f) == us(2 + 10_000 * 5 / 10 / 1e3)
+    assert time_stream(op, make_device(load_bytes=2), f) == us(2 + 2 * 10_000 * 5 / 10 / 1e3)
 
 
 # Attention

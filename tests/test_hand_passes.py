@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hand import LINK, make_device, make_factors, make_machine, us
 
+from simulator.costs.batch import decode_batch, prefill_batch
 from simulator.costs.operators import Operator
-from simulator.costs.passes import HostWork, LinearPart, Pass
+from simulator.costs.passes import HostWork, LinearPart, Pass, build_pass
 from simulator.costs.request import RequestPasses
 from simulator.inputs.deployment import Deployment
+from simulator.inputs.library import load_model, load_stack
 from simulator.metrics.power import find_energy
 from simulator.timing.device import GroupLinks
 from simulator.timing.factors import LOG_STEP, Factors
@@ -113,6 +115,18 @@ def test_messages_of_a_pass_wait_for_the_last_device_and_the_host_tells_each_wha
     assert found.serial_s == us(50)
     message = Operator("m", "all_reduce", message_bytes=1e4)
     assert time_operator(message, make_machine(2, **known)) == time_operator(message, make_machine(2))
+
+
+def test_a_request_is_set_up_once_before_its_first_pass() -> None:
+    machine = make_machine(2, request_setup_s=4e-3, **SERIAL)
+    begins, goes_on = (
+        time_pass(make_pass(HostWork(False, 2, 8, 0, False, prepares=one)), machine) for one in (True, False)
+    )
+    assert begins.serial_s - goes_on.serial_s == us(4000)
+    stack, d = load_stack("fastertransformer-5"), Deployment()
+    model = load_model("gptj-6b").architecture
+    prompt, token = (build_pass(model, d, stack, one(64.0, 1.0)) for one in (prefill_batch, decode_batch))
+    assert (prompt.linear.host.prepares, token.linear.host.prepares) == (True, False)
 
 
 def test_an_eager_host_issues_every_kernel_of_the_layers() -> None:

@@ -1,7 +1,7 @@
 """More work is never sooner, fewer bits and faster parts never later, wherever a profile or a bound answers.
 
 Where a real kernel breaks the order, ``orders.py`` says which and how far: the kernel that is chosen by size, and one
-row on a stack with ``narrow_loads``. ``python -m benchmarks.robustness --only orders`` goes through all settings.
+row on a stack with ``load_bytes``. ``python -m benchmarks.robustness --only orders`` goes through all settings.
 """
 
 import pytest
@@ -37,7 +37,7 @@ def test_narrow_weights_do_not_slow_a_memory_bound_decode_of_systolic_arrays(dty
 
 def test_the_stack_says_where_one_row_is_slower_than_two() -> None:
     place = ("a100-sxm-80gb", "a100-sxm-80gb--llama.cpp-b2795", "llama.cpp-b2795")
-    assert load_stack(place[2]).narrow_loads
+    assert load_stack(place[2]).load_bytes
     one, two = (
         predict("llama-3-8b", place[0], calibration=place[1], stack=place[2], dtype="fp16", batch_size=batch).tpot_s
         for batch in (1, 2)

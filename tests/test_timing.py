@@ -402,7 +402,7 @@ def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_fas
 
     def time(hardware: Hardware, narrow: bool = True) -> float:
         return time_stream(
-            kernel, describe_device(hardware, Deployment(), replace(stack, narrow_loads=narrow)), factors
+            kernel, describe_device(hardware, Deployment(), replace(stack, load_bytes=4 if narrow else None)), factors
         )
 
     faster_clock = replace(A100, compute=replace(A100.compute, clock=2 * A100.compute.clock))
@@ -414,7 +414,7 @@ def test_a_kernel_of_narrow_loads_follows_the_clock_and_not_a_memory_that_is_fas
 def test_one_row_meets_weights_as_slowly_as_narrow_loads_bring_them_and_two_rows_do_not() -> None:
     stack = load_stack("llama.cpp-b2795")
     factors = complete(load_profile("a100-sxm-80gb--llama.cpp-b2795"), Traits("gpu"), stack, at_home=True).factors
-    narrow, wide = (describe_device(A100, Deployment(), replace(stack, narrow_loads=one)) for one in (True, False))
+    narrow, wide = (describe_device(A100, Deployment(), replace(stack, load_bytes=one)) for one in (4, None))
 
     def time(device: Device, rows: float) -> float:
         return time_linear(linear("ffn", rows, 8192.0, 8192.0, weight_bytes=2, activation_bytes=2), device, factors)

@@ -32,7 +32,7 @@ ROUNDING = 1e-9
 
 # Where real kernels break the order, and how far, as a share. A size is served by the kernel, tile and number of parts
 # that suit it, and the next larger one by others that may be faster; and a stack whose own kernel for one row loads
-# narrowly (``narrow_loads``) leaves it for the library's with the second row.
+# narrowly (``own_products``, ``load_bytes``) leaves it for the library's with the second row.
 BY_KERNEL_CHOICE, BY_NARROW_LOADS = 0.05, 0.5
 MEMORY_BOUND = 0.5  # share of the memory's bandwidth that a decode then uses at least
 
@@ -119,7 +119,7 @@ def note(found: Orders, law: str, where: str, stack: str, times: Any, axis: int)
     share = float(np.max(before / after)) - 1
     if not share <= ROUNDING:
         by_size = law.startswith(("longer", "larger"))
-        loads = law.startswith("larger") and load_stack(stack).narrow_loads
+        loads = law.startswith("larger") and load_stack(stack).own_products
         known = by_size and share <= (BY_NARROW_LOADS if loads else BY_KERNEL_CHOICE)
         found.broken.append(Broken(law, where, share, known))
 

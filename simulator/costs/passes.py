@@ -30,7 +30,7 @@ class HostWork(NamedTuple):
 
     ``eager``: it issues the kernels of the ``depth`` layers one by one. ``sequences`` are scheduled and sampled. The
     text of ``encoded_tokens`` is turned into numbers. ``allocates``: each layer allocates its cache. ``shares``: each
-    layer is shared by several devices, all of which are told what to do.
+    layer is shared by several devices, all of which are told what to do. ``prepares``: requests are set up before it.
     """
 
     eager: bool
@@ -39,6 +39,7 @@ class HostWork(NamedTuple):
     encoded_tokens: Number
     allocates: bool
     shares: bool = False
+    prepares: bool = False
 
 
 @frozen_dataclass(eq=False)
@@ -85,13 +86,14 @@ def build_linear(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> 
     message = rows * a.hidden_size * d.activation_bytes
     decodes_only = not batch.prompts
     encoded = sum(segment.rows for segment in batch.prompts) if stack.encodes_text else 0.0
-    allocates = stack.allocates_cache and not decodes_only
+    begins, depth = not decodes_only, a.num_hidden_layers
+    allocates, prepares = (begins and does for does in (stack.allocates_cache, stack.prepares_requests))
     return LinearPart(
         list_memory_kernels(stack.embedding_kernels, layers[0], d, stack, rows),
         list_layer_groups(layers, d, stack, batch),
         [Operator("stage send", "send", message_bytes=message) for _ in range(d.pp - 1)],
         list_head_operators(layers[0], d, stack, batch),
-        HostWork(stack.is_eager(decodes_only), a.num_hidden_layers, batch.sequences, encoded, allocates, d.tp != 1),
+        HostWork(stack.is_eager(decodes_only), depth, batch.sequences, encoded, allocates, d.tp != 1, prepares),
     )
 
 

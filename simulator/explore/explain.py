@@ -68,7 +68,7 @@ IDEAL_LATENCY = {
 }
 IDEAL_HOST: dict[str, dict[str, float]] = {
     "host issuing": {"launch_s": 0.0, "layer_host_s": 0.0, "collective_host_s": 0.0, "layer_setup_s": 0.0},
-    "host passes": {"step_host_s": 0.0, "parallel_step_s": 0.0},
+    "host passes": {"step_host_s": 0.0, "parallel_step_s": 0.0, "request_setup_s": 0.0},
     "host sequences": {"sequence_host_s": 0.0},
     "host text": {"prompt_token_host_s": 0.0},
 }

@@ -196,13 +196,15 @@ class Stack:
     # What issues the kernels, which decides what is known before measuring; compiled: sampling is in the graph too.
     host: Literal["python", "python server", "python module", "native", "compiled"] = "python"
     own_products: bool = False  # matrix products by kernels of the stack, not of the vendor's library
-    narrow_loads: bool = False  # threads of its own kernels load four bytes at a time
+    # Bytes that a thread of its own kernels loads at a time; None: enough to fill the memory's bandwidth.
+    load_bytes: Annotated[int, Range(1, 16)] | None = None
     accumulates_fp16: bool = False  # products of fp16 are added up in fp16, which some devices do faster
     dequantizes_above: Count | None = None  # products of more tokens first dequantize narrow weights in memory
     # Devices, by what compilers build for, on which products with weights narrower than their inputs run as stripes.
     stripes_narrow_on: list[str] | None = None
     skinny_rows: Count = 32  # products of so few rows only stream their operands, however these are aligned
     allocates_cache: bool = False  # each layer allocates its cache anew for every request
+    prepares_requests: bool = False  # requests come one call at a time, each with buffers and random states of its own
     encodes_text: bool = False  # prompts come as text, and the time to turn it into tokens counts
     decode_kernels: list[DecodeKernel] | None = None  # of fused attention; None: as TensorRT-LLM's for half precision
     splits_k: bool = True  # the matrix library may split a product along k

@@ -64,8 +64,9 @@ class Device(NamedTuple):
     without weights, which no narrow format holds for. ``element_bytes`` of an
     activation, ``cache_number_bytes`` of a number in the KV cache. ``weight_share``: of the operator that it serves.
     ``dequantizes_above``: products of more tokens dequantize weights in memory first. ``stripes_narrow``: products with
-    narrow weights run as stripes over all units. ``narrow_loads``: threads of the
-    stack's own kernels load four bytes at a time. ``splits_k``: the matrix library may split a product along k.
+    narrow weights run as stripes over all units. ``load_bytes`` that a thread of the stack's own kernels loads at a
+    time; 0: enough of them. ``own_products``: those of matrices are among them. ``splits_k``: the matrix library may
+    split a product along k.
     ``decode_kernel``: of attention of one new token. ``skinny_rows``: products of so few rows only stream
     their operands, however these are aligned. ``held_share``: rate of its matrix units over that of their design, which
     decides the tiles and how they are fed. ``instruction_rows`` that a matrix instruction takes, and ``loads_ahead``:
@@ -86,7 +87,8 @@ class Device(NamedTuple):
     weight_share: Number
     dequantizes_above: float
     stripes_narrow: bool
-    narrow_loads: bool
+    load_bytes: int
+    own_products: bool
     splits_k: bool
     decode_kernel: DecodeKernel
     skinny_rows: int
@@ -138,7 +140,8 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         1.0,
         float("inf") if stack.dequantizes_above is None else float(stack.dequantizes_above),
         hardware.compute.capability in (stack.stripes_narrow_on or ()),
-        stack.narrow_loads and hardware.kind != "cpu",
+        0 if hardware.kind == "cpu" else stack.load_bytes or 0,
+        stack.own_products,
         stack.splits_products(deployment.layer_format),
         stack.find_decode_kernel(hardware.compute.capability, deployment.kv_bytes),
         stack.skinny_rows,

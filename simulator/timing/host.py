@@ -44,6 +44,12 @@ LAYER_SETUP = Factor(
     "host time a layer spends once a request, to allocate its cache",
     Prior(60e-6, 1.0, "two allocations of about 30 us"),
 )
+REQUEST_SETUP = Factor(
+    "request_setup_s",
+    *("s", 1e-8, 1e-1),
+    "time of a request outside its passes: buffers and random states are set up, its tokens copied in and out",
+    Prior(1e-3, 1.0, "some ten allocations of 100 us, and waiting for the device before and after"),
+)
 PROMPT_TOKEN_HOST = Factor(
     "prompt_token_host_s",
     *("s", 1e-9, 1e-3),
@@ -64,8 +70,9 @@ PEER_WAIT = Factor(
 )
 PASS_FACTORS = (STEP_HOST, SEQUENCE_HOST)
 MESSAGE_FACTORS = (PARALLEL_STEP, PEER_WAIT)
+SETUP_FACTORS = (REQUEST_SETUP,)
 EAGER_FACTORS = (LAUNCH, LAYER_HOST, COLLECTIVE_HOST, LAYER_SETUP)
-FACTORS = (*EAGER_FACTORS, *PASS_FACTORS, *MESSAGE_FACTORS, PROMPT_TOKEN_HOST)
+FACTORS = (*EAGER_FACTORS, *PASS_FACTORS, *MESSAGE_FACTORS, PROMPT_TOKEN_HOST, *SETUP_FACTORS)
 
 # What is known otherwise by what a stack says of its ``host``.
 PRIORS: dict[str, dict[str, Prior]] = {
@@ -109,6 +116,8 @@ ASYNCHRONOUS = {
 def time_host(work: HostWork, layers: list[Group], f: Factors) -> tuple[Number, Number]:
     """Host seconds beside the device, and those that nothing hides."""
     serial_s = f.step_host_s + f.sequence_host_s * work.sequences + f.prompt_token_host_s * work.encoded_tokens
+    if work.prepares:
+        serial_s = serial_s + f.request_setup_s
     if work.shares:
         serial_s = serial_s + f.parallel_step_s
     if not work.eager:

@@ -124,6 +124,8 @@ def list_pass_factors(work: Pass, one: DeviceClass) -> set[str]:
     done = work.linear.host
     if done.eager:
         groups += [host.EAGER_FACTORS, one.factors]
+    if done.prepares:
+        groups.append(host.SETUP_FACTORS)
     if isinstance(done.encoded_tokens, np.ndarray) or done.encoded_tokens:
         groups.append((host.PROMPT_TOKEN_HOST,))
     return {factor.name for group in groups for factor in group}

@@ -68,7 +68,7 @@ def time_product(operator: Operator, device: Device, f: Factors) -> Number:
         lambda: time_tiled(operator, device, f),
         lambda: time_menu(operator, MISALIGNED_TILES, device, f, f.misaligned_slowdown),
     )
-    if device.narrow_loads and device.weight_share == 1:
+    if device.own_products and device.load_bytes and device.weight_share == 1:
         product = where(operator.m <= 1, maximum(product, load_narrowly(operator.weight_bytes, device, f)), product)
     return f.product_latency_s + product
 

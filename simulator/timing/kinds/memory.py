@@ -9,7 +9,7 @@ from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import shared
 from simulator.timing.kinds.base import Kind, find_kept
 
-NARROW_BYTES = 128  # that ``narrow_load_cycles`` is stated for
+NARROW_BYTES, STATED_LOAD = 128, 4  # that ``narrow_load_cycles`` is stated for, and bytes of one load of a thread
 WORKING_BYTES = 4  # of a number while a CPU computes with it
 
 GATHER_EFFICIENCY = Factor(
@@ -28,7 +28,7 @@ def time_stream(operator: Operator, device: Device, f: Factors) -> Number:
 def move_bytes(moved_bytes: Number, device: Device, f: Factors) -> Number:
     """Seconds in which a kernel moves bytes, once it runs."""
     streaming = moved_bytes / (f.stream_efficiency * device.bandwidth_bytes_per_s)
-    return maximum(streaming, load_narrowly(moved_bytes, device, f)) if device.narrow_loads else streaming
+    return maximum(streaming, load_narrowly(moved_bytes, device, f)) if device.load_bytes else streaming
 
 
 def time_gather(op: Operator, device: Device, f: Factors) -> Number:
@@ -55,12 +55,13 @@ def find_cache_time(device: Device, f: Factors) -> Number:
 
 
 def load_narrowly(moved_bytes: Number, device: Device, f: Factors) -> Number:
-    """Least seconds of a kernel whose threads load four bytes at a time.
+    """Least seconds of a kernel whose threads load four bytes at a time, or two.
 
     Too few bytes are then under way to fill the latency of the memory (Little's law), so that a multiprocessor takes in
-    so many a cycle, however fast the memory is.
+    so many a cycle, however fast the memory is: half as many where a load is half as wide.
     """
-    return moved_bytes / NARROW_BYTES * f.narrow_load_cycles / (device.units * device.clock_hz)
+    cycles = f.narrow_load_cycles * STATED_LOAD / device.load_bytes
+    return moved_bytes / NARROW_BYTES * cycles / (device.units * device.clock_hz)
 
 
 def time_on_cpu(op: Operator, device: Device, f: Factors) -> Number:
