@@ -129,6 +129,13 @@ SCHEMES: dict[str, tuple[dict[str, Any], float, str]] = {
             },
         }, 4.5, "int8",
     ),
+    "nvfp4 of transformers": ({"quant_method": "nvfp4"}, 4.5, "bf16"),
+    "four over six": ({"quant_method": "fouroversix"}, 4.5, "bf16"),
+    "metal": ({"quant_method": "metal", "bits": 4, "group_size": 64}, 4.5, "bf16"),
+    "gemma": (
+        {"quant_method": "gemma", "num_bits": 4, "module_quant_configs": {"self_attn|mlp": {"num_bits": 8}}}, 8, "bf16",
+    ),
+    "modelopt nvfp4 of weights": ({"quant_method": "modelopt", "quant_algo": "NVFP4_W4A16"}, 4.5, "bf16"),
     "torchao six bits": (
         {
             "quant_method": "torchao",
@@ -266,6 +273,7 @@ def count_parts(spec: ModelSpec) -> dict[str, float]:
         (["model.layers.0*"], {"attention": 1, "experts": 1}),
         (["model.layers.*.mlp.experts"], {"experts": 10}),
         (["mlp.gate", "router", "vision_tower*"], {}),
+        (["model.layers.0.self_attn", "model.layers.0.self_attn.q_norm"], {}),  # beside its parts, itself alone
     ],
 )
 def test_modules_that_are_named_stay_wide(kept: list[str], layers: dict[str, int], tmp_path: Path) -> None:

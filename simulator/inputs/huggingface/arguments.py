@@ -142,6 +142,7 @@ ALGORITHMS: dict[str, PartFormat | None] = {
     "nvfp4_awq": NVFP4,
     "nvfp4_svdquant": NVFP4,
     "w4a16_nvfp4": PartFormat("nvfp4"),
+    "nvfp4_w4a16": PartFormat("nvfp4"),
     "w4a8_nvfp4_fp8": PartFormat("nvfp4", "fp8"),
     "w4a8_mxfp4_fp8": PartFormat("mxfp4", "fp8"),
     "w4a16_mxfp4": PartFormat("mxfp4"),

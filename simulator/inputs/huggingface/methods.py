@@ -16,6 +16,7 @@ from simulator.inputs.huggingface.stored import (
     FP8,
     INT8,
     MOST_BITS,
+    NVFP4,
     SCALE_BITS,
     blocks_of_fp8,
     integers,
@@ -153,6 +154,34 @@ def read_mxfp4(part: Config) -> Scheme:
 def read_mxfp8(part: Config) -> Scheme:
     """A scale of 8 bits for each 32 weights, and inputs likewise."""
     return Scheme(PartFormat("mxfp8", "mxfp8"), list_kept(part, "modules_to_not_convert", "ignored_layers"))
+
+
+def read_nvfp4(part: Config) -> Scheme:
+    """Transformers' own: weights and inputs in nvfp4, or as FourOverSix scales them; the files may name no more."""
+    named = part.data.get("quant_method")
+    return Scheme(
+        NVFP4, list_kept(part, "modules_to_not_convert"), label="nvfp4" if named == "nvfp4" else f"{named}, nvfp4"
+    )
+
+
+def read_metal(part: Config) -> Scheme:
+    """A scale and a bias for each group, as MLX has it, of the layers' matrices alone."""
+    bits, group = read_bits(part, "bits", default=4), read_group(part, "group_size", default=64)
+    kept = list_kept(part, "modules_to_not_convert")
+    return Scheme(integers(bits, group, SCALE_BITS), kept, label=f"metal, {say(bits, group)}")
+
+
+def read_gemma(part: Config) -> Scheme:
+    """Google's of Gemma: a scale for each channel, bits of 2, 4 or 8 by expressions of names that are searched for."""
+    bits = read_bits(part, "num_bits", default=4)
+    given = part.part("module_quant_configs")
+    own = [] if given is None else [(name, given.part(name)) for name in given.data]
+    special = tuple(
+        (f"re:.*(?:{name})", integers(read_bits(one, "num_bits", default=bits), None)) for name, one in own if one
+    )
+    kept = list_kept(part, "modules_to_not_convert")
+    table = integers(bits, None) if part.flag("quantize_embeddings") else None
+    return Scheme(integers(bits, None), kept, special, embedding=table, label=f"gemma, {say(bits, None)}")
 
 
 def read_mlx(part: Config) -> Scheme:

@@ -47,7 +47,11 @@ class Module(NamedTuple):
 
 
 class Names:
-    """Names of modules as files write them: whole, in part, with ``*``, or as expressions after ``re:``."""
+    """Names of modules as files write them: whole, in part, with ``*``, or as expressions after ``re:``.
+
+    A module beside some of those within it means itself alone: compressed-tensors lists all that have no scales, which
+    a module of modules never has (``layers.0.linear_attn`` beside ``layers.0.linear_attn.in_proj_b``).
+    """
 
     def __init__(self, given: Sequence[str], where: str) -> None:
         """Sort them by kind.
@@ -57,7 +61,8 @@ class Names:
         """
         self.expressions = [compile_expression(name[3:], where) for name in given if name.startswith("re:")]
         others = [strip(name) for name in given if not name.startswith("re:")]
-        self.plain = {name for name in others if is_plain(name)}
+        plain = {name for name in others if is_plain(name)}
+        self.plain = plain - {outer for name in plain for outer in list_outer(name)}
         wild = [f"(?:{translate(name)[:-2]}(?:\\..*)?\\Z)" for name in others if not is_plain(name)]
         self.wild = re.compile("|".join(wild)) if wild else None
 
@@ -178,6 +183,13 @@ def list_parts(name: str) -> Iterator[str]:
     for length in range(len(words), 0, -1):
         for first in range(len(words) - length + 1):
             yield ".".join(words[first : first + length])
+
+
+def list_outer(name: str) -> Iterator[str]:
+    """The modules that a module is within, by the dots in its name."""
+    words = name.split(".")
+    for length in range(1, len(words)):
+        yield ".".join(words[:length])
 
 
 def mix(stored: list[tuple[Any, PartFormat | None]]) -> PartFormat | None:

@@ -27,13 +27,16 @@ from simulator.inputs.huggingface.methods import (
     read_experts_int8,
     read_fp8,
     read_fp_quant,
+    read_gemma,
     read_gptq,
     read_hqq,
     read_int8,
+    read_metal,
     read_mistral,
     read_mlx,
     read_mxfp4,
     read_mxfp8,
+    read_nvfp4,
     read_qqq,
     read_quanto,
     read_vptq,
@@ -142,6 +145,8 @@ def find_method(part: Config) -> str:
         raise part.error("missing key 'quant_method'")
     if not isinstance(named, str):
         raise part.error(f"quant_method is {named!r}; it must be text")
+    if named.lower() == "nvfp4" and MODELOPT.keys() & part.data.keys():
+        return "modelopt"
     name = named.lower().replace("_", "-").removeprefix("intel/").removeprefix("quantizationmethod.").partition(":")[0]
     name = SPELLINGS.get(name, name)
     if name not in METHODS:
@@ -182,6 +187,10 @@ METHODS: dict[str, Callable[[Config], Scheme]] = {
     "fp-quant": read_fp_quant,
     "mlx": read_mlx,
     "mistral": read_mistral,
+    "metal": read_metal,
+    "fouroversix": read_nvfp4,
+    "gemma": read_gemma,
+    "nvfp4": read_nvfp4,
 }
 SPELLINGS = {
     "autoround": "auto-round",
@@ -191,7 +200,7 @@ SPELLINGS = {
     "awq-marlin": "awq",
     "modelopt-fp4": "modelopt",
     "modelopt-mixed": "modelopt",
-    "nvfp4": "modelopt",
+    "modelopt-nvfp4": "modelopt",
     "bnb": "bitsandbytes",
     "bits-and-bytes": "bitsandbytes",
     "tpu-int8": "ipex",
@@ -205,9 +214,9 @@ SPELLINGS = {
     "sparseml": "compressed-tensors",
 }
 # Keys that tell a method where none is named.
+MODELOPT = {"quant_algo": "modelopt", "quantized_layers": "modelopt"}
 KEYS = {
-    "quant_algo": "modelopt",
-    "quantized_layers": "modelopt",
+    **MODELOPT,
     "config_groups": "compressed-tensors",
     "load_in_4bit": "bitsandbytes",
     "load_in_8bit": "bitsandbytes",
