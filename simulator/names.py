@@ -9,8 +9,12 @@ from functools import cache
 MAKERS = frozenset(
     ("nvidia", "geforce", "tesla", "amd", "radeon", "instinct", "intel", "apple", "google", "aws", "corporation", "gpu")
 )
-# Trade marks, limits of power, and how many there are: (R), (1000W), 8x at the begin, x8 at the end.
-_MARKS = r"\((?:r|tm|c)\)|[\u00ae\u2122]|\(\d+ ?w\)|^\d+ ?x +|(?<=gb) ?x ?\d+$"
+# Trade marks, limits of power, and how many there are: (R), (1000W), 8x at the begin, x8 at the end; what drivers put
+# behind a GPU and kernels behind a CPU: (RADV NAVI31), 96-Core Processor, CPU @ 2.30GHz.
+_MARKS = (
+    r"\((?:r|tm|c)\)|[\u00ae\u2122]|\(\d+ ?w\)|^\d+ ?x +|(?<=gb) ?x ?\d+$"
+    r"|\((?:radv|amdvlk|nvk|llvm)\b[^()]*\)$|\b\d+-core processor\b|\bcpu @ [\d.]+ ?ghz$"
+)
 _PART = r"[^\W\d_]+|\d+(?:\.\d+)?|\+"
 NEAR = 0.6  # likeness from which a name may be meant, of 1 for the same
 FAR = 8  # times a number from which another is not a slip of it

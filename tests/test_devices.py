@@ -15,6 +15,7 @@ from simulator.explore.check import check_hardware
 from simulator.inputs import library
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import find_by_name, list_ids, load_hardware
+from simulator.inputs.machine_names import MACHINES, PROCESSORS
 from simulator.names import find_nearest, measure_likeness, normal_form
 from simulator.report.catalogue import report_list
 from simulator.specfile import read_spec
@@ -86,6 +87,28 @@ def test_a_device_is_found_as_people_and_tools_write_it(name: str, id_: str) -> 
 def test_an_unknown_device_gets_the_nearest_of_all_names(name: str, near: str) -> None:
     with pytest.raises(InputError, match=rf"^unknown hardware '{name}': did you mean '{near}'\?"):
         load_hardware(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("p5.48xlarge", ["h100-sxm-80gb"]),
+        ("ml.g6e.12xlarge", ["l40s-48gb"]),
+        ("a3-ultragpu-8g", ["h200-sxm-141gb"]),
+        ("Standard_ND96isr_MI300X_v5", ["mi300x-192gb"]),
+        ("gpu_8x_a100_80gb_sxm4", ["a100-sxm-80gb"]),
+        ("gfx942", ["mi300x-192gb", "mi325x-256gb"]),
+    ],
+)
+def test_a_machine_or_a_family_of_devices_is_refused_with_its_devices(name: str, ids: list[str]) -> None:
+    with pytest.raises(InputError, match=f"hardware '{re.escape(name)}' is") as caught:
+        load_hardware(name)
+    assert all(id_ in str(caught.value) for id_ in ids)
+
+
+def test_what_a_machine_is_made_of_ships() -> None:
+    for id_ in (*MACHINES.values(), *(one for ids in PROCESSORS.values() for one in ids)):
+        assert load_hardware(id_).id == id_
 
 
 def test_a_name_is_near_by_its_words_and_its_numbers() -> None:

@@ -42,6 +42,16 @@ NAMES = index_names(MODEL_FOLDER)
         ("amd/DeepSeek-R1-0528-MXFP4-Preview", ("deepseek-v3", "mxfp4")),
         ("mlx-community/Meta-Llama-3.1-8B-Instruct-4bit", ("llama-3.1-8b", "4.5bit")),
         ("Intel/Qwen3-30B-A3B-Instruct-2507-int4-AutoRound", ("qwen3-30b-a3b", "int4-g128")),
+        ("unsloth/Qwen3-30B-A3B-GGUF:UD-Q4_K_XL", ("qwen3-30b-a3b", "q4_k_m")),
+        ("unsloth/DeepSeek-R1-GGUF:UD-Q2_K_XL", None),  # too far from any type
+        ("hugging-quants/Meta-Llama-3.1-405B-BNB-NF4-BF16", ("llama-3.1-405b", "nf4")),
+        ("amd/gpt-oss-120b-w-mxfp4-a-fp8", ("gpt-oss-120b", "mxfp4")),
+        ("turboderp/Llama-3.1-8B-Instruct-exl3", None),  # of how many bits?
+        ("turboderp/Llama-3.1-8B-Instruct-4.65bpw-h6-exl2", ("llama-3.1-8b", "4.65bpw")),
+        ("accounts/fireworks/models/llama-v3p1-70b-instruct", ("llama-3.1-70b", None)),
+        ("Llama-3.2-1B-Instruct.Q6_K.llamafile", ("llama-3.2-1b", "q6_k")),
+        ("Qwen/Qwen3-4B-Instruct-2507", ("qwen3-4b", None)),
+        ("deepseek-ai/DeepSeek-V3.1-Terminus", ("deepseek-v3", None)),
         ("Falcon 180B", ("falcon-180b", None)),
         ("GPT-J 6B", ("gptj-6b", None)),
         ("Megatron-530B", ("mt-nlg-530b", None)),

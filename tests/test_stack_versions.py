@@ -35,6 +35,9 @@ LLAMA = ["llama.cpp-b2795", "llama.cpp-2025"]
         ("llama.cpp-2025", ("llama.cpp", (4394,))),
         ("b6000", ("llama.cpp", (6000,))),
         ("ollama 0.12.3", ("llama.cpp", (10**6,))),
+        ("nvcr.io/nvidia/ai-dynamo/tensorrtllm-runtime:0.5.1", None),  # Dynamo's version
+        ("llama-cpp-python 0.3.2", None),
+        ("ik_llama.cpp 4000", None),
         ("vllm", None),
         ("optimum-habana-1.2", None),
         ("TensorRT 10.2, CUDA 12.4", None),
@@ -72,6 +75,11 @@ def test_a_stack_taken_for_another_version_says_so() -> None:
     assert stack.note == "no stack ships for vllm-0.18: vllm-0.14 stands for it"
     assert load_stack("vllm-0.14").note is None
     assert load_stack("VLLM").note is None
+
+
+@pytest.mark.parametrize("name", ["TRT-LLM", "llamacpp", "ollama", "sgl"])
+def test_an_engine_without_a_version_is_its_newest(name: str) -> None:
+    assert "stands for it" in str(load_stack(name).note)
 
 
 def test_an_engine_of_which_nothing_ships_is_refused() -> None:

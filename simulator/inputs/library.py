@@ -119,9 +119,12 @@ def load_version(name: str) -> Stack:
     """
     if find_direct(name, STACK_FOLDER) is not None or name.lower() in index_names(STACK_FOLDER):
         return read_shipped_stack(name)
-    from simulator.inputs.stack_versions import describe_covering, find_covering
+    from simulator.inputs.stack_versions import describe_covering, find_covering, find_engine, list_versions
 
     covering = find_covering(name, list_ids(STACK_FOLDER))
+    engine = find_engine(name)
+    if covering is None and engine is not None:
+        covering = next(iter(list_versions(engine, list_ids(STACK_FOLDER))), None)
     stack = read_shipped_stack(covering or name)
     return stack if covering is None else replace(stack, note=describe_covering(name, covering))
 
@@ -229,6 +232,11 @@ def find_by_name(what: str, name: str, folder: Path) -> Path:
     """
     found = find_named(what, name, folder)
     if found is None:
+        from simulator.inputs.machine_names import describe_machine
+
+        machine = describe_machine(name) if what == "hardware" else None
+        if machine is not None:
+            raise InputError(f"{what} {name!r} is {machine}")
         raise unknown_name(what, name, index_names(folder))
     return found
 

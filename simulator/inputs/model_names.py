@@ -14,6 +14,8 @@ from simulator.inputs.formats import match_format
 
 # Number formats at the end of a checkpoint's name -> the format.
 FORMAT_ENDINGS: dict[str, str] = {
+    r"bnb-nf4(?:-bf16)?": "nf4",
+    r"w-mxfp4-a-fp8": "mxfp4",
     r"(?:quantized[.-])?(w4a16|w8a8|w8a16)": "",
     r"(fp8)(?:-dynamic|-kv|-block)?": "",
     r"(nvfp4|mxfp4)(?:-v\d|-moe)?": "",
@@ -23,6 +25,9 @@ FORMAT_ENDINGS: dict[str, str] = {
     r"gptq-4b-128g": "int4-g128",
     r"gptq-int8|int8-gptq": "int8-g128",
     r"(?:unsloth-)?bnb-4bit": "nf4",
+    r"(\d(?:\.\d{1,4})?bpw)(?:-h\d)?(?:-exl[23])?": "",
+    # Unsloth's, by the tensors that matter most; those of fewer bits are too far from any other type.
+    **{rf"ud-{name}-xl": known for name, known in (("q4-k", "q4_k_m"), ("q5-k", "q5_k_m"), ("q6-k", "q6_k"))},
     r"(q[2-8]-[0-9k](?:-[sml])?|iq[1-4]-[a-z]+)": "",
     # MLX's, in groups of 64 with a scale and a bias of 16 bits each.
     **{rf"{bits}bit(?:-dwq|-mlx)?": f"{bits + 0.5}bit" for bits in (3, 4, 5, 6, 8)},
@@ -44,7 +49,8 @@ DESCRIPTIONS = {
 def fold(name: str) -> str:
     """A name in lower case with hyphens, without its maker, its path and the ending of a file."""
     text = name.strip().rstrip("/").replace("\\", "/").rpartition("/")[2].lower()
-    text = re.sub(r"(?:-\d{5}-of-\d{5})?\.gguf$", "", text)
+    text = re.sub(r"(?:-\d{5}-of-\d{5})?\.(?:gguf|llamafile)$", "", text)
+    text = re.sub(r"(?<=-)v(\d)p(\d)(?=-)", r"\1.\2", text)  # Llama-v3p1 is Llama 3.1
     text = re.sub(r"(?<=[^q]\d)_(?=\d)", ".", text)  # Llama-3_3 is Llama 3.3
     text = PUNCTUATION.sub("-", text.replace(":", "-"))
     for pattern, plain in DESCRIPTIONS.items():

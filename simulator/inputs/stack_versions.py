@@ -13,13 +13,14 @@ ENGINES = {
     "vllm": r"vllm",
     "sglang": r"sglang|sgl",
     "tensorrt-llm": r"tensorrt[-_ ]?llm|trt[-_ ]?llm",
-    "llama.cpp": r"llama[._ -]?cpp|llama[-_]b(?=\d)|^b(?=\d{4,5}$)|ollama",
+    "llama.cpp": r"(?<!ik[_-])llama[._ -]?cpp(?!-python)|llama[-_]b(?=\d)|^b(?=\d{4,5}$)|ollama",
     "lmdeploy": r"lmdeploy",
     "fastertransformer": r"fastertransformer",
     "megatron-lm": r"megatron[-_ ]?lm",
 }
 # Stacks of no versions, and how their packages are called.
 UNVERSIONED = {"transformers-eager": r"(?:hugging ?face[ -])?transformers", "pytorch-eager": r"(?:py)?torch"}
+OTHERS_IMAGES = "ai-dynamo"  # whose tags are not of the engine within
 NEWEST_BUILD = 10**6  # of llama.cpp within Ollama, whose own version does not tell it
 VERSION = re.compile(r"(?:^|[\s:=v_b-])(\d+(?:\.\d+)*)")
 # llama.cpp numbers its builds. The first of a year, by which a stack file that is named after a year is placed.
@@ -34,7 +35,7 @@ def parse_stack(name: str) -> tuple[str, Version] | None:
     None where it names no known engine, or no version.
     """
     text = name.lower()
-    for engine, pattern in ENGINES.items():
+    for engine, pattern in () if OTHERS_IMAGES in text else ENGINES.items():
         found = list(re.finditer(pattern, text))
         if not found:
             continue
