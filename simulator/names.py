@@ -18,6 +18,7 @@ _MARKS = (
 _PART = r"[^\W\d_]+|\d+(?:\.\d+)?|\+"
 NEAR = 0.6  # likeness from which a name may be meant, of 1 for the same
 FAR = 8  # times a number from which another is not a slip of it
+LEADING = 0.1  # by which a name that another word follows goes before one with letters more: a 4090 Laptop is no 4090 D
 SAME_SIZE = 0.15  # by which the name of the same size goes before another of those that are near
 OTHER_NUMBERS = 0.7  # what is left of the likeness of two names whose numbers are all far apart
 
@@ -51,6 +52,11 @@ def find_largest(form: str) -> float:
     return max((float(part) for part in form.split() if part[0].isdigit()), default=0.0)
 
 
+def leads(form: str, wanted: str) -> bool:
+    """Whether a name begins with another, and a word follows, not a letter alone as in L40X."""
+    return wanted.startswith(f"{form} ") and len(wanted[len(form) :].split()[0]) > 1
+
+
 def find_nearest(name: str, candidates: list[str]) -> str | None:
     """Return the candidate that was most likely meant by a name; None where nothing is close.
 
@@ -62,6 +68,11 @@ def find_nearest(name: str, candidates: list[str]) -> str | None:
         return longer[0]
     likeness = {one: measure_likeness(wanted, normal_form(one)) for one in candidates}
     size = find_largest(wanted)
-    alike = {one: likeness[one] + SAME_SIZE * (size == find_largest(normal_form(one)) > 0) for one in likeness}
+    alike = {
+        one: likeness[one]
+        + SAME_SIZE * (size == find_largest(normal_form(one)) > 0)
+        + LEADING * leads(normal_form(one), wanted)
+        for one in likeness
+    }
     best = max(alike, key=lambda one: (likeness[one] >= NEAR, alike[one], one == one.lower()), default=None)
     return best if best is not None and likeness[best] >= NEAR else None

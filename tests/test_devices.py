@@ -82,7 +82,12 @@ def test_a_device_is_found_as_people_and_tools_write_it(name: str, id_: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("NVIDIA L40X", "l40s"), ("NVIDIA GeForce RTX 4095", "rtx-4090"), ("AMD Instinct MI301X", "mi300x")],
+    [
+        ("NVIDIA L40X", "l40s"),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", "rtx-4090"),
+        ("NVIDIA GeForce RTX 4095", "rtx-4090"),
+        ("AMD Instinct MI301X", "mi300x"),
+    ],
 )
 def test_an_unknown_device_gets_the_nearest_of_all_names(name: str, near: str) -> None:
     with pytest.raises(InputError, match=rf"^unknown hardware '{name}': did you mean '{near}'\?"):
@@ -177,6 +182,17 @@ def test_every_gpu_of_nvidia_and_amd_says_what_its_driver_prints() -> None:
         ("RX 7900 XT", "rx-7900-xt-20gb"),
         ("Strix Halo", "ryzen-ai-max-395-128gb"),
         ("M5 Max", "apple-m5-max"),
+        ("RTX 4080 Super", "rtx-4080-super"),
+        ("RTX 4070 SUPER 12GB", "rtx-4070-super"),
+        ("RTX A5000", "rtx-a5000-24gb"),
+        ("A16", "a16-16gb"),
+        ("H200 NVL", "h200-nvl-141gb"),
+        ("MI350X", "mi350x-288gb"),
+        ("M3 Ultra", "apple-m3-ultra"),
+        ("B580", "arc-b580-12gb"),
+        ("RTX PRO 5000 Blackwell", "rtx-pro-5000-blackwell-48gb"),
+        ("W7900", "radeon-pro-w7900-48gb"),
+        ("7900 GRE", "rx-7900-gre-16gb"),
     ],
 )
 def test_the_devices_that_people_name_and_missed_ship(name: str, id_: str) -> None:
