@@ -7,8 +7,7 @@ reads ``serving`` in the folder (default: the one that ``ROOFCAST_DATA`` names).
 Replay: the 300 requests of ``requests_rtx-pro-6000_...`` as they came, by data sheet and carried profile.
 Sweeps: of each device, engine and model of ``inferencex.csv`` and ``nvidia_sweeps.csv`` at most ``N`` values (default
 20) that were not fitted here, with what ships; after a fit to eight values that tell the most; and after a fit to eight
-of each other model of the engine on the device. Errors are of means, TPOT and TTFT apart. FP8 checkpoints of NVIDIA
-store the cache in FP8 too (``hf_quant_config.json``), which the table does not say. Fails where the errors after a
+of each other model of the engine on the device. Errors are of means, TPOT and TTFT apart. Fails where the errors after a
 fit to the same model are past the limits. ``--only`` takes settings that hold a text.
 """
 
@@ -18,7 +17,6 @@ import csv
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ from benchmarks.folder import make_parser, parse_options
 from calibration.fit.cases import build_cases, predict_rows, settle_load
 from calibration.fit.design import spare_requests
 from calibration.fit.least_squares import fit_profile
-from calibration.fit.load_case import make_load, name_statistic
+from calibration.fit.load_case import make_load, make_options, name_statistic
 from calibration.readers.rows import read_rows
 from calibration.readers.runs import Told
 from simulator.errors import RoofcastError
@@ -85,9 +83,7 @@ def read_points(folder: Path) -> dict[Setting, Rows]:
     found: dict[Setting, Rows] = {}
     for name in TABLES:
         for row in read_rows(folder / name, None, Told()):
-            nvidia = row.weight_dtype == "fp8" and name == TABLES[0]
-            kept = replace(row, kv_dtype="fp8") if nvidia else row
-            found.setdefault((row.hardware, row.stack, row.model, row.weight_dtype), []).append(kept)
+            found.setdefault((row.hardware, row.stack, row.model, row.weight_dtype), []).append(row)
     return {setting: rows for setting, rows in found.items() if len(rows) >= FEWEST}
 
 
@@ -122,7 +118,7 @@ def simulate_row(row: Measurement) -> float:
     deployment = Deployment(row.tp, row.pp, 1, 1, 1, *formats)
     workload = Workload(row.prompt_tokens, row.output_tokens)
     question = resolve(row.model, row.hardware, None, row.stack, deployment, workload)
-    return run(question, make_load(row)).values[name_statistic(row)]
+    return run(question, make_load(row), make_options(row)).values[name_statistic(row)]
 
 
 def judge_setting(setting: Setting, points: dict[Setting, Rows], most: int) -> list[dict[str, object]]:

@@ -20,7 +20,7 @@ from simulator.inputs.workload import Workload
 from simulator.prediction import Question
 from simulator.serving.curves import make_mix, measure_curves
 from simulator.serving.estimate import find_first_ttft, settle
-from simulator.serving.setup import find_limits, find_scheduler
+from simulator.serving.setup import Options, find_limits, find_scheduler
 from simulator.serving.simulation import run
 from simulator.serving.workload import REQUESTS_IN_FLIGHT, Load
 from simulator.timing.factors import Factors, perturb_factors
@@ -72,13 +72,13 @@ class LoadCase:
     def settle(self, factors: Factors | None) -> None:
         """Simulate every row at some factors, and keep how far the closed form is off there."""
         simulated = np.empty(len(self.rows))
-        found: dict[Load, tuple[float, dict[str, float]]] = {}  # rows of one run are of the same load
+        found: dict[tuple[Load, Options], tuple[float, dict[str, float]]] = {}  # rows of one run are of the same load
         for place, row in enumerate(self.rows):
-            load = make_load(row)
-            if load not in found:
-                simulation = run(self.ask(row, factors), load)
-                found[load] = max(simulation.outcome.mean_running, 1.0), simulation.values
-            self.running[place], values = found[load]
+            asked = make_load(row), make_options(row)
+            if asked not in found:
+                simulation = run(self.ask(row, factors), *asked)
+                found[asked] = max(simulation.outcome.mean_running, 1.0), simulation.values
+            self.running[place], values = found[asked]
             simulated[place] = values[name_statistic(row)]
         self.ratio = simulated / self.time_closed_form(factors)
 
@@ -89,19 +89,23 @@ class LoadCase:
 
     def time_closed_form(self, factors: Factors | None) -> Array:
         """The closed form of each row; leading axes of the factors stay in front."""
-        alike: dict[tuple[float, float, int], list[int]] = {}  # rows of the same lengths differ in how many run
+        alike: dict[tuple[float, float, float], list[int]] = {}  # such rows differ in how many requests run
         for place, row in enumerate(self.rows):
-            alike.setdefault((find_inputs(row), find_outputs(row), row.prompt_tokens), []).append(place)
+            alike.setdefault((find_inputs(row), find_outputs(row), self.find_budget(row)), []).append(place)
         found = [self.time_alike(lengths, places, factors) for lengths, places in alike.items()]
         order = np.argsort([place for places in alike.values() for place in places])
         return np.concatenate(found, axis=-1)[..., order]
 
-    def time_alike(self, lengths: tuple[float, float, int], places: list[int], factors: Factors | None) -> Array:
-        """The closed form of rows whose requests are alike."""
-        inputs, outputs, longest_prompt = lengths
+    def find_budget(self, row: Measurement) -> float:
+        """Most tokens of one pass."""
+        scheduler = find_scheduler(self.question.work.stack)
+        return float(find_limits(scheduler, self.question, row.prompt_tokens, make_options(row)).max_num_batched_tokens)
+
+    def time_alike(self, lengths: tuple[float, float, float], places: list[int], factors: Factors | None) -> Array:
+        """The closed form of rows whose requests and passes are alike."""
+        inputs, outputs, budget = lengths
         question, running = self.question, self.running[places]
         scheduler = find_scheduler(question.work.stack)
-        budget = float(find_limits(scheduler, question, longest_prompt).max_num_batched_tokens)
         machine = question.machine._replace(factors=None if factors is None else add_axis(factors))
         mix = make_mix(inputs, outputs)
         curves = measure_curves(question.work, machine, scheduler, mix, budget, math.ceil(running.max()))
@@ -137,6 +141,11 @@ def make_load(row: Measurement) -> Load:
         row.request_rate,
         num_requests=row.num_requests,
     )
+
+
+def make_options(row: Measurement) -> Options:
+    """What the engine of a row was told."""
+    return Options(row.max_num_batched_tokens, row.max_num_seqs, batch_wait_passes=row.batch_wait_passes)
 
 
 def name_statistic(row: Measurement) -> str:

@@ -48,6 +48,9 @@ class Run:
     num_requests: int | None = None
     length_low: float | None = None
     length_high: float | None = None
+    max_num_batched_tokens: int | None = None  # what the engine was told; None: its default
+    max_num_seqs: int | None = None
+    batch_wait_passes: int | None = None
     notes: str = ""
     left_out: str | None = None  # why nothing can be made of the run
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from calibration.readers.content import Content, read_header, take_count, take_number
+from calibration.readers.published_settings import add_inferencex, add_sweep
 from calibration.readers.runs import Metric, Run, Told
 from simulator.csvfile import Row, split_csv
 from simulator.inputs.library import load_hardware, load_stack
@@ -82,9 +83,9 @@ def parse_point(where: str, cells: Row, told: Told) -> Run:
         concurrency=concurrency,
     )
     if spread is None:
-        return run
+        return add_sweep(run)
     low, high = float(spread[1]), float(spread[2])
-    return replace(run, length_low=low, length_high=high, num_requests=REQUESTS * concurrency)
+    return add_inferencex(replace(run, length_low=low, length_high=high, num_requests=REQUESTS * concurrency))
 
 
 def parse_run(where: str, cells: Row, told: Told) -> Run:

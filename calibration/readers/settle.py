@@ -173,6 +173,9 @@ def settle_run(run: Run, told: Told, settled: Settled, mixed: bool) -> str | Non
                 num_requests=run.num_requests,
                 length_low=run.length_low,
                 length_high=run.length_high,
+                max_num_batched_tokens=run.max_num_batched_tokens,
+                max_num_seqs=run.max_num_seqs,
+                batch_wait_passes=run.batch_wait_passes,
                 statistic=metric.statistic if run.is_load or metric.statistic != "mean" else "",
             )
         )

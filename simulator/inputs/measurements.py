@@ -35,7 +35,8 @@ class Measurement:
 
     A row of load is of many requests in flight: a closed loop keeps ``concurrency`` of them there, an open one sends
     ``request_rate`` a second (``inf``: all at once). Their lengths are uniform between ``length_low`` and
-    ``length_high`` times the tokens of the row, or as long as it says; ``value`` is the ``statistic`` over them.
+    ``length_high`` times the tokens of the row, or as long as it says; ``value`` is the ``statistic`` over them. What the
+    engine was told, other than its version's defaults, is in the last three columns.
     """
 
     source: str
@@ -67,6 +68,9 @@ class Measurement:
     length_high: float | None = None
     statistic: str = ""
     identical_prompts: bool = False  # all sequences of the batch are the same text
+    max_num_batched_tokens: int | None = None  # of one pass; None: the default of the engine's version
+    max_num_seqs: int | None = None
+    batch_wait_passes: int | None = None  # for which prompts wait for more to be read with them
 
     @property
     def is_load(self) -> bool:
@@ -93,7 +97,8 @@ LEAST, MOST = 1e-9, 1e12  # of a measured value
 # Least value of each count: a generation may start from an empty context, and a prefill row may say 0 output tokens.
 SENSORS = ("clock_hz", "power_w", "energy_j", "temperature_c")
 LOAD = ("concurrency", "request_rate", "num_requests", "length_low", "length_high", "statistic")
-ADDED = ("operator", *SENSORS, "throttled", *LOAD, "identical_prompts")
+ENGINE = ("max_num_batched_tokens", "max_num_seqs", "batch_wait_passes")
+ADDED = ("operator", *SENSORS, "throttled", *LOAD, "identical_prompts", *ENGINE)
 OPTIONAL = ("std", "notes", *ADDED)
 COUNTS = {"tp": 1, "pp": 1, "batch_size": 1, "prompt_tokens": 0, "output_tokens": 0}
 
@@ -136,6 +141,7 @@ def parse_row(where: str, cells: dict[str, str]) -> Measurement:
         if values[name] is not None and values[name] < 0:
             raise InputError(f"{where}: {name} is {cell}; it must not be negative")
     values |= parse_load(where, cells)
+    values |= {name: parse_count(where, name, cells[name], 1) if cells.get(name) else None for name in ENGINE}
     values["identical_prompts"] = parse_flag(where, "identical_prompts", cells.get("identical_prompts", ""))
     metrics = (*METRICS, OPERATOR_METRIC)
     if cells["metric"] not in metrics:

@@ -9,11 +9,11 @@ and is measured, per version.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from simulator.inputs.hardware import Hardware
 from simulator.numbers import where
-from simulator.specfile import Launches, Positive, spec_dataclass
+from simulator.specfile import Launches, Positive, Range, spec_dataclass
 from simulator.units import Bytes
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class MemoryLedger:
     Measured: ``runtime_bytes`` of libraries outside the tensors' allocator, and ``parallel_bytes`` more where devices
     share layers; ``workspace_bytes`` of libraries' work space in a pass; ``graph_layer_bytes`` of the captured graphs
     of all sizes, by layer, and ``graph_base_bytes`` of them beside. ``graphs_in_share``: whether the graphs are taken
-    from the share of the memory that the engine lets itself use, or from what it leaves.
+    from the share of the memory that the engine lets itself use, or from what it leaves. ``free_share``: of what is
+    left of that share at the end, what becomes the cache.
     """
 
     block_tokens: Positive = 1
@@ -47,6 +48,7 @@ class MemoryLedger:
     graph_layer_bytes: Bytes = 0.0
     graph_base_bytes: Bytes = 0.0
     graphs_in_share: bool = False
+    free_share: Annotated[float, Range(0, 1, above=True)] = 1.0
 
     def __hash__(self) -> int:
         """Of the numbers alone, since lists have no hash."""

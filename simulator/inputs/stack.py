@@ -104,6 +104,8 @@ class Scheduler:
     ``limits``: the first entry that holds for a device decides. ``chunked_prefill``: a prompt that does not fit into
     what is left of a pass enters with a part of it. ``asynchronous``: a pass is chosen before the result of the one
     before it is known. ``reserves_prompt``: a request enters only where its whole prompt has room in the cache.
+    ``batch_wait_passes``: decode passes for which prompts wait until there are enough to fill ``batch_wait_share`` of
+    the tokens of a pass.
     """
 
     policy: Literal["vllm", "prefill-first", "sglang", "tensorrt-llm", "static"]
@@ -112,6 +114,8 @@ class Scheduler:
     asynchronous: bool = False
     reserves_prompt: bool = False
     prefix_cache: bool = False
+    batch_wait_passes: Count = 0
+    batch_wait_share: Annotated[float, Range(0, 1)] = 1.0
     graph_rows: str | None = None  # tokens of the passes that graphs were captured for, as 1,2,4,8-512+8
 
     def __post_init__(self) -> None:

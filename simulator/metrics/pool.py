@@ -119,7 +119,7 @@ def find_pool_bytes(
         activations = count_reserved_bytes(a, d, stack, tokens, sequences or stack.ledger.sequences)
     taken = count_weight_bytes(a, d, stack) + activations + count_runtime_bytes(d, stack)
     graphs = count_graph_bytes(a, d, stack) if stack.ledger.graphs_in_share else 0.0
-    return float(find_usable_bytes(hardware, stack) - taken - graphs)
+    return float(find_usable_bytes(hardware, stack) - taken - graphs) * stack.ledger.free_share
 
 
 def list_kinds(a: Architecture, d: Deployment) -> list[Kind]:

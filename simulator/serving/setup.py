@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ class Options(NamedTuple):
     acceptance: float | None = None
     router: str | None = None  # None: replicas in turn
     prefill_replicas: int | None = None
+    batch_wait_passes: int | None = None
 
 
 USUAL = Options()  # of the stack
@@ -194,6 +196,8 @@ def prepare(question: Question, load: Load, options: Options) -> Setup:
         ImpossibleError: weights, or a request, for which there is no room.
     """
     scheduler = find_scheduler(question.work.stack)
+    if options.batch_wait_passes is not None:
+        scheduler = replace(scheduler, batch_wait_passes=options.batch_wait_passes)
     for name, value in options._asdict().items():
         if name not in ("draft", "acceptance", "router"):
             check_count(name, value)
