@@ -23,7 +23,8 @@ COLUMNS = (
 )
 ADDED_COLUMNS = (
     "operator,clock_hz,power_w,energy_j,temperature_c,throttled,"
-    "concurrency,request_rate,num_requests,length_low,length_high,statistic,identical_prompts"
+    "concurrency,request_rate,num_requests,length_low,length_high,statistic,identical_prompts,"
+    "max_num_batched_tokens,max_num_seqs,batch_wait_passes"
 )
 LINE = "s,gptj-6b,a100,mega,1,1,fp16,fp16,fp16,1,512,32,e2e_s,0.693,,"
 CELLS = dict(zip(COLUMNS.split(","), LINE.split(","), strict=True))
@@ -85,6 +86,7 @@ def test_a_table_has_one_column_a_field_in_the_documented_order(tmp_path: Path) 
     measured = replace(ROW, model="", operator="linear m=1 n=8 k=8", metric="operator_s", clock_hz=1e9, power_w=70.0)
     full = replace(measured, energy_j=3.0, temperature_c=40.0, throttled="hardware slowdown")
     load = replace(ROW, concurrency=16, request_rate=2.5, num_requests=64, length_low=0.8, length_high=1.0)
+    load = replace(load, max_num_batched_tokens=8192, max_num_seqs=16, batch_wait_passes=20)
     rows = [ROW, full, replace(load, statistic="p99"), replace(ROW, request_rate=math.inf, identical_prompts=True)]
     write_table(tmp_path / "table.csv", rows)
     assert (tmp_path / "table.csv").read_text().splitlines()[0] == f"{COLUMNS},{ADDED_COLUMNS}"
@@ -114,6 +116,8 @@ def test_an_empty_context_a_prefill_without_output_and_no_pipeline_are_read(tmp_
     ("changes", "message"),
     [
         ({"concurrency": "0"}, "concurrency is '0'; it must be a whole number of at least 1"),
+        ({"max_num_seqs": "0"}, "max_num_seqs is '0'; it must be a whole number of at least 1"),
+        ({"batch_wait_passes": "1.5"}, "batch_wait_passes is '1.5'; it must be a whole number of at least 1"),
         ({"request_rate": "0"}, "request_rate is 0; it must be above zero"),
         ({"request_rate": "fast"}, "request_rate is 'fast'; it must be a plain number"),
         ({"statistic": "p95"}, "unknown statistic 'p95'; did you mean 'p50'?"),

@@ -274,6 +274,39 @@ def test_a_table_of_points_has_their_load_and_the_checkpoints_own_format() -> No
 
 
 @pytest.mark.parametrize(
+    ("cells", "facts"),
+    [
+        ("Llama-3.1-70B,h100-sxm-80gb,vllm,,fp8,2,8192,1024,{u},32", ("bf16", 8192, 32, None, "vllm-0.14")),
+        ("Llama-3.1-70B,h200-sxm-141gb,vllm,,fp8,2,8192,1024,{u},32", ("fp8", 8192, 32, None, "vllm-0.14")),
+        (
+            "Llama-3.1-70B,h200-sxm-141gb,tensorrt-llm,,fp8,4,1024,1024,{u},32",
+            ("fp8", 16384, None, 20, "tensorrt-llm-1.0"),
+        ),
+        (
+            "Llama-3.1-70B,h200-sxm-141gb,tensorrt-llm,,fp8,8,1024,1024,{u},32",
+            ("fp8", 16384, None, None, "tensorrt-llm-1.0"),
+        ),
+        (
+            "gpt-oss-120b,h200-sxm-141gb,tensorrt-llm,,nvfp4,4,1024,1024,{u},32",
+            ("bf16", 20000, None, None, "tensorrt-llm-1.0"),
+        ),
+        (
+            "Qwen3-32B,h100-sxm-80gb,tensorrt-llm,1.0.0,fp8,2,2048,128,no,8",
+            ("fp8", 2176, None, None, "tensorrt-llm-1.0"),
+        ),
+        ("Qwen3-32B,h100-sxm-80gb,sglang,0.5.1,,2,2048,128,no,8", ("bf16", None, None, None, "sglang-0.4")),
+    ],
+)
+def test_points_have_what_their_scripts_told_the_engine(cells: str, facts: tuple[object, ...], tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    line = cells.format(u='"random, each uniform in [0.8,1.0] x nominal"')
+    header = "model,hardware,stack,stack_version,weight_dtype,tp,isl,osl,lengths,concurrency,ttft_s,tpot_s"
+    path.write_text(f"{header}\n{line},0.25,0.02\n")
+    row = read_rows(path, None, Told())[0]
+    assert (row.kv_dtype, row.max_num_batched_tokens, row.max_num_seqs, row.batch_wait_passes, row.stack) == facts
+
+
+@pytest.mark.parametrize(
     ("name", "told", "metric", "statistic", "value", "facts"),
     [
         ("llama_bench-json", Told(), "prefill_s", "mean", 0.0740, {"hardware": "rtx-4090", "weight_dtype": "q4_k_m"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import simulator
 from simulator import ImpossibleError, InputError
 from simulator.inputs.library import load_stack
-from simulator.inputs.stack import Scheduler, SchedulerLimits
+from simulator.inputs.stack import Scheduler, SchedulerLimits, Stack
 from simulator.serving.arrivals import Arrivals
 from simulator.serving.block_pool import BlockPool
 from simulator.serving.capacity import estimate_setup
@@ -29,7 +30,7 @@ STACKS = ("vllm-0.10", "vllm-0.6", "sglang-0.4", "tensorrt-llm-1.0", "fastertran
 BLOCK = 4
 
 
-def ask(stack: str = "vllm-0.10", **given: Any) -> Simulation:
+def ask(stack: str | Stack = "vllm-0.10", **given: Any) -> Simulation:
     return simulate(MODEL, DEVICE, PROFILE, stack=stack, dtype="bf16", **given)
 
 
@@ -90,9 +91,11 @@ def make_engine(
     asynchronous: bool = False,
     chunked: bool = True,
     chunk_blocks: int = 1,
+    wait: int = 0,
     clock: Any = None,
 ) -> Engine:
-    scheduler = Scheduler(policy, [SchedulerLimits(budget, sequences)], chunked, asynchronous)  # type: ignore[arg-type]
+    limits = [SchedulerLimits(budget, sequences)]
+    scheduler = Scheduler(policy, limits, chunked, asynchronous, batch_wait_passes=wait)  # type: ignore[arg-type]
     chosen = POLICIES[policy](scheduler)
     blocks_of = -(-np.arange(2000) // BLOCK)
     state = State(
@@ -123,6 +126,7 @@ def loads(draw: Any) -> dict[str, Any]:
         "in_flight": draw(st.sampled_from([None, 1, 3])),
         "asynchronous": draw(st.booleans()),
         "chunked": draw(st.booleans()),
+        "wait": draw(st.sampled_from([0, 3])),
     }
 
 
@@ -348,6 +352,25 @@ def test_more_blocks_let_more_run() -> None:
     assert few.preemptions > many.preemptions == 0
     assert few.ttft_s.mean > many.ttft_s.mean
     assert few.outcome.mean_running < many.outcome.mean_running
+
+
+@pytest.mark.parametrize(("wait", "prompt", "first_s"), [(0, 9, 3.911), (2, 9, 5.934), (2, 63, 9.311)])
+def test_prompts_wait_for_others_for_so_many_passes_or_until_a_pass_is_full(
+    wait: int, prompt: int, first_s: float
+) -> None:
+    """By hand: the first prompt takes 2 s and decodes; the second comes at 1.5 s and is read in the pass from 2 s on
+    beside it, from two decode passes later, or at once where it fills the budget of 64."""
+    requests = Requests(np.array([10, prompt]), np.array([20, 1]))
+    engine = make_engine(Engine, "tensorrt-llm", requests, [0.0, 1.5], chunked=False, wait=wait)
+    assert engine.run().first_s[1] == pytest.approx(first_s, abs=1e-3)
+
+
+def test_the_cache_is_a_share_of_what_is_free() -> None:
+    """Of TensorRT-LLM nine tenths of what weights and the largest pass leave."""
+    stack = load_stack("tensorrt-llm-1.0")
+    whole = replace(stack, memory=replace(stack.ledger, free_share=1.0))
+    blocks = [ask(one, concurrency=1, num_requests=1).setup.room.blocks for one in (stack, whole)]
+    assert blocks[0] == pytest.approx(0.9 * blocks[1], abs=1)
 
 
 def test_graphs_pad_passes_to_their_rows() -> None:

@@ -71,8 +71,8 @@ def describe_conflicts(rows: list[Measurement]) -> list[str]:
     samples: dict[tuple[object, ...], list[float]] = {}
     for row in rows:
         load = (row.concurrency, row.request_rate, row.length_low, row.length_high, row.statistic)
-        load += (row.max_num_batched_tokens, row.max_num_seqs, row.batch_wait_passes)
-        counts = (row.batch_size, row.prompt_tokens, row.output_tokens, row.metric, *load)
+        told = (row.max_num_batched_tokens, row.max_num_seqs, row.batch_wait_passes)
+        counts = (row.batch_size, row.prompt_tokens, row.output_tokens, row.metric, *load, *told)
         layout = (row.hardware, row.stack, row.tp, row.pp, row.activation_dtype, row.weight_dtype, row.kv_dtype)
         samples.setdefault((row.operator or row.model, row.notes, *counts, *layout), []).append(row.value)
     apart = [(str(key[0]), max(values) / min(values)) for key, values in samples.items()]

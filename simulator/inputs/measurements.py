@@ -35,8 +35,8 @@ class Measurement:
 
     A row of load is of many requests in flight: a closed loop keeps ``concurrency`` of them there, an open one sends
     ``request_rate`` a second (``inf``: all at once). Their lengths are uniform between ``length_low`` and
-    ``length_high`` times the tokens of the row, or as long as it says; ``value`` is the ``statistic`` over them. What the
-    engine was told, other than its version's defaults, is in the last three columns.
+    ``length_high`` times the tokens of the row, or as long as it says; ``value`` is the ``statistic`` over them. The
+    last three columns hold what the engine was told other than its version's defaults.
     """
 
     source: str

@@ -28,15 +28,19 @@ class TensorrtLlm(Vllm):
 
     def plan(self, state: State) -> Step:
         """Choose the next pass."""
-        if len(state.ids) and state.waiting and self.waited < self.scheduler.batch_wait_passes:
-            if self.count_tokens(state) < self.scheduler.batch_wait_share * state.limits.max_num_batched_tokens:
-                self.waited += 1
-                state.blocked = False
-                return Step((), True)
+        if len(state.ids) and state.waiting and self.holds_back(state):
+            self.waited += 1
+            state.blocked = False
+            return Step((), True)
         step = super().plan(state)
         if step.prompts:
             self.waited = 0
         return step
+
+    def holds_back(self, state: State) -> bool:
+        """Whether prompts wait for others a pass longer."""
+        enough = self.scheduler.batch_wait_share * state.limits.max_num_batched_tokens
+        return self.waited < self.scheduler.batch_wait_passes and self.count_tokens(state) < enough
 
     def count_tokens(self, state: State) -> int:
         """Tokens of a pass that read all prompts it has the budget for."""
