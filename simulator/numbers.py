@@ -19,6 +19,12 @@ PLAIN = (int, float)
 NUMERIC = (int, float, bool, np.ndarray, np.generic, NDArrayOperatorsMixin)
 
 
+def sort_distinct(values: Any) -> np.ndarray[Any, Any]:
+    """The different values of an array in order; ``np.unique`` loads ``numpy.ma``, which takes longer than an answer."""
+    ordered = np.sort(values, axis=None)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
 def is_symbolic(*values: Number) -> bool:
     """Whether any value is a SymPy expression."""
     for value in values:  # noqa: SIM110  # is asked for each operation of each law

@@ -99,6 +99,8 @@ def test_what_cannot_be_is_left_out_and_counted() -> None:
     assert dict(found.left_out) == {"tp 3 does not divide num_attention_heads 32": 1}
     with pytest.raises(ImpossibleError, match=r"needs 1\d KV blocks"):
         ask(concurrency=2, load={**SMALL, "kv_blocks": 2})
+    with pytest.raises(InputError, match="none of 2 points is possible; of 2: unknown router 'random'"):
+        ask(dp=2, concurrency=(2, 4), load={**SMALL, "router": "random"})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.numbers import sort_distinct
 from simulator.prediction import answer
 from simulator.report.output import OutputForm, format_cell, format_csv, format_json, format_rows
 from simulator.report.prediction import describe_basis, describe_formats
@@ -36,7 +37,7 @@ def thin_out(simulation: Simulation) -> dict[str, Any]:
     """The run over time, at so many moments at most."""
     columns = simulation.over_time
     count = len(columns["time_s"])
-    places = np.unique(np.linspace(0, count - 1, min(count, MOMENTS)).astype(int))
+    places = sort_distinct(np.linspace(0, count - 1, min(count, MOMENTS)).astype(int))
     return {name: values[places] for name, values in columns.items()}
 
 

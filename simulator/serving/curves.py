@@ -18,7 +18,7 @@ from simulator.costs.passes import Pass, build_linear, forget_contexts, list_mix
 from simulator.costs.request import Work
 from simulator.inputs.ranges import parse_counts
 from simulator.inputs.stack import Scheduler
-from simulator.numbers import ceil, maximum
+from simulator.numbers import ceil, maximum, sort_distinct
 from simulator.serving.drafts import Draft
 from simulator.serving.pass_table import pad_rows
 from simulator.serving.state import Requests
@@ -65,7 +65,7 @@ def make_mix(prompt_tokens: float, output_tokens: float) -> Mix:
 def measure_mix(requests: Requests, made: float = 1.0) -> Mix:
     """The moments of requests, whose decode passes make so many tokens each."""
     inputs, outputs = (np.asarray(one, dtype=np.float64) for one in (requests.input_tokens, requests.output_tokens))
-    alike = len(np.unique(inputs)) == 1
+    alike = inputs.min() == inputs.max()
     groups = np.array_split(np.sort(inputs), 1 if alike else min(GROUPS, len(inputs)))
     return Mix(
         np.array([group.mean() for group in groups]),
@@ -137,9 +137,11 @@ def interpolate(grid: Array, values: Array, at: Array) -> Array:
 
 def choose_grid(most: int) -> Array:
     """Numbers of sequences to time: each of the first few, then six to an octave."""
-    many = np.unique(8 * np.round(np.geomspace(24, max(most, 24) + 8, 3 + int(4 * np.log2(max(most, 24) / 24))) / 8))
+    many = sort_distinct(
+        8 * np.round(np.geomspace(24, max(most, 24) + 8, 3 + int(4 * np.log2(max(most, 24) / 24))) / 8)
+    )
     grid = np.concatenate([[1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17], many]).astype(np.float64)
-    return np.unique(np.minimum(grid, max(most, 1)))
+    return sort_distinct(np.minimum(grid, max(most, 1)))
 
 
 def measure_curves(

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import InputError, unknown_name
+from simulator.numbers import sort_distinct
 from simulator.serving.curves import Array, Curves, Mix, interpolate
 from simulator.serving.outcome import LATENCIES, STATISTICS
 
@@ -327,7 +328,7 @@ def choose_numbers(most: Array) -> tuple[Array, Array]:
     """Numbers of requests to weigh, all of the first, then ever fewer, each for as many as there are since the last."""
     top = float(np.max(most))
     many = np.geomspace(SINGLE, max(top, SINGLE), 2 + int(12 * max(math.log2(max(top, SINGLE) / SINGLE), 0.0)))
-    numbers = np.unique(np.concatenate([np.arange(1.0, SINGLE + 1), np.round(many), np.unique(most)]))
+    numbers = sort_distinct(np.concatenate([np.arange(1.0, SINGLE + 1), np.round(many), np.ravel(most)]))
     numbers = numbers[numbers <= top]
     return numbers, np.diff(numbers, prepend=0.0)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.frozen import frozen_dataclass
+from simulator.numbers import sort_distinct
 from simulator.serving.record import Record
 from simulator.serving.state import Counts, Seconds
 
@@ -158,11 +159,12 @@ class Outcome(NamedTuple):
 
 
 def summarise(values: Seconds) -> dict[str, float]:
-    """Mean and quantiles of what is defined."""
-    known = values[~np.isnan(values)]
+    """Mean and quantiles of what is defined, as ``np.quantile`` has them, which loads ``numpy.ma`` for it."""
+    known = np.sort(values[~np.isnan(values)])
     if not len(known):
         return dict.fromkeys(STATISTICS, math.nan)
-    quantiles = np.quantile(known, list(QUANTILES.values()))
+    places = np.array(list(QUANTILES.values())) * (len(known) - 1)
+    quantiles = np.interp(places, np.arange(len(known)), known)
     return {"mean": float(known.mean()), **dict(zip(QUANTILES, map(float, quantiles), strict=True))}
 
 
@@ -199,7 +201,7 @@ def add_timelines(lines: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     lines = [line for line in lines if len(line)]  # a replica to which no request went has none
     if len(lines) == 1:
         return lines[0]
-    moments = np.unique(np.concatenate([line[:, 0] for line in lines]))
+    moments = sort_distinct(np.concatenate([line[:, 0] for line in lines]))
     total = np.zeros((len(moments), 4))
     total[:, 0] = moments
     for line in lines:

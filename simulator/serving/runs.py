@@ -18,7 +18,9 @@ def choose_run(engine: Engine, timed: Counts, may_change: bool) -> tuple[int, fl
     ``timed``: the tokens in the cache of each sequence that runs.
     """
     state, clock, passes = engine.state, engine.clock, 1
-    if engine.drafts is None and not may_change and state.partial is None and (state.blocked or not state.waiting):
+    # What waits may enter with the next pass: unless it is blocked, by nothing that just changes.
+    stays = not state.waiting or (state.blocked and not may_change)
+    if engine.drafts is None and state.partial is None and stays:
         passes = engine.policy.count_steps(state)
     if passes == 1:
         return 1, clock.time(timed), 0.0

@@ -48,11 +48,13 @@ Places = NDArray[np.intp]
 
 
 class ChunkAnswer(NamedTuple):
-    """Rows of one chunk, its points, and how many of them were left out for which reason."""
+    """Rows of one chunk, its points, how many of them were left out for which reason, and of these how many for an
+    input that is wrong rather than impossible."""
 
     table: Table
     points: int
     left_out: dict[str, int]
+    wrong: int = 0
 
 
 class Setting(NamedTuple):

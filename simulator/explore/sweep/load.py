@@ -157,7 +157,12 @@ def simulate_chunk(plan: LoadPlan, chunk: int) -> ChunkAnswer:
     block = Block(group, tuple((int(start), int(start) + 1) for start in starts))
     left_out: Counter[str] = Counter()
     setting, fields = find_setting(plan, group), list_fields(plan, block)
-    simulation = simulate_point(plan, setting, block, fields, number, left_out)
+    wrong, simulation = 0, None
+    try:
+        simulation = simulate_point(plan, setting, block, fields, number, left_out)
+    except RoofcastError as error:
+        left_out[str(error)] += 1
+        wrong = int(isinstance(error, InputError))
     table = make_table(plan, simulation)
     for axis in plan.space.axes if simulation is not None else ():
         if axis.name in table:
@@ -166,13 +171,17 @@ def simulate_chunk(plan: LoadPlan, chunk: int) -> ChunkAnswer:
         values = plan.load_axis.values
         table[plan.load_axis.name] = type_values(values, (values[number],))
     table = reduce_table(apply_conditions(table, plan.conditions), plan.reduction, final=False)
-    return ChunkAnswer(table, 1, dict(left_out))
+    return ChunkAnswer(table, 1, dict(left_out), wrong)
 
 
 def simulate_point(
     plan: LoadPlan, setting: Setting, block: Block, fields: dict[str, Places], number: int, left_out: Counter[str]
 ) -> Simulation | None:
-    """One simulation; None where it cannot be, with the reason among those that are counted."""
+    """One simulation; None where there is no such device or model, with the reason among those that are counted.
+
+    Raises:
+        RoofcastError: as ``simulate``.
+    """
     (piece,) = list_pieces(plan, setting, fields, (1,) * 5)
     device = setting.devices[piece.device]
     if isinstance(device, str):
@@ -184,11 +193,7 @@ def simulate_point(
         return None
     prompt, output = (axis.values[block.ranges[at][0]] for at, axis in enumerate(plan.space.counts[:2], start=2))
     load = replace(plan.loads[number], prompt_tokens=prompt, output_tokens=output)
-    try:
-        return run(ask_points(plan, setting, block, hardware, architecture), load, plan.options)
-    except RoofcastError as error:
-        left_out[str(error)] += 1
-        return None
+    return run(ask_points(plan, setting, block, hardware, architecture), load, plan.options)
 
 
 def make_table(plan: LoadPlan, simulation: Simulation | None) -> Table:

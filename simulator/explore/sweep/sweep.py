@@ -277,6 +277,7 @@ class Tally:
     def __init__(self, plan: Plan, progress: Progress | None) -> None:
         self.plan, self.progress = plan, progress
         self.left_out: Counter[str] = Counter()
+        self.wrong = 0
         self.done = 0
 
     def follow(self, answers: Iterator[ChunkAnswer]) -> Iterator[ChunkAnswer]:
@@ -288,6 +289,7 @@ class Tally:
     def add(self, answer: ChunkAnswer) -> None:
         """Count one answer."""
         self.left_out.update(answer.left_out)
+        self.wrong += answer.wrong
         self.done += answer.points
         if self.progress is not None:
             self.progress(self.done, self.plan.points)
@@ -296,12 +298,14 @@ class Tally:
         """Refuse a sweep of which nothing was possible.
 
         Raises:
-            ImpossibleError: with the commonest reason.
+            InputError: with the commonest reason, where all of it was wrong.
+            ImpossibleError: the same, where it could not be.
         """
         if self.done and sum(self.left_out.values()) == self.done:
             reason, count = self.left_out.most_common(1)[0]
             hint = " (--assume-fits keeps those)" if reason == UNFIT else ""
-            raise ImpossibleError(f"none of {self.done:,} points is possible; of {count:,}: {reason}{hint}")
+            kind = InputError if self.wrong == self.done else ImpossibleError
+            raise kind(f"none of {self.done:,} points is possible; of {count:,}: {reason}{hint}")
 
 
 def describe_left_out(left_out: Mapping[str, int], points: int) -> list[str]:
