@@ -20,7 +20,7 @@ NUMERIC = (int, float, bool, np.ndarray, np.generic, NDArrayOperatorsMixin)
 
 
 def sort_distinct(values: Any) -> np.ndarray[Any, Any]:
-    """The different values of an array in order; ``np.unique`` loads ``numpy.ma``, which takes longer than an answer."""
+    """The different values of an array in order; ``np.unique`` loads ``numpy.ma``, which takes long."""
     ordered = np.sort(values, axis=None)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
