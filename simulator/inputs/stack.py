@@ -163,7 +163,11 @@ class DecodeKernel:
     ``packs``: where one block serves all query heads of a key head, ``group_rows`` of them at once. ``parts`` of a
     context that blocks share: so many that they run in some waves, that they fill the units once, or one.
     ``by_width``: a cached number of one byte takes half the cycles of one of two. ``loads_ahead``: a block loads what
-    it needs while the one before it multiplies. ``more_launches`` than ``attention_launches`` says.
+    it needs while the one before it multiplies. ``more_launches`` than ``attention_launches`` says, and one more in
+    heads smaller than ``rotates_heads_of``, which the kernel does not rotate itself. ``splits_unseen``: parts are of the
+    whole context, also where a window hides most of it. ``unit_threads`` that a unit runs where a block serves a single
+    query head, with blocks that grow until these are busy; None: blocks of one size. ``converts_by_software``: numbers
+    of 8 bits in the cache are widened there without an instruction for it.
     """
 
     capabilities: list[str] | None = None
@@ -174,6 +178,10 @@ class DecodeKernel:
     by_width: bool = False
     loads_ahead: bool = False
     more_launches: Count = 0
+    rotates_heads_of: Positive | None = None
+    splits_unseen: bool = False
+    unit_threads: Positive | None = None
+    converts_by_software: bool = False
 
 
 @spec_dataclass
