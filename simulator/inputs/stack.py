@@ -145,7 +145,8 @@ class Quantizing:
 
     ``launches`` in a model, whose checkpoint holds the scale of the inputs or whose kernels before take the work on;
     ``alone`` in a call by itself, as benchmarks of kernels time it. ``reads`` and ``writes`` are in the activation
-    type.
+    type. The kernel may not be a library's: ``full_tiles`` hold at least 128 rows, ``one_tile`` (rows, columns) is all
+    there is on some capabilities, and ``waits_for_scales``: a turn of the main loop takes some least time.
     """
 
     launches: Launches
@@ -153,6 +154,10 @@ class Quantizing:
     reads: Times = 1.0
     writes: Times = 0.5
     splits_k: bool = True  # these products may be split along k
+    waits_for_scales: bool = False
+    full_tiles: bool = False
+    one_tile: list[Positive] | None = None
+    one_tile_on: list[str] | None = None
 
 
 @spec_dataclass

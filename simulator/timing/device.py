@@ -22,6 +22,23 @@ LOADING_IN_TURN = frozenset({"6.0", "6.1", "7.0", "7.5"})
 NARROW_KINDS = frozenset({"linear", "grouped"})
 
 
+# Of kernels that multiply 128 rows at once, whatever the product has: the tiles of the others' menu that are as high.
+FULL_TILES = ((256, 128), (128, 256), (128, 128), (128, 64))
+
+
+class Tiling(NamedTuple):
+    """Tiles (token rows x weight columns) of a format's products; None: a library's, by the rows of a product.
+
+    ``turns``: a turn of the main loop takes some least time, however small the tile is.
+    """
+
+    menu: tuple[tuple[int, int], ...] | None
+    turns: bool
+
+
+LIBRARY_TILING = Tiling(None, turns=False)
+
+
 class PeerGroup(NamedTuple):
     """Devices that a message is between: how many, one's link in one direction, and the nodes that they are on."""
 
@@ -71,7 +88,8 @@ class Device(NamedTuple):
     their operands, however these are aligned. ``held_share``: rate of its matrix units over that of their design, which
     decides the tiles and how they are fed. ``instruction_rows`` that a matrix instruction takes, and ``loads_ahead``:
     units load the operands of a turn while they multiply those of the one before. Up to ``vector_rows`` of fp32 a CPU
-    multiplies as fast as the weights come, up to ``unpacked_rows`` without packing them.
+    multiplies as fast as the weights come, up to ``unpacked_rows`` without packing them. ``tiling``: of products with
+    weights in the format of the layers.
     """
 
     traits: Traits
@@ -97,6 +115,7 @@ class Device(NamedTuple):
     loads_ahead: bool
     vector_rows: int
     unpacked_rows: int
+    tiling: Tiling
     links: GroupLinks
 
     @property
@@ -150,8 +169,20 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         hardware.compute.capability not in LOADING_IN_TURN,
         VECTOR_ROWS.get(hardware.compute.capability or "", 1),
         UNPACKED_ROWS.get(hardware.compute.capability or "", 1),
+        find_tiling(hardware, deployment, stack),
         describe_links(hardware, deployment, stack),
     )
+
+
+def find_tiling(hardware: Hardware, deployment: Deployment, stack: Stack) -> Tiling:
+    """The tiles of the kernels that a stack brings for a format, where it does not leave them to a library."""
+    kind = (stack.quantizing or {}).get(deployment.layer_format)
+    if kind is None:
+        return LIBRARY_TILING
+    if kind.one_tile is not None and hardware.compute.capability in (kind.one_tile_on or ()):
+        rows, columns = kind.one_tile
+        return Tiling(((rows, columns),), kind.waits_for_scales)
+    return Tiling(FULL_TILES if kind.full_tiles else None, kind.waits_for_scales)
 
 
 def find_held_share(hardware: Hardware) -> Number:

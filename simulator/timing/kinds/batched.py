@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.costs.operators import Operator
 from simulator.numbers import Number, choose, maximum, round_corner, where
-from simulator.timing.device import Device
+from simulator.timing.device import LIBRARY_TILING, Device
 from simulator.timing.factors import Factors
 from simulator.timing.kinds import shared
 from simulator.timing.kinds.base import Kind
@@ -23,7 +23,7 @@ def time_one_batched(operator: Operator, device: Device, f: Factors) -> Number:
     product = choose(
         operator.m <= device.skinny_rows,
         lambda: time_streamed(operator, device, f),
-        lambda: time_tiled(operator, device._replace(splits_k=False), f),
+        lambda: time_tiled(operator, device._replace(splits_k=False, tiling=LIBRARY_TILING), f),
     )
     return f.product_latency_s + product
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.costs.operators import Operator
 from simulator.numbers import Number
-from simulator.timing.device import Device
+from simulator.timing.device import LIBRARY_TILING, Device
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import linear, shared
 from simulator.timing.kinds.base import Kind
@@ -33,7 +33,7 @@ def time_alike(operator: Operator, device: Device, f: Factors) -> Number:
 def time_one_grouped(operator: Operator, device: Device, f: Factors) -> Number:
     """``time_alike`` of numbers or of one-dimensional arrays."""
     slower = f.replace(matrix_efficiency=f.matrix_efficiency / f.grouped_slowdown)
-    return time_tiled(operator, device._replace(splits_k=False), slower)
+    return time_tiled(operator, device._replace(splits_k=False, tiling=LIBRARY_TILING), slower)
 
 
 def time_on_cpu(op: Operator, device: Device, f: Factors) -> Number:

@@ -36,6 +36,7 @@ MENUS = ((16, ((16, 64),)), (32, ((32, 64),)), (64, ((64, 128), (64, 64))), (flo
 # Parts that k may be cut into, and the least depth of one part.
 SPLITS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 LEAST_PART = 128
+TURN_BYTES = 128  # of a row or column that the turns with scales are stated for
 MAIN_LOOP_STEP = 32  # elements of k that one turn of a tile's main loop takes in
 DEQUANTIZED_AT_ONCE = 64  # weights that the factor is stated for
 ENERGY_CLOCK_HZ = 2e9  # that ``flop_energy_j`` is stated for
@@ -67,9 +68,21 @@ DEQUANTIZE = Factor(
     "time in which a unit dequantizes 64 weights that are narrower than what they multiply",
     Prior(3.0, 0.6, "a conversion and a scale or two a weight, on 64 lanes of a multiprocessor"),
 )
+SCALED_TURN = Factor(
+    "scaled_turn_cycles",
+    *("cycles", 10.0, 1e4),
+    "least time in which a tile takes in 128 bytes of k of numbers of 8 bits with scales of their own",
+    Prior(190.0, 0.4, "products of few tiles: 270 on H100 and 180 on B200, fits 180 to 210"),
+)
+FOUR_BIT_TURN = Factor(
+    "four_bit_turn_cycles",
+    *("cycles", 10.0, 1e4),
+    "least time in which a tile takes in 128 bytes of k of numbers of 4 bits",
+    Prior(790.0, 0.4, "products of few tiles on B200: 1.8 ns a number; a memory latency, sixteen scales a row"),
+)
 TILE_FACTORS = (
     *(shared.MATRIX_EFFICIENCY, shared.MATRIX_BANDWIDTH),
-    *(BALANCED_TILE, SPLIT_LATENCY, SPLIT_TRAFFIC, DEQUANTIZE, shared.FLOP_ENERGY, shared.CACHE_BYTES),
+    *(BALANCED_TILE, SPLIT_LATENCY, SPLIT_TRAFFIC, DEQUANTIZE, SCALED_TURN, FOUR_BIT_TURN, shared.FLOP_ENERGY, shared.CACHE_BYTES),
 )
 
 
@@ -89,6 +102,8 @@ def time_tiled(op: Operator, device: Device, f: Factors) -> Number:
 
     None is smaller than a matrix instruction, but that of weights which are dequantized first, which are its rows.
     """
+    if device.tiling.menu is not None:
+        return time_menu(op, device.tiling.menu, device, f, 1.0)
     menus = [(most, menu) for most, menu in MENUS if most >= device.instruction_rows or device.weight_share < 1]
     if not isinstance(op.m, np.ndarray):
         menu = next(menu for most, menu in menus if op.m <= most)
@@ -112,7 +127,7 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     A tile goes along k in turns of its main loop, in which it multiplies ``rows x columns`` and loads
     ``rows + columns`` operands, whichever is slower. The loading is stated relative to the multiplication, since
     devices with faster matrix units also feed them faster; weights narrower than the inputs load faster by as much, and
-    are dequantized on the vector units meanwhile. Where the units are held below the rate of their design, what feeds
+    are dequantized on the vector units meanwhile. Kernels with scales for blocks of numbers wait for those in each turn. Where the units are held below the rate of their design, what feeds
     them is not. Units that do not load ahead multiply and stream in turn, and loading is all in the streaming. A wave
     writes its tiles when its main loops are through, all at the same time. Products with fewer tiles than the device
     has units may be split.
@@ -124,6 +139,7 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     padding = round_up(op.k, MAIN_LOOP_STEP) / op.k
     writing = device.element_bytes * device.units * seconds_per_byte
     dequantizing = op.k * f.dequantize_cycles / (DEQUANTIZED_AT_ONCE * device.clock_hz)
+    least = find_turns(op, device, f) if device.tiling.turns else 0.0
     best = None
     for rows, columns in menu:
         area, tiles = rows * columns, op.batch * ceil(op.m / rows) * ceil(op.n / columns)
@@ -133,12 +149,21 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
         whole = per_element * area * turn
         if device.weight_share < 1:
             whole = round_corner(whole, dequantizing * columns)
+        if device.tiling.turns:
+            whole = round_corner(whole, least)
         waves = ceil(tiles / device.units)
         seconds = join(waves * (whole * padding + writing * area), streaming, device)
         best = seconds if best is None else minimum(best, seconds)
         if device.splits_k:
             best = try_splits(best, Tiling(tiles, whole, writing * area, streaming), op, device, f)
     return best
+
+
+def find_turns(op: Operator, device: Device, f: Factors) -> Number:
+    """Seconds of a main loop along all of k that only waits for the operands of each turn."""
+    number_bytes = op.weight_bytes / (op.batch * op.n * op.k)
+    turn = where(number_bytes < 1, f.four_bit_turn_cycles, f.scaled_turn_cycles)
+    return op.k * number_bytes / TURN_BYTES * turn / device.clock_hz
 
 
 def find_throttling(device: Device, f: Factors) -> Number:
