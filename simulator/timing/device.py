@@ -15,6 +15,9 @@ from simulator.timing.learned import Traits, describe_traits
 # NVIDIA, PTX ISA 8.5, by what compilers build for: wgmma, which multiplies 64 rows at once, is of 9.0 alone (mma takes
 # 16, less than any tile); cp.async, which copies into shared memory behind the back of the registers, begins with 8.0.
 INSTRUCTION_ROWS = {"9.0": 64}
+# The instruction that kernels of matrix products and attention are written for, where it is not mma, which all others of
+# NVIDIA share, 8.6 and 8.9 with the consumer successors 12.0 and 12.1 (PTX ISA 8.7, wgmma and tcgen05).
+MATRIX_INSTRUCTIONS = {"9.0": "wgmma", "10.0": "tcgen05", "10.1": "tcgen05", "10.3": "tcgen05"}
 # Rows of fp32 that torch's matrix library (oneMKL) takes as fast as they come, and without packing: its loops for
 # few rows are of vectors of 512 bits alone, as times on a Xeon with them and on an EPYC without them show.
 VECTOR_ROWS, UNPACKED_ROWS = {"avx512": 3}, {"avx512": 15}
@@ -197,6 +200,11 @@ def find_held_share(hardware: Hardware) -> Number:
 def find_traits(hardware: Hardware) -> Traits:
     """What decides the laws and priors of a device."""
     return describe_traits(hardware, classify(hardware))
+
+
+def find_instruction(hardware: Hardware) -> str:
+    """The matrix instruction that kernels are written for on a device."""
+    return MATRIX_INSTRUCTIONS.get(hardware.compute.capability or "", "mma")
 
 
 def classify(hardware: Hardware) -> str:

@@ -21,7 +21,7 @@ from simulator.inputs.library import load_hardware
 from simulator.inputs.stack import Stack
 from simulator.inputs.stack_versions import name_engine
 from simulator.numbers import Number, square_root, where
-from simulator.timing.device import classify
+from simulator.timing.device import classify, find_instruction
 from simulator.timing.profile import Coverage, Profile
 
 GROUP_SIZE = re.compile(r"-g\d+$")
@@ -118,6 +118,9 @@ def compare_devices(home: str, hardware: Hardware) -> tuple[str, str]:
     for what, (before, after) in facts.items():
         if before != after or after is None:  # a design that no sheet names is like no other
             return what, f"{after or hardware.id} for {before or home}"
+    if find_instruction(hardware) != find_instruction(measured):  # such as the workstation's Blackwell for the server's
+        one, other = hardware.compute, measured.compute
+        return "generation", f"{one.generation} {one.capability} for {other.generation} {other.capability}"
     return "device", f"{hardware.id} for {home}"
 
 
