@@ -42,19 +42,26 @@ class Tiling(NamedTuple):
 LIBRARY_TILING = Tiling(None, turns=False)
 
 
+PEERS_ON_BUS = 2  # devices that reach each other over PCIe without the host
+
+
 class PeerGroup(NamedTuple):
-    """Devices that a message is between: how many, one's link in one direction, and the nodes that they are on."""
+    """Devices that a message is between: how many, one's link in one direction, the nodes that they are on, and how
+    many take turns on a link: more than two that meet in one host's PCIe.
+    """
 
     devices: int
     link_bytes_per_s: Number
     nodes: int
+    taking_turns: int = 1
 
 
 class GroupLinks(NamedTuple):
     """One device's links in one direction, bytes per second, to the groups that it works in.
 
     ``tp`` devices share a layer and ``ep`` the experts; a stage of a pipeline sends to the next. Each group is on so
-    many nodes. ``direct_reduce_bytes`` is the largest all-reduce that reads the peers' memory.
+    many nodes. ``direct_reduce_bytes`` is the largest all-reduce that reads the peers' memory. ``on_bus``: devices of a node meet in
+    its host's PCIe.
     """
 
     layer_bytes_per_s: Number
@@ -66,14 +73,19 @@ class GroupLinks(NamedTuple):
     layer_nodes: int = 1
     expert_nodes: int = 1
     stage_nodes: int = 1
+    on_bus: bool = False
 
     def find_group(self, kind: str) -> PeerGroup:
         """The devices that a kind of message is between."""
         if kind == "send":
             return PeerGroup(2, self.stage_bytes_per_s, self.stage_nodes)
         if kind == "all_to_all":
-            return PeerGroup(self.ep, self.expert_bytes_per_s, self.expert_nodes)
-        return PeerGroup(self.tp, self.layer_bytes_per_s, self.layer_nodes)
+            return PeerGroup(self.ep, self.expert_bytes_per_s, self.expert_nodes, self.count_turns(self.ep))
+        return PeerGroup(self.tp, self.layer_bytes_per_s, self.layer_nodes, self.count_turns(self.tp))
+
+    def count_turns(self, devices: int) -> int:
+        """Devices that take turns: two exchange what they send directly, the messages of more cross the host."""
+        return devices if self.on_bus and devices > PEERS_ON_BUS else 1
 
 
 class Device(NamedTuple):
@@ -239,6 +251,7 @@ def describe_links(hardware: Hardware, deployment: Deployment, stack: Stack) -> 
         count_nodes(hardware, d.tp),
         count_nodes(hardware, experts),
         min(count_nodes(hardware, stages), 2),
+        hardware.links is not None and hardware.links.node is None and d.tp <= (hardware.most_in_node or d.tp),
     )
 
 
