@@ -113,9 +113,7 @@ def list_expert_block(s: Mapping[str, Number], d: Deployment, stack: Stack) -> l
         list_expert_products(experts, rows, (s["matrices"] - 1) * s["width"], s["width"], s["hidden"], sizes)
         for experts, rows in spread
     ]
-    joined = [
-        join_shares([one._replace(copies=s["copies"]) for one in of_one]) for of_one in zip(*products, strict=True)
-    ]
+    joined = repeat_block([join_shares(list(of_one)) for of_one in zip(*products, strict=True)], s["copies"])
     here = sum(experts * rows for experts, rows in spread)
     widths = {"hidden": (s["tokens"], s["hidden"]), "activated": (here, s["hidden"]), "ffn": (here, s["width"])}
     kernels = (stack.expert_kernels or []) + [one for one in stack.layer_kernels if one.over == "ffn"]
@@ -130,6 +128,18 @@ def list_expert_block(s: Mapping[str, Number], d: Deployment, stack: Stack) -> l
         if kernel.when in (None, {"gated_mlp": True})
     ]
     return [*moving, *list_quantizing(joined, d, stack), *joined]
+
+
+def repeat_block(products: list[Operator], copies: Number) -> list[Operator]:
+    """Products that a benchmark runs one after the other, copies of all of them in turn.
+
+    Between two runs of one the operands of them all pass through the last cache, as if it had so many more copies.
+    """
+    if not np.any(copies):
+        return products
+    passing = add(copies * one.weight_bytes + one.activation_bytes for one in products)
+    repeated = [one._replace(copies=(passing - one.activation_bytes) / one.weight_bytes) for one in products]
+    return [one._replace(parts=tuple(part._replace(copies=one.copies) for part in one.parts)) for one in repeated]
 
 
 def spread_rows(
