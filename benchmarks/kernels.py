@@ -11,7 +11,10 @@ is such a one; a device without a sister in the tables is the harder case. Error
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small systems of equations, which threads only slow down
 
 import numpy as np
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simulator.inputs.stack import DecodeKernel
-from simulator.timing.device import Device, GroupLinks
+from simulator.timing.device import LIBRARY_TILING, Device, GroupLinks
 from simulator.timing.factors import Factors
 from simulator.timing.learned import Traits
 from simulator.timing.passes import Machine
@@ -50,6 +50,7 @@ def make_device(**other: Any) -> Device:
         "held_share": 1.0,
         "instruction_rows": 1,
         "loads_ahead": True,
+        "tiling": LIBRARY_TILING,
         "vector_rows": 1,
         "unpacked_rows": 1,
         "links": link_devices(1),

@@ -294,7 +294,11 @@ def test_decode_attention_of_grouped_heads_runs_in_waves_of_blocks() -> None:
 def test_decode_kernels_as_a_stack_states_them() -> None:
     """Ten pairs of sequence and key head on ten units, 1,024 tokens: 1 us a start, 2 ns a token, 0.3 us chained."""
     f = make_factors(
-        attention_block_cycles=1000, chained_block_cycles=300, grouped_token_cycles=2, kernel_latency_s=3e-06
+        attention_block_cycles=1000,
+        grouped_token_cycles=2,
+        kernel_latency_s=3e-06,
+        chained_block_cycles=300,
+        chained_token_cycles=2,
     )
     op = Operator("attention", "decode_attention", m=1, n=1024, k=128, batch=80, group=8)
 

@@ -153,3 +153,21 @@ def test_a_stack_that_builds_another_model_says_so_in_python() -> None:
         simulate("llama-3-8b", "a100-sxm-80gb", stack="megatron-lm-2022", concurrency=1)  # which has no scheduler
     assert built.question.built_parameters == pytest.approx(5.64e9, rel=0.01)
     assert named.question.built_parameters == 8_030_261_248
+
+
+def test_consumer_blackwell_takes_what_was_measured_on_ada() -> None:
+    """10.0 and 12.0 are both called Blackwell; kernels of the second are written for the instruction of Ada's."""
+    expected = {"rtx-pro-6000": "l40s-48gb", "rtx-5090": "l40s-48gb", "gb200": "b200-180gb", "b300": "b200-180gb"}
+    for device, home in expected.items():
+        profile = choose_software(load_hardware(device), "tensorrt-llm-1.3", None).profile
+        assert profile is not None
+        assert profile.hardware == home
+    (move,) = list_place_moves("b200-180gb", "vllm-0.6", load_hardware("rtx-pro-6000"), load_stack("vllm-0.6"))
+    assert move.what == "generation"
+    assert move.words == "Blackwell 12.0 for Blackwell 10.0"
+
+
+def test_of_equals_a_profile_of_the_same_form_of_memory_is_carried() -> None:
+    profile = choose_software(load_hardware("rtx-3080-10gb"), "llama.cpp-b2795", None).profile
+    assert profile is not None
+    assert profile.hardware in ("rtx-3090", "rtx-a6000-48gb")  # and not the A100, of the same generation too

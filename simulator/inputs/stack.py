@@ -169,10 +169,10 @@ class DecodeKernel:
     context that blocks share: so many that they run in some waves, that they fill the units once, or one.
     ``by_width``: a cached number of one byte takes half the cycles of one of two. ``loads_ahead``: a block loads what
     it needs while the one before it multiplies. ``more_launches`` than ``attention_launches`` says, and one more in
-    heads smaller than ``rotates_heads_of``, which the kernel does not rotate itself. ``splits_unseen``: parts are of the
-    whole context, also where a window hides most of it. ``unit_threads`` that a unit runs where a block serves a single
-    query head, with blocks that grow until these are busy; None: blocks of one size. ``converts_by_software``: numbers
-    of 8 bits in the cache are widened there without an instruction for it.
+    heads smaller than ``rotates_heads_of``, which the kernel does not rotate itself. ``splits_unseen``: parts are of
+    the whole context, also where a window hides most of it. ``unit_threads`` that a unit runs where a block serves a
+    single query head, with blocks that grow until these are busy; None: blocks of one size. ``converts_by_software``:
+    numbers of 8 bits in the cache are widened there without an instruction for it.
     """
 
     capabilities: list[str] | None = None

@@ -15,8 +15,8 @@ from simulator.timing.learned import Traits, describe_traits
 # NVIDIA, PTX ISA 8.5, by what compilers build for: wgmma, which multiplies 64 rows at once, is of 9.0 alone (mma takes
 # 16, less than any tile); cp.async, which copies into shared memory behind the back of the registers, begins with 8.0.
 INSTRUCTION_ROWS = {"9.0": 64}
-# The instruction that kernels of matrix products and attention are written for, where it is not mma, which all others of
-# NVIDIA share, 8.6 and 8.9 with the consumer successors 12.0 and 12.1 (PTX ISA 8.7, wgmma and tcgen05).
+# The instruction that kernels of matrix products and attention are written for, where it is not mma, which all others
+# of NVIDIA share, 8.6 and 8.9 with their consumer successors 12.0 and 12.1 (PTX ISA 8.7, wgmma and tcgen05).
 MATRIX_INSTRUCTIONS = {"9.0": "wgmma", "10.0": "tcgen05", "10.1": "tcgen05", "10.3": "tcgen05"}
 # Rows of fp32 that torch's matrix library (oneMKL) takes as fast as they come, and without packing: its loops for
 # few rows are of vectors of 512 bits alone, as times on a Xeon with them and on an EPYC without them show.
@@ -60,8 +60,8 @@ class GroupLinks(NamedTuple):
     """One device's links in one direction, bytes per second, to the groups that it works in.
 
     ``tp`` devices share a layer and ``ep`` the experts; a stage of a pipeline sends to the next. Each group is on so
-    many nodes. ``direct_reduce_bytes`` is the largest all-reduce that reads the peers' memory. ``on_bus``: devices of a node meet in
-    its host's PCIe.
+    many nodes. ``direct_reduce_bytes`` is the largest all-reduce that reads the peers' memory. ``on_bus``:
+    devices of a node meet in its host's PCIe.
     """
 
     layer_bytes_per_s: Number

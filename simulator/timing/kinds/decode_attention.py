@@ -143,7 +143,9 @@ def time_grouped_blocks(op: Operator, device: Device, f: Factors) -> Number:
     """
     kernel, pairs, most_parts = device.decode_kernel, op.batch / op.group, count_most_parts(op, device)
     most_waves = 1 if kernel.parts == "one wave" else MOST_WAVES
-    parts = most_parts if most_waves == 1 else whole_part(minimum(most_parts, square_root(most_waves * most_parts)) + 0.5)
+    parts = most_parts
+    if most_waves > 1:
+        parts = whole_part(minimum(most_parts, square_root(most_waves * most_parts)) + 0.5)
     parts = maximum(minimum(parts, whole_part(most_waves * device.units / pairs)), 1)
     tokens = round_up(op.n / parts, TOKEN_STEP)
     waves = ceil(pairs * ceil(op.n / tokens) / device.units)  # whole steps may leave nothing to the last part
@@ -179,7 +181,7 @@ def time_unit_blocks(op: Operator, device: Device, f: Factors) -> Number:
     full once, but none shorter than what the threads of a block load at once.
     """
     kernel = device.decode_kernel
-    most = kernel.unit_threads // SMALLEST_BLOCK
+    most = (kernel.unit_threads or SMALLEST_BLOCK) // SMALLEST_BLOCK
     room = ceil(most * device.units / op.batch)  # smallest blocks for each sequence and head
     size = where(room >= most, most, where(room >= most / 2, most / 2, 1))  # of a block, in smallest ones
     beside = most / size  # blocks that a unit holds
@@ -200,16 +202,15 @@ def read_again(op: Operator, device: Device, f: Factors) -> Number:
     return where(readers > 1, op.kv_bytes * readers * find_cache_time(device, f), 0.0)
 
 
-def finish_decode(
-    op: Operator, cycles: Number, merging: Number, cached: Number, device: Device, f: Factors
-) -> Number:
+def finish_decode(op: Operator, cycles: Number, merging: Number, cached: Number, device: Device, f: Factors) -> Number:
     """Blocks against the streaming of the cache, then cycles of the merging of parts."""
     streaming = op.bytes_moved * find_byte_time(op, device, f, f.cache_efficiency)
     return round_corner(cycles / device.clock_hz, maximum(streaming, cached)) + merging / device.clock_hz
 
 
 FACTORS = (
-    *(GROUPED_TOKEN, HEAD_TOKEN, CHAINED_BLOCK, CACHE_EFFICIENCY, RESIDENT_BLOCKS, HEAD_BLOCK, UNIT_TOKEN, CHAINED_TOKEN, CONVERSION),
+    *(GROUPED_TOKEN, HEAD_TOKEN, CHAINED_BLOCK, CHAINED_TOKEN, HEAD_BLOCK, UNIT_TOKEN, CONVERSION),
+    *(CACHE_EFFICIENCY, RESIDENT_BLOCKS),
     *(shared.ATTENTION_BLOCK, shared.CACHE_BYTES, shared.KERNEL_LATENCY),
 )
 DECODE_ATTENTION = Kind(

@@ -82,7 +82,8 @@ FOUR_BIT_TURN = Factor(
 )
 TILE_FACTORS = (
     *(shared.MATRIX_EFFICIENCY, shared.MATRIX_BANDWIDTH),
-    *(BALANCED_TILE, SPLIT_LATENCY, SPLIT_TRAFFIC, DEQUANTIZE, SCALED_TURN, FOUR_BIT_TURN, shared.FLOP_ENERGY, shared.CACHE_BYTES),
+    *(BALANCED_TILE, SPLIT_LATENCY, SPLIT_TRAFFIC, DEQUANTIZE, SCALED_TURN, FOUR_BIT_TURN),
+    *(shared.FLOP_ENERGY, shared.CACHE_BYTES),
 )
 
 
@@ -127,8 +128,9 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     A tile goes along k in turns of its main loop, in which it multiplies ``rows x columns`` and loads
     ``rows + columns`` operands, whichever is slower. The loading is stated relative to the multiplication, since
     devices with faster matrix units also feed them faster; weights narrower than the inputs load faster by as much, and
-    are dequantized on the vector units meanwhile. Kernels with scales for blocks of numbers wait for those in each turn. Where the units are held below the rate of their design, what feeds
-    them is not. Units that do not load ahead multiply and stream in turn, and loading is all in the streaming. A wave
+    are dequantized on the vector units meanwhile. Where the units are held below the rate of their design, what feeds
+    them is not. Units that do not load ahead multiply and stream in turn, and loading is all in the streaming. Kernels
+    of a stack's own whose numbers have scales in blocks wait for these in each turn, however small the tile is. A wave
     writes its tiles when its main loops are through, all at the same time. Products with fewer tiles than the device
     has units may be split.
     """
