@@ -27,6 +27,7 @@ from simulator.explore.sweep.csv_text import write_header, write_rows
 from simulator.explore.sweep.evaluate import ChunkAnswer
 from simulator.explore.sweep.external_sort import sort_tables
 from simulator.explore.sweep.filters import Table, find_rows, join_tables, reduce_table
+from simulator.explore.sweep.parquet_file import holds_columns, require_writer, write_parquet
 from simulator.explore.sweep.plan import Plan
 from simulator.explore.sweep.sweep import Progress, Tally
 from simulator.explore.sweep.workers import run_chunks
@@ -59,14 +60,14 @@ def write_sweep(
     """Answer a plan into a ``.csv`` or ``.parquet`` file, with memory for a few chunks.
 
     Raises:
-        InputError: another suffix, no pyarrow, a file that cannot be written, or parts of another question.
+        InputError: another suffix, no writer of Parquet, a file that cannot be written, or parts of another question.
         ImpossibleError: no point is possible.
     """
     form = out.suffix.lower()
     if form not in STREAMED:
         raise InputError(f"{out}: a sweep is written to .csv or .parquet")
     if form == ".parquet":
-        require_pyarrow()
+        require_writer()
     parts = Parts(check_target(out), plan)
     if resume:
         check_own(out, plan)
@@ -107,13 +108,13 @@ def check_own(out: Path, plan: Plan) -> None:
         raise InputError(f"{out}: is empty, and so no file of a sweep; delete it, or write elsewhere")
     try:
         if out.suffix.lower() == ".parquet":
-            columns = require_pyarrow().parquet.read_schema(out).names
+            own = holds_columns(out, plan.shown)
         else:
             with out.open(encoding="utf-8") as file:
-                columns = file.readline(MOST_HEADER).rstrip("\n").split(",")
-    except (OSError, ValueError):  # pyarrow's own errors are of the latter
-        columns = []
-    if columns != list(plan.shown):
+                own = file.readline(MOST_HEADER).rstrip("\n").split(",") == list(plan.shown)
+    except (OSError, ValueError):
+        own = False
+    if not own:
         raise InputError(f"{out}: is no file of this sweep; write elsewhere, or over it with --force and no --resume")
 
 
@@ -285,39 +286,3 @@ def write_csv(path: Path, tables: Iterable[Table]) -> int:
             file.writelines(write_rows(table))
             rows += find_rows(table)
     return rows
-
-
-def write_parquet(path: Path, tables: Iterable[Table]) -> int:
-    """Write tables as Parquet, each a row group; what is not a number is null."""
-    pyarrow = require_pyarrow()
-    kinds = {"f": pyarrow.float64(), "i": pyarrow.int64(), "b": pyarrow.bool_(), "O": pyarrow.string()}
-    rows, writer, schema = 0, None, None
-    try:
-        for table in tables:
-            if writer is None:
-                schema = pyarrow.schema([(name, kinds[column.dtype.kind]) for name, column in table.items()])
-                texts = [name for name, column in table.items() if column.dtype == object]
-                writer = pyarrow.parquet.ParquetWriter(path, schema, use_dictionary=texts)
-            arrays = [pyarrow.array(column, type=kinds[column.dtype.kind], from_pandas=True)
-                      for column in table.values()]  # fmt: skip
-            if find_rows(table):
-                writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), row_group_size=find_rows(table))
-                rows += find_rows(table)
-    finally:
-        if writer is not None:
-            writer.close()
-    return rows
-
-
-def require_pyarrow() -> Any:
-    """The module, with its part for Parquet.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise InputError("Parquet needs pyarrow: pip install 'roofcast[sweep]', or write a .csv") from None
-    return pyarrow
