@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-network mutants fuzz robustness check bench clean
+.PHONY: help demo hashes test test-long test-network mutants fuzz robustness check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,11 @@ bench: $(VENV)/.dev ## the benchmarks of Roofcast itself, half an hour
 	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python -m benchmarks.calibration
 	$(BIN)/python -m benchmarks.denoise
+
+hashes: $(VENV)/.made ## constraints-hashes.txt anew: every pinned package with the hashes of its files, but torch
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile constraints.txt --quiet --no-deps --generate-hashes --no-emit-package torch --no-annotate \
+		--python-version 3.11 --custom-compile-command "make hashes" --output-file constraints-hashes.txt
 
 clean: ## remove .venv, caches and build outputs
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -175,3 +175,15 @@ def test_a_value_given_by_hand_wins_over_the_model() -> None:
     assert values["t"] == 8
     assert values["k"] == values["a"] == 96
     assert values["d"] == 128
+
+
+def test_formulas_of_experts_and_latent_attention_are_the_numbers() -> None:
+    values: dict[str, int] = {"t": 4, "b": 3, "p": 67, "c": 100, "w": 2, "x": 2, "y": 2}
+    for name in ("mixtral-8x7b-v0.1", "deepseek-v3"):
+        a = find_model(name, IDEAL)
+        put = {symbol: int(value) for symbol, value in read_values(a, values).items()}
+        formulas = derive_formulas(a, load_stack(IDEAL), put)
+        for phase, step in count(name, IDEAL, put, ("fp16", "fp16", "fp16")).items():
+            for row, counted in zip(list_expressions(formulas, phase), list_rows(step), strict=True):
+                assert row[0] == counted[0]
+                assert [float(cost) for cost in row[1:]] == pytest.approx([float(cost) for cost in counted[1:]])

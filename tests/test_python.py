@@ -98,3 +98,14 @@ def test_the_notebook_runs_from_top_to_bottom() -> None:
     assert names["devices"].to_dicts()
     assert names["fewest"].at.prediction.tpot_s <= 0.02
     assert names["run"].ttft_s.p99 > 0
+
+
+def test_compare_and_sweep_ask_alike() -> None:
+    """What both take has one name, place, type and default; fields that are changed have one value or an axis."""
+    one, other = (inspect.signature(verb).parameters for verb in (rc.compare, rc.sweep))
+    shared = [name for name in one if name in other]
+    assert shared == [name for name in other if name in one]
+    assert set(one) - set(shared) == {"baseline"}
+    for name in shared:
+        assert (one[name].kind, one[name].default) == (other[name].kind, other[name].default)
+        assert name.endswith("changes") or one[name].annotation == other[name].annotation

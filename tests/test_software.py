@@ -12,7 +12,8 @@ import pytest
 from samples import predict
 
 from simulator.errors import InputError, RebuiltModelWarning
-from simulator.inputs.library import HARDWARE_FOLDER, PROFILE_FOLDER, list_ids, load_hardware, load_stack
+from simulator.inputs.library import HARDWARE_FOLDER, PROFILE_FOLDER, list_ids, load_hardware, load_model, load_stack
+from simulator.inputs.stack_support import find_obstacle
 from simulator.inputs.stack_versions import name_engine
 from simulator.serving.simulation import simulate
 from simulator.timing.profile import list_settings, load_profile
@@ -171,3 +172,21 @@ def test_of_equals_a_profile_of_the_same_form_of_memory_is_carried() -> None:
     profile = choose_software(load_hardware("rtx-3080-10gb"), "llama.cpp-b2795", None).profile
     assert profile is not None
     assert profile.hardware in ("rtx-3090", "rtx-a6000-48gb")  # and not the A100, of the same generation too
+
+
+@pytest.mark.parametrize("stack", [None, "vllm"])
+def test_a_version_that_cannot_run_a_model_is_not_chosen_for_it(stack: str | None) -> None:
+    device = load_hardware("mi300x-192gb")
+    assert choose_software(device, stack, None, load_model("llama-3.1-8b")).stack.id == "vllm-0.6"  # measured there
+    chosen = choose_software(device, stack, None, load_model("gpt-oss-120b"))
+    assert find_obstacle(chosen.stack, load_model("gpt-oss-120b").architecture, device.vendor) is None
+    assert chosen.profile is not None
+    assert chosen.profile.hardware == device.id
+
+
+def test_a_stack_says_which_models_and_makers_it_does_not_run() -> None:
+    old, sinks, hybrid = load_stack("vllm-0.6"), load_model("gpt-oss-20b"), load_model("qwen3-next-80b-a3b")
+    assert "vLLM 0.10.1" in str(find_obstacle(old, sinks.architecture, "AMD"))
+    assert "vLLM 0.10.2" in str(find_obstacle(old, hybrid.architecture, "NVIDIA"))
+    assert find_obstacle(old, load_model("deepseek-v3").architecture, "AMD") is None
+    assert "alone, not of AMD" in str(find_obstacle(load_stack("tensorrt-llm-1.3"), sinks.architecture, "AMD"))

@@ -296,6 +296,11 @@ BANDWITH = "id: a\nmemory:\n  capacity: 80 GB\n  bandwith: 2039 GB/s\n"
         ),
         ("id: a\nmemory:\n  bandwidth: 2039 GB/s\n", "2: memory: missing key 'capacity'"),
         ("id: a\nmemory: {}\n", "2: memory: missing keys 'capacity', 'bandwidth'"),
+        (
+            "id: a\nfabrik: nvlink\n",
+            "2: fabrik: unknown key; did you mean 'fabric'? "
+            "(allowed: id, memory, units, kind, fabric, sparse, shape, sources, peaks) (and 1 more: the file)",
+        ),
         ("# a device\nname: a\n", "2: missing keys 'id', 'memory' (and 1 more: name)"),
         (DEVICE + "  efficiency: 1e12\n", "5: memory.efficiency: '1e12' is text in YAML; write 1.0e+12"),
         (DEVICE + "  efficiency: 2.5e-3x\n", "5: memory.efficiency: '2.5e-3x' is text; needs a number"),

@@ -69,6 +69,15 @@ def test_the_pythons_that_are_tried_are_the_ones_that_are_stated() -> None:
     assert f'requires-python = ">={PYTHONS[0]}"' in text
 
 
+def test_every_pinned_package_has_its_hashes() -> None:
+    """But torch, of which each index has builds of its own."""
+    pinned = re.findall(r"^([\w.-]+==\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    text = (ROOT / "constraints-hashes.txt").read_text()
+    hashed = re.findall(r"^([\w.-]+==\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+    names = sorted(name.lower().replace("_", "-") for name in pinned if not name.startswith("torch=="))
+    assert sorted(name.lower().replace("_", "-") for name in hashed) == names
+
+
 def test_every_dependency_has_its_licence_listed() -> None:
     pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     listed = re.findall(

@@ -9,7 +9,7 @@ import click
 
 from calibration.commands.options import TABLE, source_options
 from simulator.commands.delivery import deliver, warn
-from simulator.commands.options import out_option, output_option
+from simulator.commands.options import all_option, out_option, output_option
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.command("cross-validate", short_help="the error on each model when the others are fitted")
 @TABLE
 @source_options
+@all_option
 @output_option
 @out_option
-def cross_validate(table: Path, output: OutputForm, out: Path | None, source: Source) -> None:
+def cross_validate(table: Path, everything: bool, output: OutputForm, out: Path | None, source: Source) -> None:
     """Predict each model of a table from a fit to the others; token options choose the rows that are fitted.
 
     \b
@@ -32,4 +33,4 @@ def cross_validate(table: Path, output: OutputForm, out: Path | None, source: So
     from calibration.fit.checks import run_cross_validation
     from calibration.fit.report import report_validation
 
-    deliver(report_validation(run_cross_validation(table, source, warn), output), out)
+    deliver(report_validation(run_cross_validation(table, source, warn), output, everything), out)

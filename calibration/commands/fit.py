@@ -9,7 +9,7 @@ import click
 
 from calibration.commands.options import TABLE, TABLE_FILE, describe_command, source_options
 from simulator.commands.delivery import warn
-from simulator.commands.options import output_option, writing_option
+from simulator.commands.options import all_option, output_option, writing_option
 from simulator.errors import CheckFailed
 from simulator.report.output import OutputForm
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of operators.")
 @click.option("--also", type=TABLE_FILE, multiple=True, help="More tables, of which the rows count too.")
 @source_options
+@all_option
 @output_option
 def fit(
     table: Path,
@@ -37,6 +38,7 @@ def fit(
     operators: int,
     seed: int,
     also: tuple[Path, ...],
+    everything: bool,
     output: OutputForm,
     source: Source,
 ) -> None:
@@ -52,7 +54,7 @@ def fit(
     from calibration.fit.from_table import describe_refusal, run_fit
 
     source = source._replace(also=also)
-    fitted = run_fit(table, source, out, requests, operators, seed, output, describe_command(), warn)
+    fitted = run_fit(table, source, out, requests, operators, seed, output, describe_command(), warn, everything)
     click.echo(fitted.report)
     refusal = describe_refusal(out, fitted.verdict)
     if refusal:

@@ -10,7 +10,7 @@ import click
 from calibration.commands.options import TABLE, source_options
 from simulator.commands.completion import complete_names
 from simulator.commands.delivery import deliver, warn
-from simulator.commands.options import check_percent, out_option, output_option
+from simulator.commands.options import all_option, check_percent, out_option, output_option
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--record", is_flag=True, help="Write the errors into the profile, for predictions to quote.")
 @click.option("--transfer", is_flag=True, help="Judge the profile on another device than its own.")
 @source_options
+@all_option
 @output_option
 @out_option
 def validate(
@@ -32,6 +33,7 @@ def validate(
     max_mape: float | None,
     transfer: bool,
     record: bool,
+    everything: bool,
     output: OutputForm,
     out: Path | None,
     source: Source,
@@ -47,5 +49,5 @@ def validate(
     from calibration.fit.report import report_validation
 
     validation = run_validation(table, source, calibration, transfer, record, warn)
-    deliver(report_validation(validation, output), out)
+    deliver(report_validation(validation, output, everything), out)
     check_mape(validation, max_mape)

@@ -38,6 +38,7 @@ def run_fit(
     form: OutputForm,
     command: str,
     say: Callable[[str], None],
+    everything: bool = False,
 ) -> Fitted:
     """Read, choose, fit, check on the rows that were not chosen, write the profile, and return the report.
 
@@ -50,7 +51,19 @@ def run_fit(
     rows, device, software = read_setting(table, source, say)
     chosen = source.chosen._replace(hardware=[device.id], stack=[software.id])
     rows = select_rows(rows, chosen)
-    return fit_rows(rows, [table, *source.also], device, software, out, requests, operators, seed, form, command)
+    return fit_rows(
+        rows,
+        [table, *source.also],
+        device,
+        software,
+        out,
+        requests,
+        operators,
+        seed,
+        form,
+        command,
+        everything=everything,
+    )
 
 
 def fit_rows(
@@ -65,10 +78,11 @@ def fit_rows(
     form: OutputForm,
     command: str,
     facts: RunFacts | None = None,
+    everything: bool = False,
 ) -> Fitted:
     """Fit the rows of tables, check on those that were not fitted, judge and write the profile.
 
-    ``facts`` of the run that took the rows.
+    ``facts`` of the run that took the rows; ``everything``: a report of more than a screen.
 
     Raises:
         InputError: from any of these steps; the profile is written only when all went well.
@@ -89,7 +103,7 @@ def fit_rows(
     verdict = judge(rows, screened, fit, by_request, device, facts)
     write_profile(out, replace(profile, verdict=verdict))
     checks_made = [check for check in (by_operator, by_request) if check is not None]
-    return Fitted(report_fit(fit, checks_made, screened.notes, verdict, form), verdict)
+    return Fitted(report_fit(fit, checks_made, screened.notes, verdict, form, everything), verdict)
 
 
 def describe_refusal(out: Path, verdict: Verdict | None) -> str:

@@ -104,14 +104,16 @@ class Asked:
         Raises:
             InputError: a name, file, layout, change or count that is wrong.
         """
+        from simulator.inputs.library import load_model
         from simulator.inputs.what_if import read_scalar
         from simulator.metrics.rates import SHIPPED_RATES
         from simulator.prediction import resolve
         from simulator.timing.software import find_place
 
+        model = load_model(self.model)
         return resolve(
-            self.model,
-            *find_place(self.hardware, self.hardware_changes, self.calibration, self.stack),
+            model,
+            *find_place(model, self.hardware, self.hardware_changes, self.calibration, self.stack),
             self.deployment,
             replace(self.counts.workload, identical_prompts=self.identical_prompts),
             {field: read_scalar(text) for field, text in self.changes.items()},

@@ -26,12 +26,13 @@ def make_catalogue(name: str, what: str, example: str, other: str, query: str) -
         f"\n\n\b\nExamples:\n  roofcast {name} list\n  roofcast {name} list {query}",
     )
     @click.argument("query", nargs=-1)
+    @all_option
     @output_option
     @out_option
-    def list_specs(query: tuple[str, ...], output: OutputForm, out: Path | None) -> None:
+    def list_specs(query: tuple[str, ...], everything: bool, output: OutputForm, out: Path | None) -> None:
         from simulator.report.catalogue import report_list
 
-        deliver(report_list(name, query, output), out)
+        deliver(report_list(name, query, output, everything), out)
 
     @group.command(
         "show",

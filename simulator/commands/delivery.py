@@ -45,6 +45,8 @@ def warn_of_question(question: Question) -> None:
     for note in (question.model.note, question.work.stack.note):
         if note is not None:
             warn(note)
+    if question.obstacle is not None:
+        warn(question.obstacle)
     if not question.changes:
         warn_of_build(question.model, question.work.stack)
 

@@ -28,12 +28,19 @@ from simulator.report.output import OutputForm
 @assignment_option(
     "--at", "values", metavar="SYMBOL=NUMBER", text="Put a number in; model=NAME puts in all of a model's."
 )
+@click.option("--operators", is_flag=True, help="Every operator with all its costs, not those with FLOPs alone.")
 @output_option
 @out_option
 def formulas(
-    model: str | None, stack: str, notation: str, values: dict[str, str], output: OutputForm, out: Path | None
+    model: str | None,
+    stack: str,
+    notation: str,
+    values: dict[str, str],
+    operators: bool,
+    output: OutputForm,
+    out: Path | None,
 ) -> None:
-    """Print the cost laws, per operator and device, with every symbol explained.
+    """Print the cost laws, per operator and device, with every symbol explained; in short the FLOPs alone.
 
     \b
     Examples:
@@ -43,4 +50,4 @@ def formulas(
     """
     from simulator.report.formulas import report_formulas
 
-    deliver(report_formulas(model, stack, notation, values, output), out)
+    deliver(report_formulas(model, stack, notation, values, output, operators), out)

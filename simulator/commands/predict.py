@@ -9,7 +9,7 @@ import click
 
 from simulator.commands.asked import Asked
 from simulator.commands.delivery import deliver, warn_of_question
-from simulator.commands.options import assume_option, grid_options, out_option, output_option, rates_options
+from simulator.commands.options import all_option, assume_option, grid_options, out_option, output_option, rates_options
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--operators", is_flag=True, help="Both phases operator by operator, below the answer.")
 @assume_option
+@all_option
 @output_option
 @out_option
 def predict(
@@ -32,6 +33,7 @@ def predict(
     measured: Path | None,
     operators: bool,
     assume_fits: bool,
+    everything: bool,
     output: OutputForm,
     out: Path | None,
 ) -> None:
@@ -55,5 +57,5 @@ def predict(
         from simulator.explore.matching import match_measurement
 
         found = match_measurement(measured, prediction)
-    deliver(report_prediction(prediction, output, found, operators), out)
+    deliver(report_prediction(prediction, output, found, operators, everything), out)
     warn_of_question(prediction.question)

@@ -41,6 +41,11 @@ class SymbolicDeployment(Deployment):
 
     sizes: tuple[Any, Any, Any] = (1, 1, 1)
 
+    @property
+    def expert_replicas(self) -> int:
+        """One replica has the experts to itself."""
+        return 1
+
     def weight_bytes_of(self, part: str) -> Any:
         """Bytes of one weight."""
         return self.sizes[0]

@@ -169,10 +169,10 @@ def compare(
     changes: Mapping[str, Any] | None = None,
     hardware_changes: Mapping[str, str] | None = None,
     baseline: int = 1,
-    assume_fits: bool = False,
     price: str | None = None,
     grid: str | None = None,
     pue: str | None = None,
+    assume_fits: bool = False,
 ) -> Comparison:
     """Predict every combination of what is given, and set the answers side by side.
 
@@ -195,10 +195,10 @@ def compare(
         changes: architecture fields to change, of all models that take them.
         hardware_changes: numbers of the data sheets to change, as text with units.
         baseline: number of the row that ratios are to, from 1; only what is possible is a row.
-        assume_fits: keep what does not fit in memory, with times as if it did; else it is among ``impossible``.
         price: of one device, as of ``predict``, with ``grid`` and ``pue``.
         grid: carbon intensity of electricity.
         pue: power usage effectiveness of the site.
+        assume_fits: keep what does not fit in memory, with times as if it did; else it is among ``impossible``.
 
     Returns:
         One prediction of plain numbers a row (times in seconds, sizes in bytes), and ratios to the baseline with 90%
@@ -211,20 +211,21 @@ def compare(
     models = [load_model(name) for name in read_name("model", model)]
     if changes:
         check_changes(models, changes)
-    software = product(
-        read_name("hardware", hardware), read_name("stack", stack), read_name("calibration", calibration)
-    )
-    places = [find_place(device, hardware_changes or {}, profile, one) for device, one, profile in software]
+    names = (read_name("hardware", hardware), read_name("stack", stack), read_name("calibration", calibration))
+    places = [
+        (one, find_place(one, device, hardware_changes or {}, profile, named))
+        for one, (device, named, profile) in product(models, list(product(*names)))
+    ]
     layout = (tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
     deployments = [Deployment(*sizes) for sizes in product(*map(read_name, ASKED, layout))]
     counts = (prompt_tokens, output_tokens, batch_size)
     workloads = [Workload(*sizes) for sizes in product(*map(read_counts, COUNTS, counts))]
-    count = len(models) * len(places) * len(deployments) * len(workloads)
+    count = len(places) * len(deployments) * len(workloads)
     if count > MOST_COMBINATIONS:
         raise InputError(f"{count:,} combinations are more than the {MOST_COMBINATIONS:,} that are set side by side")
     rates = AskedRates(price, grid, pue)
-    known = rates.find_all(list(dict.fromkeys(place.hardware.id for place in places)))
-    predictions, impossible = predict_all(product(models, places, deployments, workloads), changes or {}, known)
+    known = rates.find_all(list(dict.fromkeys(place.hardware.id for _, place in places)))
+    predictions, impossible = predict_all(product(places, deployments, workloads), changes or {}, known)
     if not assume_fits:
         impossible += [refuse_misfit(one) for one in predictions if not one.fits]
         predictions = [one for one in predictions if one.fits]
@@ -265,13 +266,13 @@ def check_changes(models: Sequence[ModelSpec], changes: Mapping[str, Any]) -> No
 
 
 def predict_all(
-    combinations: Iterable[tuple[ModelSpec, Place, Deployment, Workload]],
+    combinations: Iterable[tuple[tuple[ModelSpec, Place], Deployment, Workload]],
     changes: Mapping[str, Any],
     rates: Mapping[str, Rates],
 ) -> tuple[list[Prediction], list[Impossible]]:
     """Predict what is possible, and say why the rest is not."""
     predictions, impossible = [], []
-    for model, place, deployment, workload in combinations:
+    for (model, place), deployment, workload in combinations:
         try:
             question = resolve(model, *place, deployment, workload, changes, rates[place.hardware.id])
         except InputError as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from simulator.errors import suggest
 from simulator.inputs.architecture import Architecture, Source, replace_fields
 from simulator.inputs.memory_ledger import NOTHING, MemoryLedger
+from simulator.inputs.stack_support import Missing
 from simulator.memo import remember
 from simulator.specfile import Count, Launches, Positive, Range, Times, spec_dataclass
 from simulator.units import Bytes
@@ -242,6 +243,8 @@ class Stack:
     vocab_multiple: Annotated[int, Range(1, 2**20)] = 1  # the vocabulary is padded to a multiple of this times tp
     builds_as: dict[str, Any] | None = None
     builds_as_by_model: dict[str, dict[str, Any]] | None = None
+    missing: list[Missing] | None = None  # models that it does not run
+    vendors: list[str] | None = None  # makers of the devices that it runs on; None: no limit is known
     aliases: list[str] | None = None
     sources: list[Source] | None = None
     note: str | None = None  # what to say beside every answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,6 +40,10 @@ from simulator.timing.software import rank_profiles
 
 WORDS = {"memory": "memory technology", "memory_bytes": "memory", "l2_bytes": "L2 cache"}
 MOST_PROFILES = 3  # of one screen
+MOST_LISTED = 34  # rows of one screen
+MOST_FEW = 4  # names that have a line of their own
+CALLED = {"models": "models", "hardware": "devices"}
+EXAMPLES = {"models": "qwen3", "hardware": "nvidia hopper"}
 LEAST_COLUMN = 12  # letters of a number with its unit
 
 
@@ -65,8 +70,10 @@ def open_catalogue(kind: str) -> Catalogue:
     return Catalogue(ids, load_hardware, *written, check_hardware)
 
 
-def report_list(kind: str, query: Sequence[str], form: OutputForm) -> str:
+def report_list(kind: str, query: Sequence[str], form: OutputForm, everything: bool = False) -> str:
     """The specs of a kind that answer to some words, or all of them, one row each.
+
+    A table of more than a screen is the names alone, unless everything is asked for.
 
     Raises:
         InputError: none answers.
@@ -76,10 +83,25 @@ def report_list(kind: str, query: Sequence[str], form: OutputForm) -> str:
     found = [spec for spec in specs if answers_to(catalogue.entry(spec), query, catalogue.units)]
     if not found:
         raise InputError(f"{kind} list: nothing answers to {' '.join(query)!r} (roofcast {kind} list shows all)")
+    if form == "table" and len(found) > MOST_LISTED and not everything:
+        return format_names(kind, found)
     if form in ("table", "md"):
         return format_rows([catalogue.line(spec) for spec in found], form, {})
     rows = [catalogue.row(spec) for spec in found]
     return format_rows(rows, form, {"schema": f"roofcast/{kind}/1", kind: rows})
+
+
+def format_names(kind: str, specs: Sequence[Any]) -> str:
+    """Names of many specs, devices by their makers and models by the first word of their names."""
+    groups: dict[str, list[str]] = {}
+    for spec in specs:
+        word = spec.vendor if isinstance(spec, Hardware) else re.split(r"[-\d]", spec.id)[0]
+        groups.setdefault(word, []).append(spec.id)
+    few = [name for names in groups.values() if len(names) < MOST_FEW for name in names]
+    lines = [", ".join(names) for names in groups.values() if len(names) >= MOST_FEW]
+    lines += [", ".join(few)] if few else []
+    more = f"{len(specs)} {CALLED[kind]}; with sizes: --all, or words: roofcast {kind} list {EXAMPLES[kind]}"
+    return fold_prose("\n".join([*lines, "", more]))
 
 
 def report_card(kind: str, name: str, form: OutputForm, everything: bool = False) -> str:
@@ -170,6 +192,9 @@ def report_check(kind: str, names: Sequence[str], form: OutputForm) -> tuple[str
         problems = find_problems(catalogue, name)
         rows.append({"spec": name, "passed": not problems, "problems": "; ".join(problems)})
     failed = sum(not row["passed"] for row in rows)
+    if form == "table" and len(rows) > MOST_LISTED:
+        table = format_table([row for row in rows if not row["passed"]])
+        return f"{len(rows) - failed} of {len(rows)} {CALLED[kind]} pass\n\n{table}".strip(), failed
     return format_rows(rows, form, {"schema": f"roofcast/{kind}-check/1", "checks": rows}), failed
 
 

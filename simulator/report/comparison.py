@@ -9,6 +9,7 @@ from simulator.explore.compare import Comparison
 from simulator.metrics.metric import Metric
 from simulator.metrics.prices import describe_mix
 from simulator.metrics.registry import METRICS, TIMES, list_headed, list_ranked
+from simulator.report.grid import format_screen
 from simulator.report.output import (
     OutputForm,
     fold_prose,
@@ -23,6 +24,7 @@ from simulator.units import format_seconds
 
 SCHEMA = "roofcast/comparison/1"
 LEADING = (*TIMES, "output_tokens_per_s", "usd_per_million_output_tokens")  # what a comparison is mostly asked for
+MOST_SIDE_BY_SIDE = 5  # rows with intervals and ratios on one screen
 # What people see, by the field it comes from. Settings that are the same in all rows go to the title.
 SETTINGS = {
     "model": "model",
@@ -62,6 +64,9 @@ def format_comparison(
     parts = [f"{'All rows: ' if len(rows) > 1 else ''}{title}"] if title else []
     unfit = not all(row["fits"] for row in rows)
     metrics = [one for one in list_headed() if everything or one.name in LEADING or (unfit and one.name == "fits")]
+    if len(rows) > MOST_SIDE_BY_SIDE and not everything:
+        notes = "\n".join(list_notes(comparison, False))
+        return fold_prose("\n\n".join([*parts, format_many(rows, hidden, metrics), notes]))
     parts.append(write([show_answer(row, hidden, metrics) for row in rows]))
     if len(rows) > 1:
         parts += [
@@ -78,11 +83,41 @@ def format_comparison(
     return fold_prose(text) if form == "table" else text
 
 
-def list_notes(comparison: Comparison) -> list[str]:
+def format_many(rows: list[dict[str, Any]], hidden: set[str], metrics: list[Metric]) -> str:
+    """More rows than stand on a screen with intervals and ratios: what tells them apart, and their leading metrics."""
+    telling: list[str] = []
+    for name in SETTINGS:
+        tried = [*telling, name]
+        if name not in hidden and count_kinds(rows, tried) > count_kinds(rows, telling):
+            telling = tried
+    shown = [
+        {"row": str(row["row"])}
+        | {SETTINGS[name]: row[name] for name in telling}
+        | {metric.heading: show_cell(row, metric.name) for metric in metrics}
+        for row in rows
+    ]
+    leading = [one.heading for one in metrics if one.name in LEADING]
+    table = format_screen(shown, {"row", *(SETTINGS[name] for name in telling)}, set(), leading)
+    kinds = {
+        **{basis: [row for row in rows if row["basis"] == basis] for basis in ("transfer", "bound")},
+        "does not fit": [row for row in rows if not row["fits"]],
+    }
+    lines = [f"{what}: row {', '.join(str(row['row']) for row in found)}" for what, found in kinds.items() if found]
+    return "\n".join([table, *lines, "with fewer rows or --all: intervals, and ratios to a row"])
+
+
+def count_kinds(rows: list[dict[str, Any]], names: list[str]) -> int:
+    """How many rows some settings tell apart."""
+    return len({tuple(str(row[name]) for name in names) for row in rows})
+
+
+def list_notes(comparison: Comparison, with_rates: bool = True) -> list[str]:
     """What money, energy and carbon rest on, and which metrics are not known."""
     lines: dict[str, None] = {}
     for prediction in comparison.predictions:
-        lines |= dict.fromkeys([*describe_rates(prediction.question), *describe_lacks(prediction)])
+        lines |= dict.fromkeys(
+            [*(describe_rates(prediction.question) if with_rates else []), *describe_lacks(prediction)]
+        )
     mixed = describe_mix({one.question.hardware.id: one.question.rates.price for one in comparison.predictions})
     return [*lines, *([f"  {mixed}"] if mixed else [])]
 

@@ -13,6 +13,7 @@ from simulator.metrics.rate_file import HOUR_S
 from simulator.metrics.registry import METRICS, TIMES, list_headed, list_ranked
 from simulator.metrics.rows import COUNTS, list_rows
 from simulator.prediction import Prediction
+from simulator.report.grid import format_grid, format_screen
 from simulator.report.output import OutputForm, find_width, format_cell, format_rows, format_table
 from simulator.report.rates import list_sources
 from simulator.timing.kinds import KINDS
@@ -27,9 +28,14 @@ LINE = 80  # columns past which no line of an answer goes
 
 
 def report_prediction(
-    prediction: Prediction, form: OutputForm, measured: dict[str, Any] | None = None, operators: bool = False
+    prediction: Prediction,
+    form: OutputForm,
+    measured: dict[str, Any] | None = None,
+    operators: bool = False,
+    everything: bool = False,
 ) -> str:
-    """The answer in one of the forms; that of a single request for people with its operators if asked for."""
+    """The answer in one of the forms; for people that of a single request with its operators if asked for, and of
+    several what one screen holds unless everything is asked for."""
     rows = list_rows(prediction)
     if form == "table" and len(rows) == 1:
         return format_prediction(prediction, operators, measured)
@@ -37,9 +43,19 @@ def report_prediction(
         rows = [rows[0] | measured]
     if form in ("table", "md"):
         shown = [{key: row[key] for key in (*list_shown(), *(measured or {}))} for row in rows]
+        if form == "table":
+            return format_several(prediction, shown, everything)
         return format_rows(shown, form, {})
     sources = list_sources(prediction.question.rates)
     return format_rows(rows, form, {"schema": SCHEMA, "sources": sources, "predictions": rows})
+
+
+def format_several(prediction: Prediction, rows: list[dict[str, Any]], everything: bool) -> str:
+    """Several requests for people, below what was asked."""
+    varied = {name for name in COUNTS if len({row[name] for row in rows}) > 1}
+    title = "\n".join([describe_place(prediction), wrap(f"basis: {describe_basis(prediction)}", 7)])
+    named = {*COUNTS, *(() if all(row["fits"] for row in rows) else ("fits",))}
+    return f"{title}\n\n{format_grid(rows, varied) if everything else format_screen(rows, varied, named)}"
 
 
 def list_shown() -> list[str]:
@@ -104,15 +120,21 @@ def describe_question(prediction: Prediction) -> list[str]:
     """What was asked, and what the answer rests on."""
     question = prediction.question
     workload, deployment = question.work.workload, question.work.deployment
-    label = f" ({describe(question.changes)})" if question.changes else ""
-    where = f"{deployment.devices} x {question.hardware.name}, {question.work.stack.name}"
     formats = f"{describe_formats(deployment)} ({deployment.formats_from})"
     tokens = f"{workload.prompt_tokens:.0f} prompt + {workload.output_tokens:.0f} output tokens"
     return [
-        wrap(f"{question.model.name}{label} on {where}", 2),
+        describe_place(prediction),
         wrap(f"{tokens}, batch {workload.batch_size:.0f}, {formats}", 2),
         wrap(f"basis: {describe_basis(prediction)}", 7),
     ]
+
+
+def describe_place(prediction: Prediction) -> str:
+    """The model, the devices and the stack."""
+    question = prediction.question
+    label = f" ({describe(question.changes)})" if question.changes else ""
+    where = f"{question.work.deployment.devices} x {question.hardware.name}, {question.work.stack.name}"
+    return wrap(f"{question.model.name}{label} on {where}", 2)
 
 
 def list_times(prediction: Prediction) -> list[str]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from simulator.explore.recommend.judge import Judged
-from simulator.explore.recommend.launch import write_launch
+from simulator.explore.recommend.launch import describe_checkpoint, write_launch
 from simulator.explore.recommend.reasons import Loser, describe_miss, find_binding, find_fewer, list_losers
 from simulator.explore.recommend.recommend import Recommendation
 from simulator.explore.recommend.record import record_judged
@@ -245,4 +245,5 @@ def list_launch(found: Recommendation) -> list[str]:
             lines.append(line.rstrip() + " \\")
             line = "      "
         line += option + (" " if after else "")
-    return [*lines, line.rstrip()]
+    checkpoint = describe_checkpoint(first.cell)
+    return [*lines, line.rstrip(), *([f"  {checkpoint}"] if checkpoint else [])]

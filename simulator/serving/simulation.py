@@ -16,6 +16,7 @@ from simulator.frozen import frozen_dataclass
 from simulator.inputs.architecture import Architecture, ModelSpec
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_model
 from simulator.inputs.stack import Stack
 from simulator.inputs.workload import Workload
 from simulator.metrics.layout import describe_deployment
@@ -344,7 +345,7 @@ def simulate(
         seed,
     )
     deployment = Deployment(tp, pp, dp, ep, 1, dtype, weight_dtype, kv_dtype)
-    place = find_place(hardware, hardware_changes or {}, calibration, stack)
+    place = find_place(load_model(model), hardware, hardware_changes or {}, calibration, stack)
     question = ask(model, *place, deployment, load, changes, AskedRates(price, grid, pue))
     warn_of_build(question)
     drafted = (draft, draft_tokens, acceptance)

@@ -45,10 +45,16 @@ def _explain(spec: Spec, kind: type[Any], errors: list[ErrorDetails]) -> InputEr
     for error in errors:
         if error["type"] != "missing" or error["loc"] not in misspelt:
             by_place.setdefault(_find_place(spec.data, error["loc"])[0], []).append(error)
-    first, *others = sorted(by_place, key=spec.line_of)
+    # A misspelt key comes before those that are missing, one of which it may be meant for.
+    is_misspelt = any(near is not None for *_, near in misspelt)
+    first, *others = sorted(by_place, key=lambda at: (is_misspelt and _is_missing(by_place[at]), spec.line_of(at)))
     named = ", ".join(name_key(place) or "the file" for place in others[:MOST_NAMED])
     more = f" (and {len(others)} more: {named}{', ...' if len(others) > MOST_NAMED else ''})" if others else ""
     return spec.error(_word(spec, kind, first, by_place[first]) + more, first)
+
+
+def _is_missing(errors: list[ErrorDetails]) -> bool:
+    return all(error["type"] == "missing" for error in errors)
 
 
 def _find_place(data: Any, loc: KeyPath) -> tuple[KeyPath, object]:

@@ -11,9 +11,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from simulator.inputs.architecture import ModelSpec
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_hardware, load_stack
 from simulator.inputs.stack import Stack
+from simulator.inputs.stack_support import find_obstacle
 from simulator.inputs.stack_versions import find_engine, list_versions
 from simulator.inputs.what_if import change_hardware
 from simulator.timing.device import classify, find_instruction, find_traits
@@ -55,7 +57,10 @@ class Candidate(NamedTuple):
 
 
 def choose_software(
-    hardware: Hardware, stack: str | Path | Stack | None, calibration: str | Path | Profile | None
+    hardware: Hardware,
+    stack: str | Path | Stack | None,
+    calibration: str | Path | Profile | None,
+    model: ModelSpec | None = None,
 ) -> Software:
     """Resolve stack and profile.
 
@@ -64,6 +69,7 @@ def choose_software(
         stack: None: the profile's, else what the device is served with. An engine without a version: the version that
             can be carried with the least error.
         calibration: None: the shipped profile with the least transfer error; ``"none"``: none, for the bound.
+        model: of several versions those are weighed that can run it, where some can.
 
     Raises:
         InputError: a name or file that is wrong.
@@ -71,7 +77,7 @@ def choose_software(
     if isinstance(calibration, str) and calibration.lower() == "none":
         return Software(None, load_stack(BOUND_STACK if stack is None else stack))
     if calibration is None:
-        stacks = list_usual_stacks(hardware) if stack is None else list_named(stack)
+        stacks = list_able(list_usual_stacks(hardware) if stack is None else list_named(stack), hardware, model)
         own = next((one for one in stacks if (hardware.id, one.id) in list_settings()), None)
         if own is not None:  # measured here: nothing else need be weighed, or even read
             return Software(read_shipped_profile(f"{hardware.id}--{own.id}"), own)
@@ -80,10 +86,20 @@ def choose_software(
     profile = load_profile(calibration)
     if stack is None:
         return Software(profile, load_stack(profile.stack))
-    return Software(profile, min(list_named(stack), key=lambda one: weigh(profile, hardware, one).error))
+    stacks = list_able(list_named(stack), hardware, model)
+    return Software(profile, min(stacks, key=lambda one: weigh(profile, hardware, one).error))
+
+
+def list_able(stacks: list[Stack], hardware: Hardware, model: ModelSpec | None) -> list[Stack]:
+    """Of several stacks those that nothing is known to keep from running a model on a device; all where none is."""
+    if model is None or len(stacks) == 1:
+        return stacks
+    able = [one for one in stacks if find_obstacle(one, model.architecture, hardware.vendor) is None]
+    return able or stacks
 
 
 def find_place(
+    model: ModelSpec,
     hardware: str | Path | Hardware,
     changes: Mapping[str, str],
     calibration: str | Path | Profile | None,
@@ -95,7 +111,7 @@ def find_place(
         InputError: a name, file or change that is wrong.
     """
     device = load_hardware(hardware)
-    profile, chosen = choose_software(device, stack, calibration)
+    profile, chosen = choose_software(device, stack, calibration, model)
     return Place(change_hardware(hardware, changes) if changes else device, profile or "none", chosen)
 
 

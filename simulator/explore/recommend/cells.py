@@ -13,6 +13,7 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import FORMATS, find_format
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
+from simulator.inputs.stack_support import find_obstacle
 from simulator.inputs.workload import Workload
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.layout import describe_deployment, find_most_linked
@@ -82,7 +83,10 @@ def list_cells(wish: Wish) -> tuple[list[Cell], list[LeftOut]]:
     for hardware in wish.devices:
         for named in wish.stacks:
             try:
-                profile, stack = choose_software(hardware, named, wish.calibration)
+                profile, stack = choose_software(hardware, named, wish.calibration, wish.model)
+                obstacle = find_obstacle(stack, wish.model.architecture, hardware.vendor)
+                if obstacle is not None:
+                    raise InputError(obstacle)
                 scheduler = find_scheduler(stack)
                 if scheduler.policy == "static":
                     raise InputError(f"{stack.name} runs static batches, which have no steady state")

@@ -22,10 +22,17 @@ def write_launch(cell: Cell, attempt: Attempt) -> str | None:
     return None if write is None else write(cell, attempt)
 
 
-def name_format(cell: Cell) -> str:
-    """The checkpoint's name, in the recommended format where the engine does not make it on loading."""
+def name_format(cell: Cell, made: tuple[str, ...] = ("fp8",)) -> str:
+    """The checkpoint's name, or a folder for one of another format that the engine does not make on loading."""
     name = cell.question.model.hub_name
-    return name if cell.format in (OWN, "fp8") else f"{name}-{cell.format.upper()}"
+    return name if cell.format in (OWN, *made) else f"./{name.rpartition('/')[2]}-{cell.format}"
+
+
+def describe_checkpoint(cell: Cell) -> str | None:
+    """What must be in the folder that the command names; None where it names a checkpoint."""
+    made = () if name_engine(cell.question.work.stack.id) == "tensorrt-llm" else ("fp8",)
+    folder = name_format(cell, made)
+    return f"{folder}: {cell.question.model.hub_name} quantized to {cell.format}" if folder.startswith("./") else None
 
 
 def join(*parts: tuple[str, object]) -> str:
@@ -66,7 +73,6 @@ def write_sglang(cell: Cell, attempt: Attempt) -> str:
 def write_tensorrt_llm(cell: Cell, attempt: Attempt) -> str:
     """``trtllm-serve``; it takes a checkpoint in the format, which it does not make itself."""
     d = cell.question.work.deployment
-    name = cell.question.model.hub_name + ("" if cell.format == OWN else f"-{cell.format.upper()}")
     options = join(
         ("--tp_size", d.tp),
         ("--pp_size", d.pp),
@@ -74,7 +80,7 @@ def write_tensorrt_llm(cell: Cell, attempt: Attempt) -> str:
         ("--max_num_tokens", attempt.budget),
         ("--max_batch_size", attempt.sequences),
     )
-    return f"trtllm-serve {name} {options}"
+    return f"trtllm-serve {name_format(cell, ())} {options}"
 
 
 ENGINES: dict[str, Callable[[Cell, Attempt], str]] = {

@@ -127,7 +127,7 @@ def find_setting(plan: Plan, group: int) -> Setting:
     """Resolve one group by the tables of the plan."""
     places = name_values(plan.space, group)
     values = {axis.name: axis.values[places[axis.name]] for axis in plan.space.names}
-    software = plan.software[places["hardware"]][places["stack"]][places["calibration"]]
+    software = plan.software[places["model"]][places["hardware"]][places["stack"]][places["calibration"]]
     formats = {name: values[name] for name in LAYOUT}
     model, devices = plan.models[places["model"]], plan.devices[places["hardware"]]
     deployment = Deployment(**formats)

@@ -49,14 +49,15 @@ class Plan:
     """A resolved sweep.
 
     ``devices`` has, for each device, the data sheets of all combinations of its fields that are no numbers (see
-    ``list_structures``), or why it cannot be changed so; ``software`` is by device, stack and calibration; ``rates``
-    are those of each device. ``needed`` are the columns to work out, ``shown`` those to answer with.
+    ``list_structures``), or why it cannot be changed so; ``software`` is by model, device, stack and
+    calibration; ``rates`` are those of each device. ``needed`` are the columns to work out, ``shown`` those to
+    answer with.
     """
 
     space: Space
     models: tuple[ModelSpec, ...]
     devices: tuple[tuple[Hardware | str, ...], ...]
-    software: tuple[tuple[tuple[Software, ...], ...], ...]
+    software: tuple[tuple[tuple[tuple[Software, ...], ...], ...], ...]
     rates: tuple[Rates, ...]
     shown: tuple[str, ...]
     conditions: tuple[Condition, ...]
@@ -183,13 +184,13 @@ def change_device(hardware: DeviceName, axes: tuple[Axis, ...]) -> tuple[Hardwar
     return tuple(changed)
 
 
-def resolve_software(hardware: DeviceName, stack: StackName, calibration: ProfileName) -> Software:
+def resolve_software(model: ModelSpec, hardware: DeviceName, stack: StackName, calibration: ProfileName) -> Software:
     """Profile and stack of one device as ``predict`` takes them, by the device before its fields were changed.
 
     Raises:
         InputError: a name or file that is wrong.
     """
-    return choose_software(load_hardware(hardware), stack, calibration)
+    return choose_software(load_hardware(hardware), stack, calibration, model)
 
 
 def resolve_rates(devices: Sequence[DeviceName], axes: tuple[Axis, ...], asked: AskedRates) -> tuple[Rates, ...]:
@@ -254,8 +255,11 @@ def resolve_plan(
     specs = tuple(load_model(model) for model in models)
     check_fields(specs[0].architecture, space.architecture_fields)
     software = tuple(
-        tuple(tuple(resolve_software(device, stack, named) for named in calibrations) for stack in stacks)
-        for device in devices
+        tuple(
+            tuple(tuple(resolve_software(model, device, stack, named) for named in calibrations) for stack in stacks)
+            for device in devices
+        )
+        for model in specs
     )
     return Plan(
         space,

@@ -240,10 +240,11 @@ def find_lacks(plan: Plan, name: str) -> Iterator[str | None]:
     if column is None:
         return
     (outputs,) = (axis.values for axis in plan.space.counts if axis.name == "output_tokens")
-    for devices, rows, rates in zip(plan.devices, plan.software, plan.rates, strict=True):
-        hardware = next(one for one in devices if not isinstance(one, str))
-        for profile in (software.profile for row in rows for software in row):
-            yield column.find_lack(Conditions(hardware, rates, profile, np.array(outputs)))
+    for by_device in plan.software:
+        for devices, rows, rates in zip(plan.devices, by_device, plan.rates, strict=True):
+            hardware = next(one for one in devices if not isinstance(one, str))
+            for profile in (software.profile for row in rows for software in row):
+                yield column.find_lack(Conditions(hardware, rates, profile, np.array(outputs)))
 
 
 def run_plan(
