@@ -17,12 +17,13 @@ from simulator.errors import ImpossibleError, InputError
 from simulator.explore.recommend.cells import list_cells
 from simulator.explore.recommend.certainty import compare_best
 from simulator.explore.recommend.judge import judge
-from simulator.explore.recommend.launch import ENGINES, write_launch
+from simulator.explore.recommend.launch import ENGINES, describe_checkpoint, write_launch
 from simulator.explore.recommend.reasons import list_losers
 from simulator.explore.recommend.recommend import Recommendation, list_devices, recommend
 from simulator.explore.recommend.screen import screen
 from simulator.explore.recommend.wish import Wish
-from simulator.inputs.library import load_model
+from simulator.inputs.library import load_hardware, load_model
+from simulator.inputs.stack_support import find_obstacle
 from simulator.metrics.rates import AskedRates
 from simulator.report.recommendation import report_recommendation
 from simulator.serving.workload import Load
@@ -217,3 +218,26 @@ def test_what_nothing_holds_says_what_comes_closest() -> None:
     assert "the closest is 2 x h100-sxm-80gb" in str(done.exception)
     with pytest.raises(ImpossibleError, match="nothing serves"):
         rc.recommend("llama-3.1-405b", "l40s", concurrency=1, max_devices=1)
+
+
+def test_a_command_names_no_checkpoint_that_may_not_exist() -> None:
+    """vLLM makes fp8 on loading; weights of another format, and all of TensorRT-LLM, are the user's own."""
+    for engine, name in (("vllm", "int8"), ("tensorrt-llm", "fp8"), ("vllm", "fp8"), ("vllm", "own")):
+        wish = replace(make_wish(), stacks=[engine], formats=[name])
+        rates = wish.rates.find("h100-sxm-80gb")
+        cell = list_cells(wish)[0][0]
+        command = write_launch(cell, screen(cell, wish, rates).attempts[0])
+        hub = cell.question.model.hub_name
+        made = name == "own" or (engine, name) == ("vllm", "fp8")
+        assert (f" {hub} " in f"{command} ") == made
+        assert (describe_checkpoint(cell) is None) == made
+
+
+def test_a_device_whose_engine_cannot_run_the_model_is_left_out_with_the_reason() -> None:
+    mixed = replace(make_wish(), devices=[load_hardware("h100-sxm-80gb"), load_hardware("mi300x-192gb")])
+    cells, left = list_cells(replace(mixed, stacks=["tensorrt-llm"]))
+    assert {cell.device for cell in cells} == {"h100-sxm-80gb"}
+    assert [(one.device, "NVIDIA alone" in one.reason) for one in left] == [("mi300x-192gb", True)]
+    sinks = replace(mixed, model=load_model("gpt-oss-120b"))
+    stacks = {(cell.question.work.stack, cell.question.hardware.vendor) for cell in list_cells(sinks)[0]}
+    assert not any(find_obstacle(stack, sinks.model.architecture, vendor) for stack, vendor in stacks)
