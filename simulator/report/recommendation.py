@@ -14,7 +14,7 @@ from simulator.explore.recommend.recommend import Recommendation
 from simulator.explore.recommend.record import record_judged
 from simulator.explore.recommend.wish import OBJECTIVES
 from simulator.metrics.prices import describe_mix
-from simulator.report.output import OutputForm, fold_line, format_cell, format_json, format_rows
+from simulator.report.output import OutputForm, format_cell, format_json, format_rows
 from simulator.report.rates import describe_spending
 from simulator.report.table import lay_out
 from simulator.units import format_seconds
@@ -246,4 +246,4 @@ def list_launch(found: Recommendation) -> list[str]:
             line = "      "
         line += option + (" " if after else "")
     checkpoint = describe_checkpoint(first.cell)
-    return [*lines, line.rstrip(), *(fold_line(f"  {checkpoint}", COLUMNS, "    ") if checkpoint else [])]
+    return [*lines, line.rstrip(), *([f"    {checkpoint}"] if checkpoint else [])]

@@ -29,10 +29,11 @@ def name_format(cell: Cell, made: tuple[str, ...] = ("fp8",)) -> str:
 
 
 def describe_checkpoint(cell: Cell) -> str | None:
-    """What must be in the folder that the command names; None where it names a checkpoint."""
+    """What must be in the folder that the command names, as a comment; None where it names a checkpoint."""
     made = () if name_engine(cell.question.work.stack.id) == "tensorrt-llm" else ("fp8",)
-    folder = name_format(cell, made)
-    return f"{folder}: {cell.question.model.hub_name} quantized to {cell.format}" if folder.startswith("./") else None
+    if not name_format(cell, made).startswith("./"):
+        return None
+    return f"# that folder: {cell.question.model.hub_name} quantized to {cell.format}"
 
 
 def join(*parts: tuple[str, object]) -> str:
