@@ -93,6 +93,7 @@ def test_differences_name_the_farthest_of_the_device_and_of_the_stack() -> None:
 def test_a_design_that_no_sheet_names_is_like_no_other() -> None:
     """Gaudi 3 is not of the design of Gaudi 2, though neither sheet names one; two of Apple's of a year are alike."""
     pairs = {("gaudi2-96gb", "gaudi3-128gb"): "generation", ("apple-m2-ultra", "apple-m2-max"): "device"}
+    pairs |= {("apple-m2-ultra", "apple-m4-pro"): "vector generation"}
     for (home, other), expected in pairs.items():
         (move,) = list_place_moves(home, "vllm-0.6", load_hardware(other), load_stack("vllm-0.6"))
         assert move.what == expected
@@ -102,6 +103,9 @@ def test_errors_grow_with_the_distance_and_add_as_squares() -> None:
     for near, far in (("device", "generation"), ("generation", "maker"), ("maker", "class"), ("class", "processor")):
         assert ERRORS[near].prefill < ERRORS[far].prefill
         assert ERRORS[near].decode < ERRORS[far].decode
+    # No two generations without matrix units were measured; a profile of one is still nearer than one of another class.
+    assert all(a < b for a, b in zip(ERRORS["generation"], ERRORS["vector generation"], strict=True))
+    assert all(a < b for a, b in zip(ERRORS["vector generation"], ERRORS["class"], strict=True))
     moves = list_place_moves("a100-sxm-80gb", "sglang-0.4", load_hardware("h100"), load_stack("vllm-0.6"))
     expected = Phases(*(np.hypot(*pair) for pair in zip(ERRORS["generation"], ERRORS["engine"], strict=True)))
     assert add_errors(moves) == pytest.approx(expected)

@@ -51,12 +51,15 @@ class Move(NamedTuple):
 
 # Standard error that each difference adds to the logarithm of a time, by phase. Of the first a judgement: no two
 # processors have been measured. The others are the likeliest by all pairs of settings that were, rounded up (python -m
-# benchmarks.transfer), since the priors have seen those devices. Another engine is given as much as another generation,
-# however little it shows.
+# benchmarks.transfer), since the priors have seen those devices; of a sister device twice that, for an RTX 3090 with
+# the profile of an A6000 lay outside one row in three. Of generations without matrix units, which dequantize weights on
+# the lanes that multiply, no two were measured: hardly less than another class. Another engine is given as much as
+# another generation, however little it shows.
 ERRORS = {
     "processor": Phases(0.35, 0.30),
-    "device": Phases(0.03, 0.03),
+    "device": Phases(0.04, 0.04),
     "generation": Phases(0.13, 0.06),
+    "vector generation": Phases(0.16, 0.12),
     "maker": Phases(0.14, 0.08),
     "class": Phases(0.17, 0.13),
     "version": Phases(0.11, 0.11),
@@ -117,7 +120,8 @@ def compare_devices(home: str, hardware: Hardware) -> tuple[str, str]:
     }
     for what, (before, after) in facts.items():
         if before != after or after is None:  # a design that no sheet names is like no other
-            return what, f"{after or hardware.id} for {before or home}"
+            lanes = what == "generation" and classify(hardware) == "vector gpu"
+            return "vector generation" if lanes else what, f"{after or hardware.id} for {before or home}"
     if find_instruction(hardware) != find_instruction(measured):  # such as the workstation's Blackwell for the server's
         one, other = hardware.compute, measured.compute
         return "generation", f"{one.generation} {one.capability} for {other.generation} {other.capability}"
