@@ -21,6 +21,7 @@ from simulator.inputs.architecture import Architecture, LayerGroup
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.huggingface.hybrid_types import HYBRID_TYPES
 from simulator.inputs.huggingface.layouts import LAYOUTS
+from simulator.inputs.huggingface.remote_types import REMOTE_TYPES
 from simulator.inputs.library import load_model, load_stack
 
 ONE = Deployment()
@@ -152,7 +153,9 @@ def test_a_file_has_its_parameters_and_keeps_its_cache(name: str, tmp_path: Path
     assert count_kv_bytes(a, ONE, 128) == 2 * kept[0]
 
 
-@pytest.mark.parametrize("model_type", sorted(set(LAYOUTS) - ALIASES - WITHOUT_A_MODEL - TESTED_WITH_FILES))
+@pytest.mark.parametrize(
+    "model_type", sorted(set(LAYOUTS) - set(REMOTE_TYPES) - ALIASES - WITHOUT_A_MODEL - TESTED_WITH_FILES)
+)
 def test_parameters_are_those_of_the_model_that_transformers_builds(model_type: str, tmp_path: Path) -> None:
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     with warnings.catch_warnings(), torch.device("meta"):

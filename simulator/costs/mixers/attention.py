@@ -37,7 +37,9 @@ class Attention(Mixer):
         """Trainable numbers, projections included."""
         a = layer.a
         width = a.query_width + count_gate(layer) + project_kept(layer, a.kv_width, a.value_width)
-        return find_input(layer) * width + width * a.attention_bias + count_qk_norms(a) + count_output(a)
+        inward = find_input(layer) * width + width * a.attention_bias + count_qk_norms(a) + count_output(a)
+        rank = layer.sizes.get("query_rank")
+        return inward if rank is None else inward + rank * (find_input(layer) + a.query_width + 1) - count_whole(layer)
 
     def count_copied(self, layer: Layer, d: Deployment) -> Number:
         """Of the projections to keys and values, where there are more devices than heads of these."""
@@ -48,8 +50,15 @@ class Attention(Mixer):
     def list_projections(self, layer: Layer, d: Deployment, batch: Batch) -> list[Operator]:
         """Products with weight matrices around the mixing."""
         a, rows, sizes = layer.a, batch.rows, element_sizes(d, "attention")
-        inward = linear("qkv projection", rows, local_qkv_width(layer, d), find_input(layer), **sizes)
-        return [inward, linear("output projection", rows, a.hidden_size, a.context_width / d.tp, **sizes)]
+        rank, query, width = layer.sizes.get("query_rank"), a.query_width / d.tp, local_qkv_width(layer, d)
+        if rank is None:
+            inward = [linear("qkv projection", rows, width, find_input(layer), **sizes)]
+        else:
+            inward = [
+                linear("qkv projection", rows, width - query + rank, find_input(layer), **sizes),
+                linear("query up", rows, query, rank, **sizes),
+            ]
+        return [*inward, linear("output projection", rows, a.hidden_size, a.context_width / d.tp, **sizes)]
 
     def list_operators(self, layer: Layer, d: Deployment, stack: Stack, batch: Batch) -> list[Operator]:
         """The mixing itself. Stacks with unfused attention mask a window and work out all scores.
@@ -169,6 +178,11 @@ def project_kept(layer: Layer, keys: Number, values: Number) -> Number:
     if not keeps(layer):
         return 0
     return keys if layer.sizes.get("shared_key_value", False) else keys + values
+
+
+def count_whole(layer: Layer) -> Number:
+    """Weights of queries that are made at once; with ``query_rank`` they come from a vector so wide, with a norm."""
+    return find_input(layer) * layer.a.query_width
 
 
 def count_gate(layer: Layer) -> Number:

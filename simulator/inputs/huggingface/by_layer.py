@@ -33,6 +33,12 @@ def place_step(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     return placed, {} if windowed in [kind._replace(feed_forward=None) for kind in placed] else {"sliding_window": None}
 
 
+def place_step3(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
+    """Queries of all heads from one vector that they share (multi-matrix factorisation, arXiv 2412.19255)."""
+    rank = config.whole("share_q_dim", default=2048)
+    return [kind._replace(mixer="attention").with_sizes(query_rank=rank) for kind in kinds], {}
+
+
 def place_nemotron_nas(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     """Blocks that a search has narrowed or left out (Bercovich et al. 2024, arXiv 2411.19146).
 

@@ -119,8 +119,10 @@ OTHER_HEADS = (
 )
 
 
-def refuse_encoders(config: Config, model_type: str) -> None:
+def refuse_encoders(config: Config, model_type: str, is_part: bool = False) -> None:
     """Refuse a model that is not a decoder alone.
+
+    In a part of a model that takes in images, the tokens of the prompt may see each other (PaliGemma).
 
     Raises:
         InputError: with what it is.
@@ -133,7 +135,9 @@ def refuse_encoders(config: Config, model_type: str) -> None:
     if model_type in OTHERS:
         raise config.error(f"'{model_type}' is not supported: {OTHERS[model_type]}")
     named = [*config.items("architectures", str), ""][0]
-    if config.data.get("use_bidirectional_attention") is True or config.data.get("is_causal") is False:
+    if not is_part and (
+        config.data.get("use_bidirectional_attention") is True or config.data.get("is_causal") is False
+    ):
         raise config.error(f"'{model_type}' is not a decoder here: its tokens see those after them, as in an embedder")
     if named.endswith(OTHER_HEADS):
         raise config.error(f"'{named}' is not a decoder: it scores or embeds, and writes no text token by token")

@@ -210,6 +210,40 @@ def derive_moshi(config: Config, values: Fields) -> Fields:
     return {"intermediate_size": values["intermediate_size"] // 2, "other_parameters": values["hidden_size"]}
 
 
+def derive_halved(config: Config, values: Fields) -> Fields:
+    """The file's width is that of both inward matrices together."""
+    return {"intermediate_size": values["intermediate_size"] // 2}
+
+
+def derive_chatglm(config: Config, values: Fields) -> Fields:
+    """As many key heads as groups, where queries share them."""
+    groups = config.whole("multi_query_group_num", default=1) if config.flag("multi_query_attention") else None
+    return {"num_key_value_heads": groups}
+
+
+def derive_jais(config: Config, values: Fields) -> Fields:
+    """A gated block where the activation says so, and positions of either kind."""
+    learned = config.data.get("position_embedding_type") == "learned"
+    gated = config.data.get("activation_function") == "swiglu"
+    return {"gated_mlp": gated} | ({"position_embedding": "learned"} if learned else {})
+
+
+def derive_arctic(config: Config, values: Fields) -> Fields:
+    """A dense block as wide as the hidden state beside the experts of each layer.
+
+    Raises:
+        InputError: layers without experts, which no published model has.
+    """
+    if config.whole("moe_layer_frequency", default=2) != 1:
+        raise config.error("moe_layer_frequency is not 1; layers without experts are not supported")
+    return {"shared_expert_intermediate_size": values["hidden_size"]}
+
+
+def derive_grok(config: Config, values: Fields) -> Fields:
+    """A dense block beside the experts, where ``residual_moe`` says so."""
+    return {"shared_expert_intermediate_size": values["intermediate_size"]} if config.flag("residual_moe") else {}
+
+
 def derive_dbrx(config: Config, values: Fields) -> Fields:
     """Sizes of attention and of the experts stand in parts of their own."""
     attention, experts = config.part("attn_config"), config.part("ffn_config")
@@ -244,6 +278,11 @@ FAMILIES: dict[str, Callable[[Config, Fields], Fields]] = {
     "modernbert": derive_modernbert,
     "mllama": derive_mllama,
     "moshi": derive_moshi,
+    "halved": derive_halved,
+    "chatglm": derive_chatglm,
+    "jais": derive_jais,
+    "arctic": derive_arctic,
+    "grok": derive_grok,
     "dbrx": derive_dbrx,
     **newer_layers.FAMILIES,
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from simulator.inputs.huggingface import convolved_layers, newer_layers, stream_layers
-from simulator.inputs.huggingface.by_layer import place_axk1, place_longcat, place_nemotron_nas, place_step
+from simulator.inputs.huggingface.by_layer import place_axk1, place_longcat, place_nemotron_nas, place_step, place_step3
 from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.kinds import Kind
 from simulator.inputs.huggingface.recurrences import place_rwkv, place_xlstm
@@ -295,6 +295,7 @@ LAYER_RULES: dict[str, Callable[[Config, Fields, list[Kind]], Placed]] = {
     "laguna": place_laguna,
     "prefix": place_prefix,
     "step": place_step,
+    "step3": place_step3,
     "nemotron_nas": place_nemotron_nas,
     "axk1": place_axk1,
     "longcat": place_longcat,

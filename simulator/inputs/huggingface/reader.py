@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from simulator.inputs.architecture import MOST_LAYERS, Architecture, ModelSpec
 from simulator.inputs.huggingface.config import Config
-from simulator.inputs.huggingface.encoders import refuse_encoders
+from simulator.inputs.huggingface.encoders import OTHERS, refuse_encoders
 from simulator.inputs.huggingface.families import FAMILIES
 from simulator.inputs.huggingface.hybrids import LAYER_RULES
 from simulator.inputs.huggingface.kinds import Kind, group_kinds, number_groups
@@ -82,8 +82,11 @@ def read_config(path: Path, name: str | None = None) -> ModelSpec:
     config = translate_params(Config(str(path), read_spec(path).data))
     inner, changes, notes = unwrap(config)
     model_type = inner.model_type()
+    if model_type in OTHERS and type_of_class(inner):  # the type says another thing than the class that builds it
+        model_type = type_of_class(inner)
+        config = inner = Config(inner.where, inner.data | {"model_type": model_type})
     refuse_encoders(config, config.model_type())
-    refuse_encoders(inner, model_type)
+    refuse_encoders(inner, model_type, is_part=inner is not config)
     layout = LAYOUTS.get(model_type)
     if layout is None:
         layout, note = recognise_llama(inner, model_type)
