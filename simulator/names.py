@@ -74,5 +74,6 @@ def find_nearest(name: str, candidates: list[str]) -> str | None:
         + LEADING * leads(normal_form(one), wanted)
         for one in likeness
     }
-    best = max(alike, key=lambda one: (likeness[one] >= NEAR, alike[one], one == one.lower()), default=None)
+    far = {one: abs(find_largest(normal_form(one)) - size) for one in alike}  # of names alike, an M4's neighbour is M3
+    best = max(alike, key=lambda one: (likeness[one] >= NEAR, alike[one], -far[one], one == one.lower()), default=None)
     return best if best is not None and likeness[best] >= NEAR else None
