@@ -117,7 +117,10 @@ def derive_doge(config: Config, values: Fields) -> Fields:
         raise config.error("is_moe is true; Doge's experts are not supported")
     heads = values["num_key_value_heads"] or values["num_attention_heads"]
     width = heads * values["hidden_size"] // values["num_attention_heads"]
-    return {"other_layer_parameters": 2 * values["hidden_size"] + heads + heads * width}
+    return {
+        "other_layer_parameters": 2 * values["hidden_size"] + heads + heads * width,
+        "side_parameters": heads * width,
+    }
 
 
 def derive_beam(config: Config, values: Fields) -> Fields:
