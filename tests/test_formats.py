@@ -17,7 +17,7 @@ from simulator.costs.footprint import measure_footprint
 from simulator.costs.passes import build_pass, list_all, sum_cost
 from simulator.inputs import gguf_types
 from simulator.inputs.deployment import Deployment
-from simulator.inputs.formats import ALIASES, FORMATS, element_bytes, find_format
+from simulator.inputs.formats import ALIASES, FORMATS, METHODS, element_bytes, find_format
 from simulator.inputs.library import load_hardware, load_model, load_stack
 
 A100, H100 = "a100-sxm-80gb", "h100-sxm-80gb"
@@ -131,6 +131,7 @@ def test_a_name_is_found_in_any_case(name: str) -> None:
         *(("awq", "int4-g128"), ("GPTQ", "int4-g128"), ("bf16/fp16", "bf16"), ("float16/bfloat16", "fp16")),
         *(("torch.bfloat16", "bf16"), ("f16 (Metal)", "fp16"), ("fp8_block", "fp8-block"), ("fp8_e5m2", "fp8")),
         *(("int4-awq", "int4-g128"), ("int4-gptq", "int4-g128"), ("int8-gptq", "int8-g128"), ("W4A16", "int4-g128")),
+        *(("modelopt_fp8", "fp8"), ("fbgemm_fp8", "fp8"), ("modelopt_fp4", "nvfp4"), ("NVFP4_AWQ", "nvfp4")),
         *(("w8a8", "int8"), ("w8a16", "w8a16"), ("Q4_K", "q4_k_m"), ("Q4_K - Medium", "q4_k_m"), ("Q6_K", "q6_k")),
         *(("mostly Q5_K - Small", "q5_k_s"), ("IQ3_S mix - 3.66 bpw", "iq3_m"), ("IQ2_XXS - 2.0625 bpw", "iq2_xxs")),
     ],
@@ -140,7 +141,14 @@ def test_spellings_of_other_tools_mean_a_format(spelling: str, name: str) -> Non
     assert Deployment(weight_dtype=spelling) == Deployment(weight_dtype=name)
 
 
+@pytest.mark.parametrize("name", ["compressed-tensors", "MIXED_PRECISION", "modelopt"])
+def test_a_way_to_quantize_is_no_format(name: str) -> None:
+    with pytest.raises(InputError, match=f"weight dtype '{name}' is a way to quantize and does not say the format"):
+        find_format(name, "weight dtype")
+
+
 def test_every_alias_is_a_format() -> None:
+    assert not set(ALIASES) & METHODS
     assert set(ALIASES.values()) <= set(FORMATS)
     assert not set(ALIASES) & set(FORMATS)
 

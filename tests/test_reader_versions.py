@@ -10,6 +10,7 @@ import pytest
 from calibration.readers.content import read_content
 from calibration.readers.rows import read_rows, recognise
 from calibration.readers.runs import Told
+from simulator.errors import InputError
 
 PLACE = Told(model="llama-3.1-8b", hardware="h100-sxm-80gb", stack="vllm-0.10")
 EIGHT = PLACE._replace(concurrency=8)
@@ -96,6 +97,26 @@ GUIDELLM_05 = """
 |------------|-------|------|---------|--------------|---------------|
 | concurrent | 16.0  | 15.8 | 0.8     | 430.0        | 201.6         |
 |============|=======|======|=========|==============|===============|
+"""
+# Without a stream there is no first token; the time per token is over the whole of an answer.
+GUIDELLM_WHOLE = """
+ℹ Request Token Statistics (Completed Requests)
+|=============|=======|=======|=======|=======|
+| Benchmark   | Input Tok    || Output Tok   ||
+| Strategy    | Per Req      || Per Req      ||
+|             | Mdn   | p95   | Mdn   | p95   |
+|-------------|-------|-------|-------|-------|
+| synchronous | 128.0 | 128.0 | 100.0 | 100.0 |
+|=============|=======|=======|=======|=======|
+
+ℹ Request Latency Statistics (Completed Requests)
+|=============|=======|=======|=====|=====|=====|=====|======|======|
+| Benchmark   | Req Latency  || TTFT     || ITL      || TPOT       ||
+| Strategy    | Sec          || ms       || ms       || ms         ||
+|             | Mdn   | p95   | Mdn | p95 | Mdn | p95 | Mean | p95  |
+|-------------|-------|-------|-----|-----|-----|-----|------|------|
+| synchronous | 2.0   | 2.1   | 0.0 | 0.0 | 0.0 | 0.0 | 20.0 | 21.0 |
+|=============|=======|=======|=====|=====|=====|=====|======|======|
 """
 GUIDELLM_CSV = """Run Info,Benchmark,Request Latency,Time to First Token,Inter Token Latency,Token Metrics,Token Metrics
 Run ID,Strategy,Successful Sec,Successful ms,Successful ms,Successful Input Tokens,Successful Output Tokens
@@ -202,6 +223,11 @@ CASES: dict[str, tuple[Any, str, Told, dict[tuple[str, str], float], dict[str, A
         },
         {"concurrency": 16, "prompt_tokens": 546, "output_tokens": 256},
     ),
+    "guidellm, without a stream": (
+        *(GUIDELLM_WHOLE, "guidellm", PLACE),
+        {("e2e_s", "p50"): 2.0},
+        {"concurrency": 1, "prompt_tokens": 128, "output_tokens": 100},
+    ),
     "guidellm, CSV": (
         *(GUIDELLM_CSV, "guidellm", PLACE),
         {("ttft_s", ""): 0.095, ("tpot_s", ""): 0.015},
@@ -268,3 +294,26 @@ def test_a_report_in_yaml_is_the_same_as_in_json(tmp_path: Path) -> None:
     assert [(row.metric, row.value, row.request_rate) for row in read[0]] == [
         (row.metric, row.value, row.request_rate) for row in read[1]
     ]
+
+
+@pytest.mark.parametrize("margin", ["# ", "    ", "> ", ">   # "])
+def test_a_summary_may_stand_in_a_margin(margin: str, tmp_path: Path) -> None:
+    plain = (Path(__file__).parent / "samples" / "vllm-serve.txt").read_text()
+    path = tmp_path / "a.sh"
+    path.write_text("".join(margin + line for line in plain.splitlines(keepends=True)))
+    found = read_rows(path, None, PLACE)
+    path.write_text(plain)
+    assert found == read_rows(path, None, PLACE)
+    assert found[0].request_rate == 4
+
+
+def test_a_way_to_quantize_is_no_format(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    printed = (Path(__file__).parent / "samples" / "vllm-throughput.txt").read_text()
+    text = f"Namespace(model='LLM', quantization='modelopt', tensor_parallel_size=1)\n{printed}"
+    path.write_text(text.replace("LLM", "nvidia/Llama-3.1-8B-Instruct-FP8"))
+    assert {row.weight_dtype for row in read_rows(path, None, PLACE._replace(model=None))} == {"fp8"}
+    path.write_text(text.replace("LLM", "meta-llama/Llama-3.1-8B-Instruct"))
+    with pytest.raises(InputError, match="says modelopt, a way to quantize, but not the format; name that with --wei"):
+        read_rows(path, None, PLACE)
+    assert {row.weight_dtype for row in read_rows(path, None, PLACE._replace(weight_dtype="nvfp4"))} == {"nvfp4"}

@@ -94,7 +94,7 @@ def parse_benchmark(where: str, benchmark: Mapping[str, Any], report: Mapping[st
             value = take_statistic(where, metrics, key, which)
             times[name, which] = None if value is None else value * scale
         times["tpot_s", which] = take_statistic(where, metrics, "inter_token_latency_ms", which, 1e-3)
-    if times["tpot_s", "mean"] is None:
+    if not times["tpot_s", "mean"]:
         times["tpot_s", "mean"] = exclude_first(where, metrics, times["ttft_s", "mean"], output)
     rate_out = take_statistic(where, metrics, "output_tokens_per_second", "mean")
     concurrency, rate = read_strategy(where, benchmark, told)
@@ -136,8 +136,8 @@ def take_statistic(where: str, metrics: Mapping[str, Any], name: str, which: str
 def exclude_first(where: str, metrics: Mapping[str, Any], ttft_s: float | None, output: float | None) -> float | None:
     """The time per output token after the first, from GuideLLM's over all of them."""
     with_first = take_statistic(where, metrics, "time_per_output_token_ms", "mean", 1e-3)
-    if with_first is None or ttft_s is None or output is None or output <= 1:
-        return None
+    if with_first is None or not ttft_s or output is None or output <= 1:
+        return None  # without a stream the first token has no time, zero
     return (with_first * output - ttft_s) / (output - 1)
 
 

@@ -87,7 +87,7 @@ def parse_table(where: str, text: str, told: Told) -> Run:
     """
     rows = {found[1]: found[2].split() for line in text.splitlines() if (found := ROW.match(line))}
     head = next((line.split() for line in text.splitlines() if line.split()[:1] == ["mean"]), [])
-    facts = {name.lower(): cells[-1] for name, cells in rows.items()}
+    facts = {name.lower(): cells[-1] for name, cells in rows.items() if cells}
     times: dict[tuple[str, str], float | None] = {}
     for name, metric in TIMES.items():
         cells = dict(zip(head, rows.get(name, []), strict=False))

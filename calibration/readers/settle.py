@@ -14,7 +14,7 @@ from pathlib import Path
 from calibration.readers.by_size import NEAR, agrees, find_by_size
 from calibration.readers.runs import Metric, Run, Told
 from simulator.errors import InputError
-from simulator.inputs.formats import FORMATS, UNSTATED, WIDE, WIDE_BITS, find_format
+from simulator.inputs.formats import FORMATS, METHODS, UNSTATED, WIDE, WIDE_BITS, find_format
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import (
     HARDWARE_FOLDER,
@@ -32,6 +32,7 @@ from simulator.inputs.measurements import LEAST, MOST, Measurement
 from simulator.inputs.model_names import find_likely, match_model
 from simulator.inputs.stack import Stack
 from simulator.inputs.stack_versions import find_covering
+from simulator.names import MOST_NAME
 
 OPTIONS = {
     "model": "-m",
@@ -216,7 +217,7 @@ def settle_model(run: Run, told: Told, missing: list[str], settled: Settled) -> 
     else:
         near = find_likely(run.model, names)
         hint = f"; nearest {near}" if near else ""
-        missing.append(f"model (it has '{run.model}', which does not ship{hint})")
+        missing.append(f"model (it has '{run.model[:MOST_NAME]}', which does not ship{hint})")
     return "", None
 
 
@@ -310,7 +311,12 @@ def settle_formats(
     peaks = hardware.compute.matrix_peak or {}
     plain = run.native_dtype or ("bf16" if "bf16" in peaks else "fp16")
     stated = [None if one is None or one.lower() in UNSTATED else one for one in (run.dtype, run.weight_dtype)]
-    weights = told.weight_dtype or stated[1] or named
+    method = stated[1] is not None and stated[1].lower() in METHODS
+    if method and not (told.weight_dtype or named):
+        raise InputError(
+            f"{run.where} says {stated[1]}, a way to quantize, but not the format; name that with --weight-dtype"
+        )
+    weights = told.weight_dtype or (named if method else stated[1]) or named
     weight_dtype = None if weights is None else find_format(weights, "weight dtype")
     dtype = told.dtype or stated[0]
     if dtype is not None:

@@ -44,6 +44,7 @@ SPECULATIVE = ("spec_decode_acceptance_rate", "spec_decode_acceptance_length", "
 # Lines of the first versions: no banner, and units behind the numbers.
 FIRST = "Successful requests:"
 OLDEST = re.compile(rf"^{FIRST}(?=[ \d]+\nBenchmark duration: [\d.]+ s$)", re.MULTILINE)
+MARGIN = re.compile(r"^[ \t]*(?:[#>][ \t]+)*", re.MULTILINE)  # of a summary in a script's comment, or quoted
 UNIT = re.compile(r" (?:ms|tokens/s)$")
 RANDOM = ("dataset_name", "random_input_len", "random_output_len", "random_range_ratio")  # SGLang's, of lengths
 ASKED = ("model", "max_concurrency", "request_rate", *RANDOM)
@@ -153,14 +154,15 @@ def split_summaries(content: Content, labels: Mapping[str, str]) -> Iterator[tup
     Raises:
         InputError: a summary is cut off.
     """
-    parts = content.text.split(BANNER) if BANNER in content.text else OLDEST.split(content.text)
+    text = MARGIN.sub("", content.text)
+    parts = text.split(BANNER) if BANNER in text else OLDEST.split(text)
     place = 1
     for before, after in pairwise(parts):
         place += before.count("\n")
         asked = read_arguments(before)
         known = {name: asked[name] for name in ASKED if name in asked}
         known |= {"model": asked["served_model_name"]} if "model" not in known and "served_model_name" in asked else {}
-        summary = after.partition("\n=====")[0] if BANNER in content.text else f"{FIRST} {after}"
+        summary = after.partition("\n=====")[0] if BANNER in text else f"{FIRST} {after}"
         printed = {**read_labels(before.rpartition("=====\n")[2]), **read_labels(summary)}
         where = f"{content.path}:{place}"
         found = {labels[name]: value for name, value in printed.items() if name in labels}

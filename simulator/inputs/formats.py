@@ -139,8 +139,17 @@ ALIASES = {
     "fp8_e5m2": "fp8",
     "float8_e4m3fn": "fp8",
     "float8_e5m2": "fp8",
+    "float8_e4m3fnuz": "fp8",
     "e4m3": "fp8",
     "e5m2": "fp8",
+    "modelopt_fp8": "fp8",
+    "fbgemm_fp8": "fp8",
+    "ptpc_fp8": "fp8",
+    "fp8_per_channel_per_token": "fp8",
+    "modelopt_mxfp8": "mxfp8",
+    "modelopt_fp4": "nvfp4",
+    "nvfp4_awq": "nvfp4",
+    "petit_nvfp4": "nvfp4",
     "fp8-dynamic": "fp8",
     "fp8_dynamic": "fp8",
     "w8a8_fp8": "fp8",
@@ -150,6 +159,7 @@ ALIASES = {
     "w8a8": "int8",
     "w8a8_int8": "int8",
     "w8a8_sq_per_channel": "int8",
+    "int8_sq": "int8",
     "int8-gptq": "int8-g128",
     "gptq-int8": "int8-g128",
     "int8_wo": "w8a16",
@@ -159,6 +169,7 @@ ALIASES = {
     "gptq-int4": "int4-g128",
     "gptq": "int4-g128",
     "gptq_marlin": "int4-g128",
+    "gptq_bitblas": "int4-g128",
     "awq": "int4-g128",
     "awq_marlin": "int4-g128",
     "awq-int4": "int4-g128",
@@ -171,6 +182,28 @@ ALIASES = {
     "mxfp4_moe": "mxfp4",
 }
 UNSTATED = {"auto", "none", "unset", "default", "no_quant", ""}  # how tools say that a format is the checkpoint's own
+# Libraries and ways of quantization, which say nothing of the format.
+METHODS = {
+    "auto-round",
+    "auto_round",
+    "bitsandbytes",
+    "bitblas",
+    "compressed-tensors",
+    "compressed_tensors",
+    "exl2",
+    "exl3",
+    "gguf",
+    "hqq",
+    "inc",
+    "marlin",
+    "mixed_precision",
+    "modelopt",
+    "modelopt_mixed",
+    "moe_wna16",
+    "quanto",
+    "quark",
+    "torchao",
+}
 
 
 def find_format(name: str, what: str = "data type") -> str:
@@ -205,6 +238,8 @@ def match_format(spelling: str) -> str | None:
 
 def unknown_format(what: str, name: str) -> InputError:
     """The error for a format that there is not, with the nearest."""
+    if name.lower() in METHODS:
+        return InputError(f"{what} '{name}' is a way to quantize and does not say the format; name that")
     near = nearest(name, [*FORMATS, *ALIASES])
     hint = "" if near is None else f"; did you mean {near!r}?"
     plain = [one for one in FORMATS if one not in FILES]

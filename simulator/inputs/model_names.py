@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from simulator.errors import nearest
 from simulator.inputs.formats import match_format
+from simulator.names import MOST_NAME
 
 # Number formats at the end of a checkpoint's name -> the format.
 FORMAT_ENDINGS: dict[str, str] = {
@@ -73,7 +75,7 @@ def list_spellings(name: str) -> Iterator[tuple[str, str | None]]:
     """What a name may be matched by, the most exact first, each with the format that was taken off it."""
     text, number_format = fold(name), None
     yield text, None
-    while True:
+    while len(text) <= MOST_NAME:
         shorter, found = split_format(text)
         if found is None:
             shorter = TUNING.sub("", text)
@@ -92,7 +94,7 @@ def match_model(name: str, names: Mapping[str, Path]) -> tuple[str, str | None] 
     """
     if name.lower() in names:
         return names[name.lower()].stem, None
-    index = index_spellings(names)
+    index = index_spellings(tuple(names.items()))
     for spelling, number_format in list_spellings(name):
         if spelling in index:
             return index[spelling], number_format
@@ -101,15 +103,22 @@ def match_model(name: str, names: Mapping[str, Path]) -> tuple[str, str | None] 
 
 def find_likely(name: str, names: Mapping[str, Path]) -> str | None:
     """The shipped name nearest to one that means no model, by what is left of it without format and tuning."""
+    return find_likely_of(name, tuple(names))
+
+
+@lru_cache(maxsize=1024)
+def find_likely_of(name: str, names: tuple[str, ...]) -> str | None:
+    """The same; files of results have a name in each of their rows."""
     *_, (shortest, _) = list_spellings(name)
     spellings = (name, shortest) if "/" in name else (shortest, name)  # a hub's name is nearest to another of its maker
     return next((near for one in spellings if (near := nearest(one, names)) is not None), None)
 
 
-def index_spellings(names: Mapping[str, Path]) -> dict[str, str]:
+@lru_cache(maxsize=8)
+def index_spellings(names: tuple[tuple[str, Path], ...]) -> dict[str, str]:
     """The id of the one model that each spelling of a shipped name can mean."""
     meant: dict[str, set[str]] = {}
-    for name, path in names.items():
+    for name, path in names:
         for spelling, _ in list_spellings(name):
             meant.setdefault(spelling, set()).add(path.stem)
     return {spelling: next(iter(ids)) for spelling, ids in meant.items() if len(ids) == 1}
