@@ -671,3 +671,11 @@ def test_a_chunk_holds_what_its_plan_says() -> None:
 def test_a_limit_on_what_no_point_has_is_refused(question: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         sweep(**{"model": "llama-3-8b", "hardware": "a100-sxm-80gb"} | question)
+
+
+def test_each_model_of_a_sweep_is_run_by_a_stack_that_can_run_it() -> None:
+    models = ["llama-3.1-8b", "gpt-oss-20b"]
+    rows = sweep(models, "mi300x-192gb", columns=["ttft_s_low"]).to_dicts()
+    for model, row in zip(models, rows, strict=True):
+        alone = predict(model, "mi300x-192gb")
+        assert (row["ttft_s"], row["ttft_s_low"]) == pytest.approx((alone.ttft_s, alone.ttft_s_low))

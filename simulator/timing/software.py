@@ -98,6 +98,12 @@ def list_able(stacks: list[Stack], hardware: Hardware, model: ModelSpec | None) 
     return able or stacks
 
 
+def list_unable(model: ModelSpec, vendor: str) -> tuple[str, ...]:
+    """The shipped stacks that something is known to keep from running a model on a maker's devices."""
+    stacks = map(load_stack, list_ids(STACK_FOLDER))
+    return tuple(one.id for one in stacks if find_obstacle(one, model.architecture, vendor) is not None)
+
+
 def find_place(
     model: ModelSpec,
     hardware: str | Path | Hardware,

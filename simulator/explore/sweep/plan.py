@@ -28,7 +28,7 @@ from simulator.inputs.what_if import change_hardware, describe
 from simulator.metrics.rates import AskedRates, Rates
 from simulator.metrics.registry import is_interval
 from simulator.specfile import Spec, build
-from simulator.timing.software import Software, choose_software
+from simulator.timing.software import Software, choose_software, list_unable
 
 CHUNK_POINTS = 2**17  # of one part of a file
 MOST_GROUPS = 512  # combinations of names in one chunk
@@ -184,13 +184,32 @@ def change_device(hardware: DeviceName, axes: tuple[Axis, ...]) -> tuple[Hardwar
     return tuple(changed)
 
 
-def resolve_software(model: ModelSpec, hardware: DeviceName, stack: StackName, calibration: ProfileName) -> Software:
-    """Profile and stack of one device as ``predict`` takes them, by the device before its fields were changed.
+def resolve_software(
+    models: Sequence[ModelSpec],
+    devices: Sequence[DeviceName],
+    stacks: Sequence[StackName],
+    calibrations: Sequence[ProfileName],
+) -> tuple[tuple[tuple[tuple[Software, ...], ...], ...], ...]:
+    """Profiles and stacks as ``predict`` takes them, by the devices before their fields were changed.
+
+    Models that the same stacks cannot run share the choice.
 
     Raises:
         InputError: a name or file that is wrong.
     """
-    return choose_software(load_hardware(hardware), stack, calibration, model)
+    sheets = [load_hardware(device) for device in devices]
+    found: dict[Any, tuple[tuple[Software, ...], ...]] = {}
+    rows = []
+    for model in models:
+        unable = {vendor: list_unable(model, vendor) for vendor in {sheet.vendor for sheet in sheets}}
+        keys = [(place, unable[sheet.vendor]) for place, sheet in enumerate(sheets)]
+        for key, sheet in zip(keys, sheets, strict=True):
+            if key not in found:
+                found[key] = tuple(
+                    tuple(choose_software(sheet, stack, named, model) for named in calibrations) for stack in stacks
+                )
+        rows.append(tuple(found[key] for key in keys))
+    return tuple(rows)
 
 
 def resolve_rates(devices: Sequence[DeviceName], axes: tuple[Axis, ...], asked: AskedRates) -> tuple[Rates, ...]:
@@ -254,18 +273,11 @@ def resolve_plan(
     models, devices, stacks, calibrations = (axis.values for axis in space.names[:4])
     specs = tuple(load_model(model) for model in models)
     check_fields(specs[0].architecture, space.architecture_fields)
-    software = tuple(
-        tuple(
-            tuple(tuple(resolve_software(model, device, stack, named) for named in calibrations) for stack in stacks)
-            for device in devices
-        )
-        for model in specs
-    )
     return Plan(
         space,
         specs,
         resolve_devices(devices, space.hardware_fields),
-        software,
+        resolve_software(specs, devices, stacks, calibrations),
         resolve_rates(devices, space.hardware_fields, rates),
         shown,
         conditions,
