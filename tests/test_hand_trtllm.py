@@ -19,6 +19,7 @@ from simulator.timing.kinds.base import find_kept
 from simulator.timing.kinds.collectives import bound_message
 from simulator.timing.kinds.decode_attention import time_decode_attention
 from simulator.timing.kinds.linear import time_linear
+from simulator.timing.kinds.prefill_attention import time_prefill_attention
 
 HEAD = Operator("attention", "decode_attention", m=1, n=100, k=128, batch=40)
 
@@ -147,3 +148,24 @@ def test_a_repeated_block_of_experts_keeps_in_the_cache_what_all_of_it_leaves_ro
     again = [op for op in list_expert_block(arrays, deployment, stack) if op.kind == "grouped"]
     for one, many in zip(blocks, again, strict=True):
         assert np.all(many.copies == one.copies)
+
+
+def test_the_windows_of_a_block_of_queries_reach_over_one_block_more_than_one_is_long() -> None:
+    """Blocks of 64 x 64, 1.28 us on a unit each with heads of 128 and no softmax: 16 rows that see three each."""
+    f = make_factors(softmax_elements=1e-30, attention_operand_passes=1, attention_tail_share=0)
+    device = make_device(peak_flops_per_s=10 * 64 * 64 * 4 * 128 / 1.28e-6, clock_hz=1e9)
+    device = device._replace(clock_hz=device.unit_flops_per_s / 2048)
+    window = Operator("attention", "prefill_attention", m=1024, n=128, unseen=896, k=128, batch=10)
+    # The first two rows see one block and two.
+    assert time_prefill_attention(window, device, f) == us((16 * 3 - 3) * 1.28)
+    # A window of one block more than the prompt hides nothing that a whole mask would show.
+    nearly = window._replace(n=1000, unseen=24)
+    assert time_prefill_attention(nearly, device, f) == time_prefill_attention(
+        nearly._replace(n=1024, unseen=0), device, f
+    )
+
+
+def test_kernels_that_route_tokens_have_a_latency_and_a_share_of_the_bandwidth_of_their_own() -> None:
+    f = make_factors(routing_latency_s=4e-6, gather_efficiency=0.5, kernel_latency_s=1e-6)
+    op = Operator("order by expert", "gather", activation_bytes=3e6, launches=2)
+    assert KINDS["gather"].gpu(op, make_device(), f) == us(2 * 4 + 3 / 0.5)

@@ -18,6 +18,12 @@ GATHER_EFFICIENCY = Factor(
     "share of the memory bandwidth of a kernel that moves rows to their experts or back",
     Prior(0.55, 0.25, "blocks of experts on H100 and B200: 0.4 to 0.65 where kernels that stream reach 0.6 to 0.9"),
 )
+ROUTING_LATENCY = Factor(
+    "routing_latency_s",
+    *("s", 1e-8, 1e-4),
+    "time on the device of a kernel that chooses, orders, copies or adds up for experts, with no work in it",
+    Prior(2.5e-6, 0.35, "a kernel's latency; sorting and prefix sums take several rounds of it within some kernels"),
+)
 
 
 def time_stream(operator: Operator, device: Device, f: Factors) -> Number:
@@ -34,7 +40,7 @@ def move_bytes(moved_bytes: Number, device: Device, f: Factors) -> Number:
 def time_gather(op: Operator, device: Device, f: Factors) -> Number:
     """A kernel that moves rows in another order than they lie: latency and bytes as of others, slower."""
     moving = op.bytes_moved / (f.gather_efficiency * device.bandwidth_bytes_per_s)
-    return op.launches * f.kernel_latency_s + moving
+    return op.launches * f.routing_latency_s + moving
 
 
 def find_byte_time(op: Operator, device: Device, f: Factors, efficiency: Number) -> Number:
@@ -84,5 +90,5 @@ GPU_FACTORS = (shared.KERNEL_LATENCY, shared.STREAM_EFFICIENCY, shared.NARROW_LO
 ELEMENTWISE = Kind(
     "elementwise", time_stream, time_on_cpu, GPU_FACTORS, (shared.KERNEL_LATENCY, shared.ACTIVATION_BANDWIDTH)
 )
-GATHER = Kind("gather", time_gather, time_on_cpu, (shared.KERNEL_LATENCY, GATHER_EFFICIENCY), ELEMENTWISE.cpu_factors)
+GATHER = Kind("gather", time_gather, time_on_cpu, (ROUTING_LATENCY, GATHER_EFFICIENCY), ELEMENTWISE.cpu_factors)
 STREAM = Kind("stream", time_stream, time_stream, GPU_FACTORS, (shared.KERNEL_LATENCY, shared.STREAM_EFFICIENCY))

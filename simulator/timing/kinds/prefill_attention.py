@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from simulator.costs.batch import add
 from simulator.costs.operators import Operator, count_scores, share_read
-from simulator.numbers import Number, ceil, maximum, minimum, square_root, where, whole_part
+from simulator.numbers import Number, ceil, maximum, minimum, square_root, where
 from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import shared
@@ -82,10 +82,12 @@ def count_blocks(op: Operator, device: Device, f: Factors) -> Blocks:
     """Blocks of one segment. Faster units take larger blocks, such that a block takes them about as many cycles."""
     per_cycle = device.unit_flops_per_s / device.clock_hz
     tile = QUERY_TILE * square_root(per_cycle / device.held_share / QUERY_TILE_FLOPS_PER_CYCLE)
-    rows, columns = ceil(op.m / tile), ceil(op.n / tile)
+    rows, whole = ceil(op.m / tile), ceil((op.n + op.unseen) / tile)
+    # The queries of a block see a window each, which together reach over one block more than the window is long.
+    columns = where(op.unseen > 0, minimum(ceil((op.n - 1) / tile) + 1, whole), whole)
     softmax = f.softmax_elements * per_cycle / QUERY_TILE_FLOPS_PER_CYCLE
     block = 4 * tile * tile * (op.k + softmax) / f.attention_efficiency
-    visible = count_scores(rows, columns, whole_part(op.unseen / tile))
+    visible = count_scores(rows, columns, whole - columns)
     start = f.prompt_block_cycles / device.clock_hz
     everything = op.batch * (visible * block / device.peak_flops_per_s + rows * start / device.units)
     longest = columns * block / device.unit_flops_per_s + start
