@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from cli import app
-from simulator import InputError
+from simulator import InputError, solve
 from simulator.explore.load_compare import Combination, compare_loads
 from simulator.explore.load_explain import LoadExplanation
 from simulator.explore.load_sensitivity import find_load_sensitivity
+from simulator.explore.load_solve import LoadSolution
 from simulator.inputs.deployment import Deployment
 from simulator.serving.setup import USUAL, Options
 from simulator.serving.simulation import simulate
@@ -101,3 +102,51 @@ def test_commands_take_loads_and_fit_eighty_columns() -> None:
         error = CliRunner().invoke(app, [verb, *COMMAND, "--concurrency", "2", "-b", "4"]).exception
         assert isinstance(error, InputError)
         assert "leave out --batch-size" in str(error)
+
+
+def solve_load(unknown: str, slo: str, **given: Any) -> LoadSolution:
+    asked: dict[str, Any] = {"stack": "vllm-0.10", "dtype": "bf16", "prompt_tokens": 512, "output_tokens": 32}
+    found = solve(*PLACE, "a100-sxm-80gb--vllm-0.6", unknown=unknown, slo=slo, **(asked | given))
+    assert isinstance(found, LoadSolution)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("unknown", "slo"),
+    [("memory.bandwidth", "tpot_s_mean:12ms"), ("devices", "tpot_s_mean:9ms"), ("dp", "ttft_s_p99:60ms")],
+)
+def test_the_least_of_the_devices_for_a_load_holds_and_the_next_does_not(unknown: str, slo: str) -> None:
+    """A decode of 16 GB of weights in 12 ms needs 1.3 TB/s at least, in 9 ms more than one A100 of 2 TB/s."""
+    found = solve_load(unknown, slo, concurrency=4, num_requests=12)
+    (name, limit), beyond = next(iter(found.limits.items())), found.beyond
+    assert beyond is not None
+    assert beyond.simulation is not None
+    assert found.at.values[name] <= limit < beyond.simulation.values[name]
+    assert found.value > beyond.value
+    if unknown == "memory.bandwidth":
+        assert 16e9 / 0.012 < found.value < 1.01 * 1.01 * beyond.value
+    else:
+        assert found.value == found.at.devices
+
+
+def test_a_rate_past_capacity_holds_no_limit() -> None:
+    """However short the run: its latencies grow for as long as requests come."""
+    found = solve_load("request_rate", "e2e_s_p99:1000", num_requests=60)
+    assert not found.at.saturated
+    assert found.value == pytest.approx(found.at.saturation.requests_per_s, rel=0.02)
+    assert found.beyond is not None
+    assert "saturated" in found.describe_beyond("e2e_s_p99")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--for", "request_rate", "--concurrency", "4"), "looks for the load; leave out --concurrency"),
+        (("--for", "batch_size", "--concurrency", "4"), "under load --for takes concurrency, request_rate, devices"),
+        (("--for", "memory.bandwith", "--concurrency", "4"), "did you mean 'memory.bandwidth'"),
+    ],
+)
+def test_questions_that_are_none_are_one_line(words: tuple[str, ...], said: str) -> None:
+    ended = CliRunner().invoke(app, ["solve", *COMMAND, *words, "--slo", "ttft_s_p99:1"], standalone_mode=False)
+    assert isinstance(ended.exception, InputError)
+    assert said in str(ended.exception)

@@ -17,11 +17,13 @@ from simulator.commands.options import (
     request_options,
     slo_option,
 )
-from simulator.errors import ImpossibleError
+from simulator.errors import ImpossibleError, InputError
 from simulator.report.output import OutputForm
 
 if TYPE_CHECKING:
     from simulator.metrics.rates import AskedRates
+
+LOADS = ("concurrency", "request_rate")  # unknowns that are a load themselves
 
 
 @click.command()
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
     help="batch_size, prompt_tokens, output_tokens (the largest); devices (tp x pp), tp, pp, dp (the fewest); "
     "memory.bandwidth, memory.capacity, compute.matrix_peak.fp16, links.node.bandwidth, or compute.units and "
     "compute.clock with the peaks in proportion (the smallest); concurrency or request_rate under load (the largest; "
-    "limits are statistics: ttft_s_p99:1). What its own option says is not used.",
+    "limits are statistics: ttft_s_p99:1); with a load the fewest devices or the smallest number for it. What its own "
+    "option says is not used.",
 )
 @load_options
 @slo_option
@@ -61,8 +64,9 @@ def solve(
       roofcast solve -m llama-3-70b -H h100-sxm-80gb -c none --for devices --slo tpot_s:20ms
       roofcast solve -m llama-3-8b -H h100-sxm-80gb -c none --for memory.bandwidth --slo tpot_s:5ms
       roofcast solve -m llama-3.1-8b -H a100-sxm-80gb -s vllm --for concurrency --slo ttft_s_p99:2 -p 1024 -n 256
+      roofcast solve -m llama-3.1-70b -H h100 -s vllm --for devices --concurrency 50 --slo tpot_s_mean:30ms
     """
-    if unknown in ("concurrency", "request_rate"):
+    if unknown in LOADS or load.is_given:
         solve_under_load(asked, unknown, load, slo, output, out)
         return
     from simulator.explore.limits import parse_limit
@@ -86,13 +90,20 @@ def solve(
 def solve_under_load(
     asked: Asked, unknown: str, load: AskedLoad, slo: tuple[str, ...], output: OutputForm, out: Path | None
 ) -> None:
-    """Find the largest load that holds limits on the statistics of latencies."""
+    """Find the largest load that holds limits on the statistics of latencies, or what a load needs for them."""
     from simulator.explore.load_solve import LIMITED, solve_load
     from simulator.report.load_solution import report_load
     from simulator.serving.limits import read_limits
 
-    given = {**load.given, "concurrency": None, "request_rate": None, "trace": None}
-    wanted, options = AskedLoad({**given, unknown: "1"}).resolve(asked.counts)
+    given = dict(load.given)
+    if unknown in LOADS:
+        others = [name for name in (*LOADS, "trace") if name != unknown and given.get(name) is not None]
+        if others:
+            raise InputError(f"--for {unknown} looks for the load; leave out --{others[0].replace('_', '-')}")
+        given[unknown] = "1"
+    load = AskedLoad(given)
+    load.check_batch(asked.counts)
+    wanted, options = load.resolve(asked.counts)
     question = asked.resolve()
     warn_of_question(question)
     solution = solve_load(question, wanted, unknown, read_limits(slo, LIMITED), options)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from simulator.errors import InputError
 from simulator.explore import explain as explaining
 from simulator.explore import load_solve
 from simulator.explore import sensitivity as deriving
@@ -26,8 +26,6 @@ from simulator.serving.limits import read_limits
 from simulator.serving.setup import Options
 from simulator.serving.workload import Load
 from simulator.timing.profile import Profile
-
-UNDER_LOAD = ("concurrency", "request_rate")
 
 
 class Request(TypedDict, total=False):
@@ -118,6 +116,9 @@ def solve(
     *,
     unknown: str,
     slo: str | Sequence[str] = (),
+    concurrency: int | None = None,
+    request_rate: float | None = None,
+    trace: str | Path | None = None,
     lengths: Lengths | str = None,
     burstiness: float = 1.0,
     num_requests: int | None = None,
@@ -136,9 +137,13 @@ def solve(
         calibration: profile name, YAML or object; ``"none"`` for the bound.
         unknown: ``batch_size``, ``prompt_tokens``, ``output_tokens`` (the largest); ``devices``, ``tp``, ``pp``, ``dp``
             (the fewest); a number of the data sheet, such as ``memory.bandwidth`` (the smallest); ``concurrency`` or
-            ``request_rate`` (the largest). What the request says of it is not used.
+            ``request_rate`` (the largest). What the request says of it is not used. Of the devices: for one request,
+            or for a load where one is given.
         slo: limits such as ``"tpot_s:30ms"`` or ``"output_tokens_per_s:>1000"``; under load statistics of latencies,
             such as ``"ttft_s_p99:1"``.
+        concurrency: requests in flight, of a load; one of this and the next two, as ``simulate`` takes them.
+        request_rate: requests a second.
+        trace: a table of requests.
         lengths: of requests under load, as ``simulate`` takes them, with all that follows.
         burstiness: of the time between requests.
         num_requests: how many requests are simulated.
@@ -160,12 +165,26 @@ def solve(
     texts = [slo] if isinstance(slo, str) else list(slo)
     given: dict[str, Any] = {**request, unknown: 1} if unknown in solving.COUNTS else {**request}
     question = predict(model, hardware, calibration, assume_fits=True, **given).question
-    if unknown not in UNDER_LOAD:
+    given_load = {"concurrency": concurrency, "request_rate": request_rate, "trace": trace}
+    loads = [name for name, value in given_load.items() if value is not None]
+    if unknown not in load_solve.LOADS and not loads:
         return solving.solve(solving.Problem(question, unknown, tuple(map(parse_limit, texts))))
+    if unknown in load_solve.LOADS and loads:
+        raise InputError(f"solve for {unknown} looks for the load; leave out {loads[0]}")
     drawn = parse_lengths(lengths) if isinstance(lengths, str) else lengths
     counts = question.work.workload
-    load = Load(int(counts.prompt_tokens), int(counts.output_tokens), drawn, 1)
-    load = replace(load, burstiness=burstiness, num_requests=num_requests, seed=seed)
-    load = load_solve.put(load, unknown, 1)
+    load = Load(
+        int(counts.prompt_tokens),
+        int(counts.output_tokens),
+        drawn,
+        concurrency,
+        request_rate,
+        burstiness,
+        None if trace is None else Path(trace),
+        num_requests,
+        seed,
+    )
+    if unknown in load_solve.LOADS:
+        load = load_solve.put(load, unknown, 1)
     options = Options(max_num_batched_tokens, max_num_seqs, kv_blocks)
     return load_solve.solve_load(question, load, unknown, read_limits(texts, load_solve.LIMITED), options, progress)

@@ -74,7 +74,11 @@ class Problem:
         return MOST_SCANNED // 32 if any(is_interval(limit.name) for limit in self.limits) else MOST_SCANNED
 
     def predict(self, value: Any) -> Prediction:
-        """Predict with the unknown at a value, an array of them where it is a count, a layout where it is one.
+        """Predict with the unknown at a value."""
+        return answer(self.ask(value))
+
+    def ask(self, value: Any) -> Question:
+        """The question with the unknown at a value, an array of them where it is a count, a layout where it is one.
 
         Raises:
             InputError: as ``predict``.
@@ -89,7 +93,7 @@ class Problem:
             hardware = change_number(hardware, self.unknown, value)
         calibration = "none" if q.profile is None else q.profile
         workload = replace(work.workload, **counts)
-        return answer(resolve(q.model, hardware, calibration, work.stack, layout, workload, q.changes, q.rates))
+        return resolve(q.model, hardware, calibration, work.stack, layout, workload, q.changes, q.rates)
 
     def check(self, value: Any) -> list[Check]:
         """The limits at a value, or at an array of them."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from simulator.explore.compare import Comparison
 from simulator.explore.explanation import Explanation
-from simulator.explore.load_solve import LoadSolution
+from simulator.explore.load_solve import LoadSolution, describe_value
 from simulator.explore.recommend.reasons import list_losers
 from simulator.explore.recommend.recommend import Recommendation
 from simulator.explore.solution import Solution
@@ -267,14 +267,14 @@ def show_solution(found: Solution | LoadSolution, width: int) -> str:
             [
                 f"{name} at most {format_seconds(limit)}",
                 format_seconds(found.at.values[name], limit),
-                "-" if found.beyond is None else format_seconds(found.beyond.values[name], limit),
+                "-" if found.beyond is None else found.describe_beyond(name),
             ]
             for name, limit in found.limits.items()
         ]
-        value = f"{found.value:.4g}"
-        past = "" if found.beyond is None else f"at {found.find_load(found.beyond):.4g}"
+        value = describe_value(found.unknown, found.value)
+        past = "" if found.beyond is None else f"at {describe_value(found.unknown, found.beyond.value)}"
         limits = write_table(["limit", f"at {value}", f"just past it, {past}"], rows, "Limits")
-        card = (f"largest {found.unknown.replace('_', ' ')}", value, "simulated on both sides")
+        card = (f"{found.sense} {found.unknown.replace('_', ' ')}", value, "simulated on both sides")
         return write_cards([card]) + limits + write_simulation(found.at, width)
     at = found.at.prediction
     assert at is not None

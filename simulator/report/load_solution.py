@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.explore.load_solve import LoadSolution
+from simulator.explore.load_solve import LoadSolution, describe_value
 from simulator.report.output import OutputForm, format_json, format_rows
 from simulator.report.simulation import format_simulation
 from simulator.units import format_seconds
@@ -19,13 +19,13 @@ def report_load(solution: LoadSolution, form: OutputForm) -> str:
 
 
 def format_load(solution: LoadSolution) -> str:
-    """A solution for people: the load, the limits at it and past it, and the simulation."""
-    lines = [f"largest {solution.unknown.replace('_', ' ')}: {solution.value:.4g}"]
+    """A solution for people: the value, the limits at it and past it, and the simulation."""
+    unknown, beyond = solution.unknown, solution.beyond
+    lines = [f"{solution.sense} {unknown.replace('_', ' ')}: {describe_value(unknown, solution.value)}"]
     for name, limit in solution.limits.items():
-        at, most = format_seconds(solution.at.values[name], limit), format_seconds(limit)
         past = ""
-        if solution.beyond is not None:
-            next_load = solution.find_load(solution.beyond)
-            past = f", {format_seconds(solution.beyond.values[name], limit)} at {next_load:.4g}"
-        lines.append(f"  {name} {at} of at most {most}{past}")
+        if beyond is not None:
+            past = f"; at {describe_value(unknown, beyond.value)} {solution.describe_beyond(name)}"
+        at = format_seconds(solution.at.values[name], limit)
+        lines.append(f"  {name} {at} of at most {format_seconds(limit)}{past}")
     return "\n".join([*lines, "", format_simulation(solution.at)])
