@@ -90,7 +90,7 @@ def check_setting(hardware: Hardware, question: dict[str, Any], found: Orders) -
         note(found, "more output, e2e_s", where, stack, long["e2e_s"], 1)
     for dtype in NARROW:
         narrow = ask(hardware, question | {"weight_dtype": dtype}, [512], [65], [1])
-        if narrow is not None and base["mbu"].min() > MEMORY_BOUND:
+        if narrow is not None and narrow["weights_bytes"] < base["weights_bytes"] and base["mbu"].min() > MEMORY_BOUND:
             note(found, f"{dtype} weights, tpot_s", where, stack, np.stack([narrow["tpot_s"], base["tpot_s"]]), 0)
     for part, faster in speed_up(hardware):
         sped = ask(faster, question, [64, 2048], [65], [1, 32])
@@ -108,7 +108,7 @@ def ask(hardware: Hardware, question: dict[str, Any], prompts: Any, outputs: Any
         answer = predict(question["model"], hardware, **{k: v for k, v in question.items() if k != "model"}, **tokens)
     except RoofcastError:
         return None
-    return {name: np.asarray(getattr(answer, name), dtype=float) for name in (*LATER, "mbu")}
+    return {name: np.asarray(getattr(answer, name), dtype=float) for name in (*LATER, "mbu", "weights_bytes")}
 
 
 def note(found: Orders, law: str, where: str, stack: str, times: Any, axis: int) -> None:

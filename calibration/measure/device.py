@@ -69,7 +69,9 @@ def open_device(text: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     number = int(text.partition(":")[2] or 0)
     if number >= count:
-        raise InputError(f"no device {text}: torch {torch.__version__} sees {count} CUDA devices on this machine")
+        alone = "" if torch.version.cuda or torch.version.hip else ", and is a build for CPUs alone"
+        said = f"torch {torch.__version__} sees {count} CUDA devices on this machine{alone}"
+        raise InputError(f"no device {text}: {said}")
     device = torch.device("cuda", number)
     torch.cuda.set_device(device)
     return device

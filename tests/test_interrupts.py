@@ -1,0 +1,43 @@
+"""An interrupt ends a measurement in time: by Python where it can, else by the thread that waits beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from calibration.measure.interrupts import INTERRUPTED, end_in_time
+
+ROUNDS = 500_000  # of one call of C that takes some tenths of a second, in which Python handles no signal
+
+
+def test_one_long_call_is_ended_from_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ends: list[tuple[int, float]] = []
+    monkeypatch.setattr(os, "_exit", lambda code: ends.append((code, time.monotonic())))
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt), end_in_time(0.1):
+        hashlib.pbkdf2_hmac("sha256", b"a long", b"call", ROUNDS)
+    ((code, ended_s),) = ends
+    assert code == INTERRUPTED
+    assert ended_s < time.monotonic()
+    assert capfd.readouterr().err == "roofcast: interrupted\n"
+
+
+def test_what_ends_by_itself_is_left_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[int] = []
+    monkeypatch.setattr(os, "_exit", ends.append)
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    with pytest.raises(KeyboardInterrupt), end_in_time(0.05):
+        signal.raise_signal(signal.SIGINT)
+    time.sleep(0.1)
+    assert not ends
+    after = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(after)
+    assert after == before
