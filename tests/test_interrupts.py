@@ -7,12 +7,21 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from calibration.measure.interrupts import INTERRUPTED, end_in_time
 
 ROUNDS = 500_000  # of one call of C that takes some tenths of a second, in which Python handles no signal
+
+
+@pytest.fixture(autouse=True)
+def usual_handler() -> Iterator[None]:
+    """Python's own; a shell's background jobs are started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_one_long_call_is_ended_from_beside_it(
