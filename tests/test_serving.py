@@ -402,6 +402,8 @@ def test_limits_are_those_of_the_version_on_the_device() -> None:
         ({"concurrency": 0}, InputError, "concurrency is 0"),
         ({"request_rate": -1.0}, InputError, "request_rate is -1.0"),
         ({"request_rate": math.nan}, InputError, "request_rate is nan"),
+        ({"request_rate": 1e-300}, InputError, "request_rate is 1e-300; it must be at least 1e-09"),
+        ({"request_rate": 1e-9, "num_requests": 50}, InputError, r"come over .* s, more than 1e\+09"),
         ({"concurrency": 1, "stack": "gpt-fast"}, InputError, "gpt-fast has no scheduler"),
         ({"concurrency": 1, "lengths": (1.2, 0.8)}, InputError, "lengths are 1.2 to 0.8"),
         ({"concurrency": 1, "lengths": "half"}, InputError, "'half' is none of"),

@@ -16,6 +16,7 @@ import numpy as np
 from simulator.csvfile import parse_real, parse_whole, read_text, split_csv
 from simulator.errors import InputError
 from simulator.serving.state import Requests, Seconds
+from simulator.textfile import shorten
 
 NEEDED = ("arrival_s", "input_tokens", "output_tokens")
 HASHES = re.compile(r"prefix_block_hashes_(\d+)")
@@ -38,7 +39,10 @@ def read_trace(path: Path, most: int | None = None) -> Trace:
     header, lines = split_csv(path, read_text(path))
     missing = [name for name in NEEDED if name not in header]
     if missing:
-        raise InputError(f"{path}:1: a trace needs the columns {', '.join(NEEDED)}; {', '.join(missing)} is missing")
+        raise InputError(
+            f"{path}:1: a trace needs the columns {', '.join(NEEDED)}; {', '.join(missing)} is missing, and there is "
+            f"{shorten(', '.join(header)) or 'nothing'}"
+        )
     hashes = next((name for name in header if HASHES.fullmatch(name)), None)
     chunk_tokens = int(hashes.rpartition("_")[2]) if hashes else 0
     if hashes and not chunk_tokens:

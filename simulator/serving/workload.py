@@ -22,6 +22,8 @@ from simulator.serving.state import Requests, Seconds
 from simulator.serving.trace import Trace, read_trace
 
 MOST_REQUESTS = 1_000_000
+LEAST_RATE = 1e-9  # requests a second, and the least shape of the gamma variable between two
+LONGEST_S = 1e9  # over which requests come: a clock that counts so far still tells passes apart
 REQUESTS_IN_FLIGHT = 10  # requests of a closed loop for each in flight, where not told
 USUAL_REQUESTS = 1000  # of an open loop, where not told
 
@@ -79,6 +81,8 @@ def check_load(load: Load) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise InputError(f"{name} is {value}; it must be a number above 0, or inf")
+        if value < LEAST_RATE:
+            raise InputError(f"{name} is {value}; it must be at least {LEAST_RATE:g}, or inf")
     if isinstance(load.seed, bool) or not isinstance(load.seed, int) or load.seed < 0:
         raise InputError(f"seed is {load.seed}; it must be a whole number of at least 0")
     if load.trace is not None and load.lengths is not None:
@@ -107,6 +111,14 @@ def draw_requests(load: Load) -> tuple[Requests, Seconds]:
     Raises:
         InputError: a load, a file of lengths or a trace that is wrong.
     """
+    requests, arrival_s = draw_arrivals(load)
+    if arrival_s[-1] > LONGEST_S:
+        raise InputError(f"the requests come over {arrival_s[-1]:.3g} s, more than {LONGEST_S:g}")
+    return requests, arrival_s
+
+
+def draw_arrivals(load: Load) -> tuple[Requests, Seconds]:
+    """The same, however long they take to come."""
     check_load(load)
     if load.trace is not None:
         return start_at_zero(read_trace(load.trace, load.num_requests))
