@@ -151,7 +151,7 @@ class Prediction(Shown):
             return combine_times(self.question.times(factors), workload)
 
         used = list_used_factors(self.question.passes, self.question.machine)
-        spread = widen_spread(knowledge.profile, self.question.moves, self.question.model.id)
+        spread = widen_spread(knowledge.profile, self.question.moves)
         return find_intervals(knowledge, used, law, np.ndim(self.times.e2e_s), spread)
 
     def __getattr__(self, name: str) -> Any:

@@ -176,7 +176,7 @@ class TestRatios:
         assert profile is not None
         difference = (one.log_slopes - base.log_slopes)[:, 0]
         names = list(one.knowledge.factors.names)
-        law = widen_spread(profile, (), one.question.model.id)
+        law = widen_spread(profile, ())
         variance = difference @ one.knowledge.log_covariance(names) @ difference + 2 * law.prefill**2
         _, low, high = find_ratios(one, base)["ttft_s"]
         assert low is not None
@@ -197,7 +197,7 @@ class TestRatios:
         profile = "a100-sxm-80gb--vllm-0.6"
         h100, more = (answer(hardware="h100-sxm-80gb", calibration=profile, batch_size=size) for size in (1, 2))
         h200 = answer(hardware="h200-sxm-141gb", calibration=profile)
-        law = widen_spread(load_profile(profile), (), h100.question.model.id)
+        law = widen_spread(load_profile(profile), ())
         least = NORMAL_90 * math.sqrt(2) * math.hypot(ERRORS["generation"].decode, law.decode)
         for other, shares in ((more, True), (h200, False)):
             _, low, high = find_ratios(other, h100)["e2e_s"]
@@ -235,7 +235,7 @@ class TestRatios:
         assert low is not None
         assert high is not None
         own = sum(move.error.prefill**2 for move in one.question.moves)  # a batch that was not fitted
-        law = widen_spread(profile, (), one.question.model.id)
+        law = widen_spread(profile, ())
         variance = (find_width(low, high) / NORMAL_90) ** 2 - 2 * law.prefill**2 - own
         assert not base.question.moves
         assert variance**0.5 == pytest.approx(np.std(logs), rel=0.25, abs=0.003)

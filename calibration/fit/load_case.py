@@ -63,7 +63,7 @@ class LoadCase:
         values = self.predict(None)
         names = list(knowledge.factors.names)
         moved = self.predict(perturb_factors(knowledge.factors, names, 1))
-        spread = widen_spread(knowledge.profile, self.question.moves, self.question.model.id)
+        spread = widen_spread(knowledge.profile, self.question.moves)
         first = np.array([row.phase == "prefill" for row in self.rows])
         scatter = np.where(first, np.asarray(spread.prefill, dtype=float), np.asarray(spread.decode, dtype=float))
         width = find_width(knowledge.log_covariance(names), moved, scatter)

@@ -82,6 +82,6 @@ def find_covariance(question: Question) -> NDArray[np.float64] | None:
         return combine_times(question.times(factors), workload)
 
     used = list_used_factors(question.passes, question.machine)
-    scatter = widen_spread(knowledge.profile, question.moves, question.model.id)
+    scatter = widen_spread(knowledge.profile, question.moves)
     slopes = np.array(list(find_slopes(knowledge, used, law, np.array(law(knowledge.factors)), 0)))[:, :2]
     return np.asarray(slopes.T @ slopes + np.diag([scatter.prefill**2, scatter.decode**2]))

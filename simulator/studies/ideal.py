@@ -141,7 +141,7 @@ def find_mean_interval(prediction: Prediction) -> tuple[float, float] | tuple[No
 
     used = list_used_factors(prediction.question.passes, prediction.question.machine)
     question = prediction.question
-    spread = widen_spread(knowledge.profile, question.moves, question.model.id)
+    spread = widen_spread(knowledge.profile, question.moves)
     interval = find_intervals(knowledge, used, law, 1, spread)
     return float(interval.low.e2e_s), float(interval.high.e2e_s)
 

@@ -28,9 +28,6 @@ GROUP_SIZE = re.compile(r"-g\d+$")
 FEW_MODELS = 3  # fitted, whose residuals do not yet show how far the law is off for others
 P90_DEVIATIONS = 1.645  # of a normal distribution, in which 90% of the errors lie
 REFUSED_ERROR = 0.2  # least standard error of a profile that its calibration refuses: a judgement
-# Scatter of the law for a model that was not fitted, over that for the few that were: a judgement, the plainest of some
-# ten rules tried on the rows that ``python -m benchmarks.accuracy`` reports, so that their coverage has seen it.
-UNSEEN = 1.5
 FAR = 4.0  # times the most that was measured, past which a batch or a context counts as another size
 
 
@@ -188,15 +185,10 @@ def make_move(what: str, words: str) -> Move:
     return Move(what, words, ERRORS[what])
 
 
-def widen_spread(profile: Profile, moves: Iterable[Move], model: str) -> Phases:
-    """Standard error of each phase besides that of the factors: what the law leaves, and all differences.
-
-    Residuals of one or two models say little of how far the law is off for others; kernels are of no model.
-    """
-    law, covers = profile.discrepancy, profile.covers
-    few = covers is not None and model not in covers.models and len(covers.models) < FEW_MODELS
-    share = UNSEEN if few else 1.0
-    return add_errors([Move("law", "", Phases(share * law.prefill, share * law.decode)), *moves])
+def widen_spread(profile: Profile, moves: Iterable[Move]) -> Phases:
+    """Standard error of each phase besides that of the factors: what the law leaves, and all differences."""
+    law = profile.discrepancy
+    return add_errors([Move("law", "", Phases(law.prefill, law.decode)), *moves])
 
 
 def add_errors(moves: Iterable[Move]) -> Phases:
