@@ -6,7 +6,7 @@ reads ``serving`` in the folder (default: the one that ``ROOFCAST_DATA`` names).
 
 Replay: the 300 requests of ``requests_rtx-pro-6000_...`` as they came, by data sheet and carried profile.
 Sweeps: of each device, engine and model of ``inferencex.csv`` and ``nvidia_sweeps.csv`` at most ``N`` values (default
-20) that were not fitted here, with what ships; after a fit to eight values that tell the most; and after a fit to eight
+20) that were not fitted here, with what ships; after a fit to eight runs that tell the most; and after a fit to eight
 of each other model of the engine on the device. Errors are of means, TPOT and TTFT apart. Fails where those after a
 fit to the same model are past the limits. ``--only`` takes settings that hold a text.
 """

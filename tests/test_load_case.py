@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calibration.fit.cases import build_cases, predict_rows, settle_load
-from calibration.fit.design import spare_requests
+from calibration.fit.design import group_runs, spare_requests
 from calibration.fit.least_squares import fit_profile
 from calibration.fit.load_case import LoadCase, make_load
 from simulator.inputs.library import load_hardware, load_stack
@@ -44,15 +44,26 @@ def measure(points: list[Measurement], factors: Factors) -> list[Measurement]:
     return [replace(row, value=float(v)) for row, v in zip(points, predict_rows(cases, factors), strict=True)]
 
 
-def test_a_planted_engine_is_found_from_eight_rows_of_load() -> None:
+def test_a_planted_engine_is_found_from_four_runs_of_load() -> None:
     """Of the others TPOT within 4%, TTFT, of which a fit believes single rows less, within 12%."""
     factors = plant()
     rows = measure(list_points(), factors)
-    fitted, spared = spare_requests(rows, 8, DEVICE, STACK)
+    fitted, spared = spare_requests(rows, 4, DEVICE, STACK)
     found = fit_profile(fitted, DEVICE, STACK).factors
     said = measure(spared, found)
     for row, one in zip(spared, said, strict=True):
         assert one.value == pytest.approx(row.value, rel=0.12 if row.metric == "ttft_s" else 0.04), row
+
+
+def test_a_run_of_load_is_fitted_whole_or_not_at_all() -> None:
+    """Four requests are four runs, each with its time to first token and its time per output token."""
+    fitted, spared = spare_requests(list_points(), 4, DEVICE, STACK)
+    assert len(group_runs(fitted)) == 4
+    assert {len(run) for run in group_runs(fitted)} == {2}
+    loads = [{make_load(row) for row in rows} for rows in (fitted, spared)]
+    assert not loads[0] & loads[1]
+    alone = [replace(row, concurrency=None, num_requests=None) for row in fitted]
+    assert len(group_runs(alone)) == len(alone)
 
 
 def test_where_it_was_simulated_a_case_says_what_the_simulation_says() -> None:

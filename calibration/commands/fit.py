@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @TABLE
 @writing_option("--out", required=True, text="Profile to write.")
 @click.option(
-    "--requests", type=click.IntRange(1), help="Fit so many rows of requests, those that tell the most.  [default: all]"
+    "--requests", type=click.IntRange(1), help="Fit so many requests or runs of load: the most telling.  [default: all]"
 )
 @click.option(
     "--operators", type=click.IntRange(2), default=200, show_default=True, help="Most rows of a kind of operator."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -84,24 +84,37 @@ def describe_conflicts(rows: list[Measurement]) -> list[str]:
 
 
 def choose_requests(rows: list[Measurement], most: int, hardware: Hardware, stack: Stack) -> list[Measurement]:
-    """Choose the rows of requests whose measurement would tell the most about all of them, without a look at any value.
+    """Choose the requests whose measurement would tell the most about all of them, without a look at any value.
 
-    One after the other, the row that most lowers the summed variance of what the laws predict for all rows, from their
-    slopes at the priors (``load_design``).
+    One after the other, the one that most lowers the summed variance of what the laws predict for all rows, from their
+    slopes at the priors (``load_design``). A run of load counts once, with all that it measured.
 
     Raises:
         InputError: rows the predictor cannot answer.
     """
-    if most >= len(rows):
+    runs = group_runs(rows)
+    if most >= len(runs):
         return rows
     priors = choose_priors(find_traits(hardware), stack)
     typical = as_factors(priors)
     values = predict_rows(build_cases(rows, "none", hardware, stack), perturb_factors(typical, list(priors), 1))
     slopes = find_log_slopes(values)
     covariance = np.diag([prior.spread**2 for prior in priors.values()])
-    each = np.arange(len(rows))[:, np.newaxis]
-    chosen, _ = choose_blocks(slopes, covariance, find_sigma(rows, hardware) ** 2, each, slopes, most)
-    return [rows[place] for place in sorted(chosen)]
+    # Runs that measured less than others are filled up with a row that says nothing.
+    blocks = np.array([run + [len(rows)] * (max(map(len, runs)) - len(run)) for run in runs])
+    told = np.column_stack([slopes, np.zeros(len(slopes))])
+    noise = np.append(find_sigma(rows, hardware) ** 2, 1.0)
+    chosen, _ = choose_blocks(told, covariance, noise, blocks, slopes, most)
+    return [rows[place] for place in sorted(place for run in chosen for place in runs[run])]
+
+
+def group_runs(rows: list[Measurement]) -> list[list[int]]:
+    """Places of rows that one measurement gave: those of a run of load together, each other row by itself."""
+    runs: dict[Measurement | int, list[int]] = {}
+    for place, row in enumerate(rows):
+        alike = replace(row, metric="", value=1.0, std=None, statistic="")
+        runs.setdefault(alike if row.is_load else place, []).append(place)
+    return list(runs.values())
 
 
 def spare_requests(

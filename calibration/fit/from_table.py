@@ -42,8 +42,8 @@ def run_fit(
 ) -> Fitted:
     """Read, choose, fit, check on the rows that were not chosen, write the profile, and return the report.
 
-    At most ``requests`` rows of requests are fitted, those that tell the most (None: all), and at most ``operators``
-    rows of each kind of operator, chosen at random from the ``seed``.
+    At most ``requests`` requests or runs of load are fitted, those that tell the most (None: all), and at most
+    ``operators`` rows of each kind of operator, chosen at random from the ``seed``.
 
     Raises:
         InputError: from any of these steps; the profile is written only when all went well.
