@@ -59,7 +59,7 @@ def place_gated_delta(config: Config, values: Fields, kinds: list[Kind], gate: s
     types = list_types(config, len(kinds), lambda layer: (layer + 1) % interval == 0)
     defaults = {"linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_conv_kernel_dim": 4}
     defaults |= {"linear_key_head_dim": 128, "linear_value_head_dim": 128}
-    sizes = {name: config.whole(name, default=size) for name, size in defaults.items()}
+    sizes = {name: config.whole(name, default=size) or size for name, size in defaults.items()}
     placed = [
         kind._replace(mixer="attention").with_sizes(attention_gate=gate)
         if of in FULL
@@ -155,7 +155,7 @@ def place_recurrent_gemma(config: Config, values: Fields, kinds: list[Kind]) -> 
 def place_indexed(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     """Latent attention to the tokens that an index picks; layers marked ``shared`` take the picks of one before."""
     shared = config.sized("indexer_types", len(kinds), str) or ["full"] * len(kinds)
-    sizes = {name: config.whole(name, default=size) for name, size in INDEX_SIZES.items()}
+    sizes = {name: config.whole(name, default=size) or size for name, size in INDEX_SIZES.items()}
     alone = {"index_topk": sizes["index_topk"]}
     return [
         kind._replace(mixer="indexed_latent_attention").with_sizes(**(alone if mark == "shared" else sizes))
@@ -195,7 +195,7 @@ INDEX_SIZES = {"index_n_heads": 64, "index_head_dim": 128, "index_topk": 2048}
 
 def place_deepseek_v4(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     """Windows with summaries: of ``layer_types`` and ``compress_rates``, or a rate a layer in ``compress_ratios``."""
-    layers, outputs = len(kinds), {name: config.whole(name, default=size) for name, size in V4_OUTPUTS.items()}
+    layers, outputs = len(kinds), {name: config.whole(name, default=size) or size for name, size in V4_OUTPUTS.items()}
     part = config.part("compress_rates")
     rates = {name: (part.whole(name, default=rate) if part else rate) for name, rate in V4_RATES.items()}
     types = config.sized("layer_types", layers, str)
@@ -204,7 +204,7 @@ def place_deepseek_v4(config: Config, values: Fields, kinds: list[Kind]) -> Plac
         listed = [rates.get(of, 0) or 0 for of in types]
     elif not listed:
         listed = [rates[HEAVY if layer < 3 or layer % 2 == 0 else SPARSE] or 0 for layer in range(layers)]
-    index = {name: config.whole(name, default=size) for name, size in V4_INDEX.items()}
+    index = {name: config.whole(name, default=size) or size for name, size in V4_INDEX.items()}
     placed = []
     for kind, rate in zip(kinds, listed, strict=True):
         own = outputs | ({"compress_rate": rate} if rate else {}) | (index if rate == rates[SPARSE] else {})

@@ -108,7 +108,10 @@ INDEX_SIZES = {"index_n_heads": 64, "index_head_dim": 128, "index_topk": 2048}
 
 def read_index(config: Config, heads: int) -> Fields:
     """Sizes of the index that picks tokens."""
-    return {name: config.whole(name, default=size) for name, size in (INDEX_SIZES | {"index_n_heads": heads}).items()}
+    return {
+        name: config.whole(name, default=size) or size
+        for name, size in (INDEX_SIZES | {"index_n_heads": heads}).items()
+    }
 
 
 def place_axk2(config: Config, values: Fields, kinds: list[Kind]) -> Placed:

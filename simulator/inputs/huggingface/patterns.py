@@ -194,7 +194,7 @@ def place_experts(config: Config, experts: Experts, layers: int) -> list[bool]:
         if unknown is not None:
             raise config.error(f"mlp_layer_types: '{unknown}' is not supported (known: {', '.join(IS_SPARSE)})")
         return [IS_SPARSE[kind] for kind in types]
-    if isinstance(config.data.get("moe_layer_freq"), list):
+    if isinstance(config.data.get("moe_layer_freq"), list) and config.data["moe_layer_freq"]:
         return [mark != 0 for mark in config.sized("moe_layer_freq", layers, int)]
     return EXPERT_RULES[experts.rule](config, layers, experts.default)
 

@@ -36,12 +36,12 @@ def place_qwen4(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     picked = list_picked(config, layers, config.whole("full_attention_interval", default=4) or 4)
     delta = {"linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_conv_kernel_dim": 4}
     delta |= {"linear_key_head_dim": 128, "linear_value_head_dim": 128}
-    sizes = {name: config.whole(name, default=size) for name, size in delta.items()}
+    sizes = {name: config.whole(name, default=size) or size for name, size in delta.items()}
     index = {
-        "index_n_heads": config.whole("indexer_n_heads", default=4),
-        "index_head_dim": config.whole("indexer_head_dim", default=128),
-        "index_topk": config.whole("indexer_budget", default=2048),
-        "index_block": config.whole("indexer_compress_ratio", default=1),
+        "index_n_heads": config.whole("indexer_n_heads", default=None) or 4,
+        "index_head_dim": config.whole("indexer_head_dim", default=None) or 128,
+        "index_topk": config.whole("indexer_budget", default=None) or 2048,
+        "index_block": config.whole("indexer_compress_ratio", default=None) or 1,
     }
     streams = config.whole("hc_count", default=4) or 4
     rank = config.whole("hc_lowrank", default=320) or 320
@@ -118,19 +118,19 @@ def place_glm5_next(config: Config, values: Fields, kinds: list[Kind]) -> Placed
     """Kimi Delta Attention, and latent attention to blocks of tokens that an index picks, or a layer before has."""
     layers, h = len(kinds), values["hidden_size"]
     own = config.part("linear_attn_config") or config
-    size = own.whole("head_dim" if own is not config else "linear_head_dim", default=128)
-    taps = own.whole("linear_conv_kernel_dim", "short_conv_kernel_size", default=4)
+    size = own.whole("head_dim" if own is not config else "linear_head_dim", default=None) or 128
+    taps = own.whole("linear_conv_kernel_dim", "short_conv_kernel_size", default=None) or 4
     delta = {
-        "linear_num_heads": own.whole("linear_num_heads", "num_heads", default=64),
+        "linear_num_heads": own.whole("linear_num_heads", "num_heads", default=None) or 64,
         "linear_head_dim": size,
         "linear_conv_kernel_dim": taps,
         "linear_gate_rank": size,
     }
     index = {
-        "index_n_heads": config.whole("index_n_heads", default=32),
-        "index_head_dim": config.whole("index_head_dim", default=128),
-        "index_topk": config.whole("index_topk", default=2048),
-        "index_block": config.whole("index_kpool", default=16),
+        "index_n_heads": config.whole("index_n_heads", default=None) or 32,
+        "index_head_dim": config.whole("index_head_dim", default=None) or 128,
+        "index_topk": config.whole("index_topk", default=None) or 2048,
+        "index_block": config.whole("index_kpool", default=None) or 16,
     }
     shared = list_shared(config, layers)
     placed = [
