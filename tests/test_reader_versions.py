@@ -317,3 +317,17 @@ def test_a_way_to_quantize_is_no_format(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="says modelopt, a way to quantize, but not the format; name that with --wei"):
         read_rows(path, None, PLACE)
     assert {row.weight_dtype for row in read_rows(path, None, PLACE._replace(weight_dtype="nvfp4"))} == {"nvfp4"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a,b\rc,d\n1,2\n", "no reader recognises it"),
+        ("== Profile ==\nBenchmark duration  5.0\nTTFT      \n", "lmdeploy profile does not say how many"),
+    ],
+)
+def test_a_file_with_odd_blanks_is_told_in_a_line(text: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(text.encode())
+    with pytest.raises(InputError, match=problem):
+        read_rows(path, None, PLACE)

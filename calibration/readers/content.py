@@ -107,8 +107,10 @@ def split_rows(content: Content) -> Iterator[tuple[int, list[str]]]:
 
 def read_header(content: Content) -> list[str]:
     """The first row of a CSV file, where it is one."""
-    line = content.text.lstrip().partition("\n")[0]
-    return next(csv.reader([line.rstrip("\r")]), []) if len(line) < csv.field_size_limit() else []
+    line = content.text.lstrip().partition("\n")[0].rstrip("\r")
+    if len(line) >= csv.field_size_limit() or "\r" in line:
+        return []
+    return next(csv.reader([line]), [])
 
 
 def has_keys(content: Content, *names: str) -> bool:
