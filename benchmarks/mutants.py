@@ -100,7 +100,7 @@ def change(node: ast.expr) -> Iterator[ast.expr]:
             yield ast.Call(ast.Name(SWAPPED[node.func.id]), node.args, node.keywords)
         elif node.func.id in ROUNDING:
             yield node.args[0]
-        elif node.func.id in BRANCHING:
+        elif node.func.id in BRANCHING and len(node.args) == 3:
             yield ast.Call(node.func, [node.args[0], node.args[2], node.args[1]], [])
     elif isinstance(node, ast.IfExp):
         yield ast.IfExp(node.test, node.orelse, node.body)
