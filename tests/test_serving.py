@@ -22,6 +22,7 @@ from simulator.serving.clock import ScaledClock, find_pass
 from simulator.serving.engine import Engine
 from simulator.serving.pass_table import PassTable, Prompt
 from simulator.serving.schedulers import POLICIES
+from simulator.serving.schedulers.sglang import Sglang
 from simulator.serving.simulation import Simulation, simulate
 from simulator.serving.state import Counts, Limits, Requests, State, Step
 
@@ -434,3 +435,16 @@ def test_what_cannot_be_is_refused(given: dict[str, Any], error: type[Exception]
 def test_weights_without_room_for_a_cache_are_impossible() -> None:
     with pytest.raises(ImpossibleError, match="leave no room for a KV cache"):
         simulate("llama-3.1-70b", DEVICE, PROFILE, stack="vllm-0.10", dtype="bf16", concurrency=1)
+
+
+def test_what_sglang_reserves_falls_over_600_decode_passes_to_a_seventh() -> None:
+    """``init_new_token_ratio`` 0.7, ``min`` 0.14 of it, ``decay`` by steps of their difference over 600."""
+    scheduler = load_stack("sglang-0.4").scheduler
+    assert scheduler is not None
+    policy = Sglang(scheduler)
+    policy.note_passes(300)
+    assert policy.ratio == pytest.approx((0.7 + 0.098) / 2)
+    policy.note_passes(300)
+    assert policy.ratio == pytest.approx(0.098)
+    policy.note_passes(1)
+    assert policy.ratio == pytest.approx(0.098)
