@@ -120,7 +120,7 @@ def test_an_empty_context_a_prefill_without_output_and_no_pipeline_are_read(tmp_
         ({"batch_wait_passes": "1.5"}, "batch_wait_passes is '1.5'; it must be a whole number of at least 1"),
         ({"request_rate": "0"}, "request_rate is 0; it must be above zero"),
         ({"request_rate": "fast"}, "request_rate is 'fast'; it must be a plain number"),
-        ({"statistic": "p95"}, "unknown statistic 'p95'; did you mean 'p50'?"),
+        ({"statistic": "p95"}, "unknown statistic 'p95'; did you mean 'p99'?"),
         ({"length_low": "0.8"}, "length_low and length_high are shares of the tokens, both or neither, low first"),
         ({"length_low": "1", "length_high": "0.5"}, "length_low and length_high are shares"),
     ],
