@@ -19,7 +19,7 @@ _PART = r"[^\W\d_]+|\d+(?:\.\d+)?|\+"
 NEAR = 0.6  # likeness from which a name may be meant, of 1 for the same
 FAR = 8  # times a number from which another is not a slip of it
 LEADING = 0.1  # by which a name that another word follows goes before one with letters more: a 4090 Laptop is no 4090 D
-SAME_SIZE = 0.15  # by which the name of the same size goes before another of those that are near
+SAME_SIZE = 0.05  # by which the name of the same size goes before another of those that are near
 MOST_NAME = 120  # letters; what is longer is no name, and compared by so many
 OTHER_NUMBERS = 0.7  # what is left of the likeness of two names whose numbers are all far apart
 

@@ -4,6 +4,7 @@ The measurements here are made by the predictor itself with factors planted arou
 """
 
 import hashlib
+import zlib
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -53,8 +54,9 @@ def measure(rows: list[Measurement], factors: Factors, noise: float, seed: int) 
 
 
 def plant(seed: int) -> Factors:
-    """Factors within two prior spreads of the prior, and within what is physical."""
-    steps = np.clip(np.random.default_rng(100 + seed).normal(size=len(PRIOR)), -2, 2)
+    """Factors within two prior spreads of the prior, and within what is physical; each drawn by its name alone."""
+    drawn = [np.random.default_rng((seed, zlib.crc32(name.encode()))).normal() for name in PRIORS]
+    steps = np.clip(drawn, -2, 2)
     return from_values(np.clip(np.exp(PRIOR + SPREAD * steps), LOW, HIGH).tolist())
 
 
@@ -126,7 +128,7 @@ def test_intervals_hold_measurements_of_models_that_were_not_fitted() -> None:
 
 
 def test_without_noise_the_fitted_rows_are_met_within_half_a_percent_on_average() -> None:
-    assert np.mean(np.abs(recover(1, noise=0.0).relative_errors)) < 0.005
+    assert np.mean([np.abs(recover(seed, noise=0.0).relative_errors) for seed in SEEDS[:3]]) < 0.005
 
 
 def test_the_covariance_is_symmetric_and_positive_definite() -> None:

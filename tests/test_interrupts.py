@@ -13,7 +13,7 @@ import pytest
 
 from calibration.measure.interrupts import INTERRUPTED, end_in_time
 
-ROUNDS = 500_000  # of one call of C that takes some tenths of a second, in which Python handles no signal
+ROUNDS = 3_000_000  # of one call of C that takes about a second, in which Python handles no signal
 
 
 @pytest.fixture(autouse=True)

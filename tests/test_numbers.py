@@ -55,7 +55,7 @@ LAWS: dict[str, tuple[Callable[..., Any], tuple[st.SearchStrategy[Any], ...]]] =
 
 def test_every_function_is_held_to_agree() -> None:
     defined = {name for name, _ in inspect.getmembers(elementary, inspect.isfunction)}
-    assert defined == {*LAWS, "smooth_maximum", "round_corner", "is_symbolic"}
+    assert defined == {*LAWS, "smooth_maximum", "round_corner", "is_symbolic", "sort_distinct"}
 
 
 def evaluate(law: Callable[..., Any], values: tuple[float, ...]) -> Any:

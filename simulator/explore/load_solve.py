@@ -111,7 +111,7 @@ def solve_load(
     def attempt(value: Any, ask: Callable[[], tuple[Question, Load]]) -> Trial:
         if value not in trials:
             tell = None if progress is None else lambda _: progress(len(trials))
-            number = float(value.devices if isinstance(value, Deployment) else value)
+            number = name_value(unknown, value)
             try:
                 trials[value] = Trial(number, run(*ask(), options, progress=tell))
             except ImpossibleError:
@@ -140,6 +140,13 @@ def solve_load(
     check_number(question, unknown)
     there = list_numbers(question.hardware)[unknown]
     return conclude(unknown, "smallest", limits, *search_numbers(supply, holds, there))
+
+
+def name_value(unknown: str, value: Any) -> float:
+    """The number that a trial is known by: whole, of a layout or in flight, or any of a rate or a data sheet."""
+    if isinstance(value, Deployment):
+        return int(getattr(value, unknown))
+    return int(value) if unknown == "concurrency" else float(value)
 
 
 def is_past(simulation: Simulation) -> bool:

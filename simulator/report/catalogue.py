@@ -41,6 +41,7 @@ from simulator.timing.software import rank_profiles
 WORDS = {"memory": "memory technology", "memory_bytes": "memory", "l2_bytes": "L2 cache"}
 MOST_PROFILES = 3  # of one screen
 MOST_LISTED = 34  # rows of one screen
+MOST_LINES = 38  # of names alone
 MOST_FEW = 4  # names that have a line of their own
 CALLED = {"models": "models", "hardware": "devices"}
 EXAMPLES = {"models": "qwen3", "hardware": "nvidia hopper"}
@@ -98,10 +99,23 @@ def format_names(kind: str, specs: Sequence[Any]) -> str:
         word = spec.vendor if isinstance(spec, Hardware) else re.split(r"[-\d]", spec.id)[0]
         groups.setdefault(word, []).append(spec.id)
     few = [name for names in groups.values() if len(names) < MOST_FEW for name in names]
-    lines = [", ".join(names) for names in groups.values() if len(names) >= MOST_FEW]
-    lines += [", ".join(few)] if few else []
     more = f"{len(specs)} {CALLED[kind]}; with sizes: --all, or words: roofcast {kind} list {EXAMPLES[kind]}"
-    return fold_prose("\n".join([*lines, "", more]))
+    for most in range(MOST_LISTED, 0, -1):  # lines of a family, the fewer the more there are
+        lines = [shorten_names(names, most) for names in groups.values() if len(names) >= MOST_FEW]
+        shown = fold_prose("\n".join([*lines, *([", ".join(few)] if few else []), "", more]))
+        if shown.count("\n") < MOST_LINES:
+            break
+    return shown
+
+
+def shorten_names(names: Sequence[str], most: int) -> str:
+    """Names in a row that folds to at most so many lines, and how many are left out."""
+    for kept in range(len(names), 0, -1):
+        left = f", and {len(names) - kept} more" if kept < len(names) else ""
+        row = ", ".join(names[:kept]) + left
+        if fold_prose(row).count("\n") < most:
+            break
+    return row
 
 
 def report_card(kind: str, name: str, form: OutputForm, everything: bool = False) -> str:

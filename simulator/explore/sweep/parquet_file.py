@@ -6,7 +6,7 @@ is known again without parsing it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -40,7 +40,7 @@ def write_parquet(path: Path, tables: Iterable[Table]) -> int:
             rows += find_rows(table)
             yield RecordBatch.from_arrays([make_array(column) for column in table.values()], schema=schema)
 
-    texts = {name: column.dtype == object for name, column in first.items()}
+    texts: dict[str | Sequence[str], bool] = {name: column.dtype == object for name, column in first.items()}
     write(
         RecordBatchReader.from_batches(schema, make_batches()),
         path,
