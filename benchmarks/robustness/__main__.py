@@ -94,7 +94,7 @@ def count_kills(name: str, folder: Path, count: int, seed: int, workers: int) ->
 def count_orders(orders: Orders) -> Line:
     """Checks of order, and the settings in which a law breaks it without a reason that is known."""
     by_law = Counter(one.law for one in orders.broken if not one.known)
-    worst = {law: max(one.share for one in orders.broken if one.law == law) for law in by_law}
+    worst = {law: max(one.share for one in orders.broken if one.law == law and not one.known) for law in by_law}
     known = sum(one.known for one in orders.broken)
     wrong = {f"{law} (up to {100 * worst[law]:.1f}%)": count for law, count in sorted(by_law.items())}
     of_these = {"settings broken as real kernels do": known}
