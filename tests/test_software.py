@@ -172,6 +172,14 @@ def test_consumer_blackwell_takes_what_was_measured_on_ada() -> None:
     assert move.words == "Blackwell 12.0 for Blackwell 10.0"
 
 
+def test_of_equals_a_profile_of_the_nearer_generation_and_bandwidth_is_carried() -> None:
+    """An RTX 5090 (12.0) is nearer to 8.9 than to 8.6, and its memory to a 4090's; a 4070's is nearer to a 4080's."""
+    for device, home in {"rtx-5090": "rtx-4090", "rtx-4070": "rtx-4080", "rtx-3090-ti": "rtx-3090"}.items():
+        profile = choose_software(load_hardware(device), None, None).profile
+        assert profile is not None
+        assert profile.hardware == home
+
+
 def test_of_equals_a_profile_of_the_same_form_of_memory_is_carried() -> None:
     profile = choose_software(load_hardware("rtx-3080-10gb"), "llama.cpp-b2795", None).profile
     assert profile is not None

@@ -6,6 +6,7 @@ least error (``transfer``), and of equals the newest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -145,7 +146,8 @@ def list_usual_stacks(hardware: Hardware) -> list[Stack]:
 def rank_candidates(hardware: Hardware, stacks: Sequence[Stack]) -> list[Candidate]:
     """Every shipped profile that can be carried to one of the stacks on a device, that with the least error first.
 
-    Of equals the stack that is named first, then the profile of the device that is the more alike, then the newest.
+    Of equals the stack that is named first, then the profile of the device that is the more alike, then that of the
+    nearer generation, then of the nearer bandwidth, then the newest.
     """
     profiles = [
         read_shipped_profile(f"{home}--{stack}") for home, stack in list_settings() if shares_laws(home, hardware)
@@ -153,20 +155,35 @@ def rank_candidates(hardware: Hardware, stacks: Sequence[Stack]) -> list[Candida
     newest = sorted(profiles, key=lambda one: one.provenance.date if one.provenance else "", reverse=True)
     order = {stack.id: place for place, stack in enumerate(stacks)}
     candidates = [weigh(profile, hardware, stack) for stack in stacks for profile in newest]
-    return sorted(
-        candidates, key=lambda one: (one.error, order[one.stack.id], count_unlike(one.profile.hardware, hardware))
-    )
+
+    def find_place(one: Candidate) -> tuple[float, ...]:
+        home = load_hardware(one.profile.hardware)
+        ratio = home.memory.bandwidth / hardware.memory.bandwidth
+        alike = (count_unlike(home, hardware), count_generations(home, hardware), abs(math.log(ratio)))
+        return one.error, order[one.stack.id], *alike
+
+    return sorted(candidates, key=find_place)
 
 
-def count_unlike(home: str, hardware: Hardware) -> int:
+def count_unlike(measured: Hardware, hardware: Hardware) -> int:
     """In how many of two things a device differs from a profile's own that its kernels and factors go by.
 
     They are the instruction that its kernels are written for, and the form of its memory: an RTX A6000 errs by up to 9%
     on an RTX 3090 with llama.cpp, an A100 by 17%.
     """
-    measured = load_hardware(home)
     pairs = ((find_instruction(one), *find_traits(one).memory.split()[:1]) for one in (measured, hardware))
     return sum(one != other for one, other in zip_longest(*pairs))
+
+
+def count_generations(measured: Hardware, hardware: Hardware) -> float:
+    """How far apart are the targets that compilers build for on two devices, where they are numbers such as 8.9."""
+    built_for = [one.compute.capability or "" for one in (measured, hardware)]
+    return abs(float(built_for[0]) - float(built_for[1])) if all(map(is_number, built_for)) else 0.0
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a plain decimal number."""
+    return text.replace(".", "", 1).isdecimal()
 
 
 def rank_profiles(hardware: Hardware) -> list[Candidate]:
