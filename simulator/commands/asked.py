@@ -166,11 +166,8 @@ class AskedLoad(NamedTuple):
         Raises:
             InputError: a text that is no number where one is due, or a load that cannot be.
         """
-        from pathlib import Path
-
-        from simulator.serving.lengths import parse_lengths
         from simulator.serving.setup import Options
-        from simulator.serving.workload import Load, check_load
+        from simulator.serving.workload import check_load, make_load
 
         texts = {name: text for name, text in self.given.items() if text is not None}
         read: dict[str, Any] = {
@@ -179,12 +176,9 @@ class AskedLoad(NamedTuple):
             if name not in ("trace", "lengths", *NAMED)
         }
         read |= {name: texts[name] for name in NAMED if name in texts}
-        if "trace" in texts:
-            read["trace"] = Path(texts["trace"])
-        if "lengths" in texts:
-            read["lengths"] = parse_lengths(texts["lengths"])
         options = Options(**{name: read.pop(name) for name in Options._fields if name in read})
-        load = Load(counts.prompt_tokens[0], counts.output_tokens[0], **read)
+        tokens = counts.prompt_tokens[0], counts.output_tokens[0]
+        load = make_load(*tokens, texts.get("lengths"), texts.get("trace"), **read)
         check_load(load)
         return load, options
 

@@ -23,8 +23,6 @@ from simulator.report.output import OutputForm
 if TYPE_CHECKING:
     from simulator.metrics.rates import AskedRates
 
-LOADS = ("concurrency", "request_rate")  # unknowns that are a load themselves
-
 
 @click.command()
 @request_options
@@ -66,6 +64,8 @@ def solve(
       roofcast solve -m llama-3.1-8b -H a100-sxm-80gb -s vllm --for concurrency --slo ttft_s_p99:2 -p 1024 -n 256
       roofcast solve -m llama-3.1-70b -H h100 -s vllm --for devices --concurrency 50 --slo tpot_s_mean:30ms
     """
+    from simulator.serving.workload import LOADS
+
     if unknown in LOADS or load.is_given:
         solve_under_load(asked, unknown, load, slo, output, out)
         return
@@ -94,6 +94,7 @@ def solve_under_load(
     from simulator.explore.load_solve import LIMITED, solve_load
     from simulator.report.load_solution import report_load
     from simulator.serving.limits import read_limits
+    from simulator.serving.workload import LOADS
 
     given = dict(load.given)
     if unknown in LOADS:

@@ -21,10 +21,10 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
 from simulator.prediction import predict
 from simulator.serving.engine import Progress
-from simulator.serving.lengths import Lengths, parse_lengths
+from simulator.serving.lengths import Lengths
 from simulator.serving.limits import read_limits
 from simulator.serving.setup import Options
-from simulator.serving.workload import Load
+from simulator.serving.workload import LOADS, make_load
 from simulator.timing.profile import Profile
 
 
@@ -165,26 +165,16 @@ def solve(
     texts = [slo] if isinstance(slo, str) else list(slo)
     given: dict[str, Any] = {**request, unknown: 1} if unknown in solving.COUNTS else {**request}
     question = predict(model, hardware, calibration, assume_fits=True, **given).question
-    given_load = {"concurrency": concurrency, "request_rate": request_rate, "trace": trace}
+    given_load: dict[str, Any] = {"concurrency": concurrency, "request_rate": request_rate, "trace": trace}
     loads = [name for name, value in given_load.items() if value is not None]
-    if unknown not in load_solve.LOADS and not loads:
+    if unknown not in LOADS and not loads:
         return solving.solve(solving.Problem(question, unknown, tuple(map(parse_limit, texts))))
-    if unknown in load_solve.LOADS and loads:
+    if unknown in LOADS and loads:
         raise InputError(f"solve for {unknown} looks for the load; leave out {loads[0]}")
-    drawn = parse_lengths(lengths) if isinstance(lengths, str) else lengths
     counts = question.work.workload
-    load = Load(
-        int(counts.prompt_tokens),
-        int(counts.output_tokens),
-        drawn,
-        concurrency,
-        request_rate,
-        burstiness,
-        None if trace is None else Path(trace),
-        num_requests,
-        seed,
-    )
-    if unknown in load_solve.LOADS:
+    drawn: dict[str, Any] = {"burstiness": burstiness, "num_requests": num_requests, "seed": seed}
+    load = make_load(int(counts.prompt_tokens), int(counts.output_tokens), lengths, **given_load, **drawn)
+    if unknown in LOADS:
         load = load_solve.put(load, unknown, 1)
     options = Options(max_num_batched_tokens, max_num_seqs, kv_blocks)
     return load_solve.solve_load(question, load, unknown, read_limits(texts, load_solve.LIMITED), options, progress)

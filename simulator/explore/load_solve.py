@@ -22,7 +22,7 @@ from simulator.serving.engine import Progress
 from simulator.serving.outcome import LATENCIES, STATISTICS
 from simulator.serving.setup import USUAL, Options
 from simulator.serving.simulation import Simulation, run
-from simulator.serving.workload import Load
+from simulator.serving.workload import LOADS, Load
 from simulator.shown import Shown
 from simulator.units import format_quantity, format_seconds
 
@@ -30,7 +30,6 @@ LIMITED = tuple(f"{name}_{statistic}" for name in LATENCIES for statistic in STA
 MOST_IN_FLIGHT = 2**14
 FINE = 1.01  # ratio of the rates on both sides of an answer
 LEAST_SHARE, MOST_SHARE = 0.01, 3.0  # of the capacity, between which rates are searched
-LOADS = ("concurrency", "request_rate")  # unknowns that are the load itself
 OCTAVES = 12  # either way from what the data sheet says
 MOST_REPLICAS = 256
 
@@ -208,7 +207,7 @@ def search_layouts(
     if problem.unknown == "dp":
         most = min(load.concurrency or MOST_REPLICAS, MOST_REPLICAS)
         layouts = [replace(problem.question.work.deployment, dp=size) for size in range(1, most + 1)]
-    beyond = None
+    beyond, wrong = None, InputError(f"no {problem.unknown} can be linked or runs on the stack")
     for layout in layouts:
         try:
             trial = attempt(layout)

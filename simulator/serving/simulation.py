@@ -25,12 +25,12 @@ from simulator.prediction import Question, resolve, warn_of_build
 from simulator.serving.capacity import Saturation, find_saturation
 from simulator.serving.cost import Spending, measure_run
 from simulator.serving.engine import Progress
-from simulator.serving.lengths import Lengths, parse_lengths
+from simulator.serving.lengths import Lengths
 from simulator.serving.limits import LIMITED, Slo, read_slo
 from simulator.serving.outcome import LATENCIES, STATISTICS, Outcome, Statistics
 from simulator.serving.setup import USUAL, Options, Setup, prepare
 from simulator.serving.spread import Spread, find_spread
-from simulator.serving.workload import Load, check_load
+from simulator.serving.workload import Load, check_load, make_load
 from simulator.shown import Shown
 from simulator.timing.profile import Profile
 from simulator.timing.software import find_place
@@ -333,16 +333,16 @@ def simulate(
         InputError: a name, file, layout, length or load that is wrong.
         ImpossibleError: weights or a request for which there is no room.
     """
-    load = Load(
+    load = make_load(
         prompt_tokens,
         output_tokens,
-        parse_lengths(lengths) if isinstance(lengths, str) else lengths,
-        concurrency,
-        request_rate,
-        burstiness,
-        None if trace is None else Path(trace),
-        num_requests,
-        seed,
+        lengths,
+        trace,
+        concurrency=concurrency,
+        request_rate=request_rate,
+        burstiness=burstiness,
+        num_requests=num_requests,
+        seed=seed,
     )
     deployment = Deployment(tp, pp, dp, ep, 1, dtype, weight_dtype, kv_dtype)
     place = find_place(load_model(model), hardware, hardware_changes or {}, calibration, stack)

@@ -17,10 +17,11 @@ from simulator.csvfile import MOST_COUNT
 from simulator.errors import InputError
 from simulator.frozen import frozen_dataclass
 from simulator.serving.arrivals import Arrivals
-from simulator.serving.lengths import Lengths, draw_lengths
+from simulator.serving.lengths import Lengths, draw_lengths, parse_lengths
 from simulator.serving.state import Requests, Seconds
 from simulator.serving.trace import Trace, read_trace
 
+LOADS = ("concurrency", "request_rate")  # a number that says a load; else a trace does
 MOST_REQUESTS = 1_000_000
 LEAST_RATE = 1e-9  # requests a second, and the least shape of the gamma variable between two
 LONGEST_S = 1e9  # over which requests come: a clock that counts so far still tells passes apart
@@ -61,13 +62,25 @@ class Load:
         return f"{self.request_rate:g} requests/s, {kinds.get(self.burstiness, f'burstiness {self.burstiness:g}')}"
 
 
+def make_load(
+    prompt_tokens: int, output_tokens: int, lengths: Lengths | str, trace: str | Path | None = None, **asked: Any
+) -> Load:
+    """A load as people write it: its lengths may be text, and its trace a name.
+
+    Raises:
+        InputError: lengths that are none.
+    """
+    drawn = parse_lengths(lengths) if isinstance(lengths, str) else lengths
+    return Load(prompt_tokens, output_tokens, drawn, trace=None if trace is None else Path(trace), **asked)
+
+
 def check_load(load: Load) -> None:
     """Refuse a load that says nothing, two things, or what cannot be.
 
     Raises:
         InputError: naming what is wrong.
     """
-    given = [name for name in ("concurrency", "request_rate", "trace") if getattr(load, name) is not None]
+    given = [name for name in (*LOADS, "trace") if getattr(load, name) is not None]
     if len(given) != 1:
         named = " and ".join(given) or "nothing"
         raise InputError(f"a load is one of concurrency, request_rate and trace; given: {named}")

@@ -34,9 +34,9 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import HARDWARE_FOLDER, list_ids, load_hardware, load_model
 from simulator.metrics.pareto import find_frontier
 from simulator.metrics.rates import AskedRates
-from simulator.serving.lengths import Lengths, parse_lengths
+from simulator.serving.lengths import Lengths
 from simulator.serving.limits import Slo, read_slo
-from simulator.serving.workload import Load
+from simulator.serving.workload import make_load
 from simulator.shown import Shown
 from simulator.units import format_seconds
 
@@ -163,10 +163,15 @@ def recommend(
         InputError: a name, limit or load that is wrong.
         ImpossibleError: nothing holds the limits, with the closest.
     """
-    read = parse_lengths(lengths) if isinstance(lengths, str) else lengths
-    load = Load(
-        prompt_tokens, output_tokens, read, concurrency, request_rate, num_requests=num_requests, seed=seed
-    )  # fmt: skip
+    load = make_load(
+        prompt_tokens,
+        output_tokens,
+        lengths,
+        concurrency=concurrency,
+        request_rate=request_rate,
+        num_requests=num_requests,
+        seed=seed,
+    )
     stacks = [stack] if stack is None or isinstance(stack, str) else list(stack)
     wish = Wish(
         load_model(model),

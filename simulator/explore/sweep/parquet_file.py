@@ -47,7 +47,7 @@ def write_parquet(path: Path, tables: Iterable[Table]) -> int:
         compression="snappy",
         column_dictionary_enabled=texts,
         max_row_group_size=GROUP_ROWS,
-        key_value_metadata={KEY: ",".join(first)},
+        key_value_metadata={KEY: list_columns(first)},
         skip_arrow_metadata=True,
     )
     return rows
@@ -91,7 +91,12 @@ def holds_columns(path: Path, names: Iterable[str]) -> bool:
         if end[4:] != MAGIC or length > size:
             return False
         file.seek(size - length)
-        return ",".join(names).encode() in file.read(length)
+        return list_columns(names).encode() in file.read(length)
+
+
+def list_columns(names: Iterable[str]) -> str:
+    """The columns' names as the footer has them, between marks, so that the first of more columns are not all."""
+    return f"[{','.join(names)}]"
 
 
 def require_writer() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from simulator.errors import InputError
@@ -45,6 +45,18 @@ class Config(NamedTuple):
         if items and len(items) != layers:
             raise self.error(f"{key} has {len(items)} entries; there are {layers} layers")
         return items
+
+    def types(self, key: str, layers: int, known: Collection[str]) -> Sequence[str]:
+        """A list of one of some types for each layer; empty where it is missing.
+
+        Raises:
+            InputError: a list of another length or with an unknown type.
+        """
+        types = self.sized(key, layers, str)
+        unknown = next((kind for kind in types if kind not in known), None)
+        if unknown is not None:
+            raise self.error(f"{key}: '{unknown}' is not supported (known: {', '.join(known)})")
+        return types
 
     def flag(self, *keys: str, default: bool = False) -> bool:
         """Return the first of some spellings that holds true or false; null is the default too.

@@ -24,10 +24,7 @@ def list_hybrids(config: Config, layers: int, windowed: Callable[[int], bool]) -
     Raises:
         InputError: a list of another length or with an unknown type.
     """
-    types = config.sized("layer_types", layers, str)
-    unknown = next((of for of in types if of not in MIXERS), None)
-    if unknown is not None:
-        raise config.error(f"layer_types: '{unknown}' is not supported (known: {', '.join(MIXERS)})")
+    types = config.types("layer_types", layers, MIXERS)
     return types or ["hybrid_sliding" if windowed(layer) else "hybrid" for layer in range(layers)]
 
 

@@ -51,11 +51,7 @@ def list_windowed(config: Config, layers: int) -> list[bool]:
     Raises:
         InputError: a list of another length or with an unknown type.
     """
-    types = config.sized("layer_types", layers, str)
-    unknown = next((kind for kind in types if kind not in IS_WINDOWED), None)
-    if unknown is not None:
-        raise config.error(f"layer_types: '{unknown}' is not supported (known: {', '.join(IS_WINDOWED)})")
-    return [IS_WINDOWED[kind] for kind in types]
+    return [IS_WINDOWED[kind] for kind in config.types("layer_types", layers, IS_WINDOWED)]
 
 
 def list_every(config: Config, layers: int, period: int) -> list[bool]:
@@ -188,11 +184,8 @@ def place_experts(config: Config, experts: Experts, layers: int) -> list[bool]:
     Raises:
         InputError: a list of another length or with an unknown type.
     """
-    types = config.sized("mlp_layer_types", layers, str)
+    types = config.types("mlp_layer_types", layers, IS_SPARSE)
     if types:
-        unknown = next((kind for kind in types if kind not in IS_SPARSE), None)
-        if unknown is not None:
-            raise config.error(f"mlp_layer_types: '{unknown}' is not supported (known: {', '.join(IS_SPARSE)})")
         return [IS_SPARSE[kind] for kind in types]
     if isinstance(config.data.get("moe_layer_freq"), list) and config.data["moe_layer_freq"]:
         return [mark != 0 for mark in config.sized("moe_layer_freq", layers, int)]
