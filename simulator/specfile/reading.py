@@ -18,6 +18,7 @@ MOST_BYTES = 4 * 2**20
 MOST_VALUES = 50_000
 MOST_DIGITS = 100
 MOST_SLOWLY_READ = 2**18  # letters that Python's own parser of YAML reads in a second
+MOST_PLACED = 2**20  # letters of JSON in which the line of every key is looked for
 _NUMBERS = (f"{_TAG}int", f"{_TAG}float")
 _PLAIN_TAGS = {_TAG + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")}
 
@@ -58,7 +59,7 @@ def _read_json(path: Path, text: str) -> Spec:
     # JSON is YAML, tabs apart, with other rules for numbers: this pass finds lines and repeated keys. Not by libyaml
     # where there are surrogate pairs as in JSON's "\ud83d\ude00", which it refuses.
     slowly = "\\u" in text
-    if slowly and len(text) > MOST_SLOWLY_READ:
+    if len(text) > (MOST_SLOWLY_READ if slowly else MOST_PLACED):
         return Spec(path, _require_mapping(path, data), {})
     return Spec(path, data, _read_yaml(path, text.replace("\t", " "), yaml.SafeLoader if slowly else _Loader).lines)
 

@@ -39,7 +39,10 @@ class GatedDelta(Recurrent):
 
 
 class KimiDelta(Recurrent):
-    """A gate for each channel, made by matrices of low rank, or whole where ``linear_gate_rank`` is absent."""
+    """A gate for each channel, made by matrices of low rank, or whole where ``linear_gate_rank`` is absent.
+
+    ``linear_full_gate``: the gate of the output alone is whole, and channels forget alike in all heads (Kimi K3).
+    """
 
     name = "kimi_delta"
 
@@ -49,7 +52,11 @@ class KimiDelta(Recurrent):
         heads, size = s["linear_num_heads"], s["linear_head_dim"]
         width, rank = heads * size, s.get("linear_gate_rank")
         gates: tuple[Matrix, ...] = (Matrix("gate projections", 2 * width, h),)
-        if rank is not None:
+        whole = s.get("linear_full_gate")
+        if whole:
+            low = (Matrix("decay gate down", rank, h, ""), Matrix("decay gate up", width, rank))
+            gates = (Matrix("output gate", width, h), *low)
+        elif rank is not None:
             gates = (Matrix("gates down", 2 * rank, h, ""), Matrix("gates up", 2 * width, rank))
         return Recurrence(
             (
@@ -63,7 +70,7 @@ class KimiDelta(Recurrent):
             heads=heads,
             key_size=size,
             value_size=size,
-            others=width + heads + size,
+            others=width + (size if whole else heads) + size,
             products=3,
             solves=True,
         )

@@ -167,19 +167,21 @@ def read_modelopt(part: Config) -> Scheme:
     """``quant_algo`` names inputs and weights at once; ``quantized_layers`` gives modules their own."""
     kept = list_kept(part, "exclude_modules", "ignore")
     named = part.data.get("quant_algo")
-    layers = part.part("quantized_layers")
-    special = []
-    for name in () if layers is None else layers.data:
-        own = layers.part(name) if layers is not None else None
-        stored = None if own is None else read_algorithm(own)
-        if stored is not None:
-            special.append((name, stored))
+    special = read_layers(part)
     mixed = special or str(named).lower() == "mixed_precision"
     if named is None and not mixed:
         return read_compressed_tensors(part)._replace(head=None)
     default = None if mixed else read_algorithm(part)
     label = f"modelopt, {named}"
-    return Scheme(default, kept, tuple(special), kv_dtype=read_cache(part), label=label)
+    return Scheme(default, kept, special, kv_dtype=read_cache(part), label=label)
+
+
+def read_layers(part: Config) -> tuple[tuple[str, PartFormat], ...]:
+    """Modules that ``quantized_layers`` gives a format of their own."""
+    layers = part.part("quantized_layers")
+    given = {} if layers is None else {name: layers.part(name) for name in layers.data}
+    stored = {name: read_algorithm(own) for name, own in given.items() if own is not None}
+    return tuple((name, one) for name, one in stored.items() if one is not None)
 
 
 def read_algorithm(part: Config) -> PartFormat | None:

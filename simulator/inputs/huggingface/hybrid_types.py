@@ -118,6 +118,31 @@ MIMO_V2 = Layout(
     layers="mimo_v2",
 )
 
+MINIMAX_M3 = Layout(
+    sizes(6144, 60, 64, 3072, 200064, 524288)
+    | {"num_key_value_heads": 4, "head_dim": 128}
+    | experts(128, 4, 3072, 3072),
+    GATED_HEADS,
+    HEADS | WIDE_EXPERTS | {"shared_expert_intermediate_size": "shared_intermediate_size"},
+    experts=Experts(),
+    layers="minimax_m3",
+)
+STEP = Layout(
+    sizes(4096, 45, 64, 11264, 128815, 128000)
+    | {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 512}
+    | experts(288, 8, 1280, 1280),
+    GATED_HEADS,
+    own("head_dim", "moe_intermediate_size", "sliding_window")
+    | {
+        "num_key_value_heads": ("num_key_value_heads", "num_attention_groups"),
+        "num_experts": ("n_routed_experts", "moe_num_experts", "num_experts"),
+        "num_experts_per_tok": ("num_experts_per_tok", "moe_top_k"),
+        "shared_expert_intermediate_size": ("share_expert_dim", "share_expert_dims"),
+    },
+    experts=Experts("enumerated", 3),
+    layers="step",
+)
+
 # Latent attention and experts, as the files of Kimi Linear and Bailing spell them.
 LATENT_EXPERTS: Names = (
     LATENT
@@ -143,7 +168,7 @@ HYBRID_TYPES: dict[str, Layout] = {
     "kimi_linear": Layout(
         sizes(2304, 27, 32, 9216, 163840, 1048576) | LATENT_SIZES | {"q_lora_rank": None} | experts(256, 8, 1024),
         RMS_GATED,
-        LATENT_EXPERTS,
+        LATENT_EXPERTS | {"moe_latent_size": "routed_expert_hidden_size"},
         experts=Experts("first", 1),
         family="shared",
         layers="kimi_linear",
@@ -291,21 +316,7 @@ HYBRID_TYPES: dict[str, Layout] = {
         family="none_shared",
         layers="prefix",
     ),
-    "step3p5": Layout(
-        sizes(4096, 45, 64, 11264, 128815, 128000)
-        | {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 512}
-        | experts(288, 8, 1280, 1280),
-        GATED_HEADS,
-        own("head_dim", "moe_intermediate_size", "sliding_window")
-        | {
-            "num_key_value_heads": ("num_key_value_heads", "num_attention_groups"),
-            "num_experts": ("n_routed_experts", "moe_num_experts"),
-            "num_experts_per_tok": ("num_experts_per_tok", "moe_top_k"),
-            "shared_expert_intermediate_size": ("share_expert_dim", "share_expert_dims"),
-        },
-        experts=Experts("enumerated", 3),
-        layers="step",
-    ),
+    "step3p5": STEP,
     "nemotron-nas": Layout(
         sizes(8192, 80, 64, None, 128256, 131072),
         RMS_GATED,
@@ -343,15 +354,7 @@ HYBRID_TYPES: dict[str, Layout] = {
         experts=Experts("first", 1),
         layers="hy_v4",
     ),
-    "minimax_m3_vl_text": Layout(
-        sizes(6144, 60, 64, 3072, 200064, 524288)
-        | {"num_key_value_heads": 4, "head_dim": 128}
-        | experts(128, 4, 3072, 3072),
-        GATED_HEADS,
-        HEADS | WIDE_EXPERTS | {"shared_expert_intermediate_size": "shared_intermediate_size"},
-        experts=Experts(),
-        layers="minimax_m3",
-    ),
+    "minimax_m3_vl_text": MINIMAX_M3,
     "beam": Layout(
         sizes(5120, 52, 48, 20480, 151936, 8192)
         | {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 512}

@@ -75,7 +75,11 @@ def place_olmo_hybrid(config: Config, values: Fields, kinds: list[Kind]) -> Plac
 
 
 def place_kimi_linear(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
-    """Kimi Delta Attention, and latent attention in the layers that are listed, from 1, in the published file."""
+    """Kimi Delta Attention, and latent attention in the layers that are listed, from 1, in the published file.
+
+    Kimi K3 has whole output gates, routed experts between two projections and a norm, and attends over the results of
+    all blocks of layers before each part (attention residuals).
+    """
     part = config.part("linear_attn_config")
     full = set() if part is None else {layer - 1 for layer in part.items("full_attn_layers", int)}
     types = list_types(config, len(kinds), lambda layer: layer in full if part else (layer + 1) % 4 == 0)
@@ -86,8 +90,38 @@ def place_kimi_linear(config: Config, values: Fields, kinds: list[Kind]) -> Plac
         "linear_head_dim": size,
         "linear_conv_kernel_dim": own.whole("linear_conv_kernel_dim", "short_conv_kernel_size", default=4),
         "linear_gate_rank": size,
+        "linear_full_gate": own.flag("use_full_rank_gate") or None,
     }
-    return place_delta_and_latent(kinds, types, sizes, {}), {}
+    gate = {"attention_gate": "element" if config.flag("mla_use_output_gate") else None}
+    placed = place_delta_and_latent(kinds, types, sizes, gate)
+    mixing = count_depth_attention(config, values)
+    if config.flag("latent_moe_use_norm") and values.get("moe_latent_size"):
+        scales = mixing.get("other_layer_parameters", 0)
+        placed = [
+            kind.with_sizes(other_layer_parameters=values["moe_latent_size"] + scales)
+            if kind.feed_forward != "dense"
+            else kind
+            for kind in placed
+        ]
+    return placed, mixing
+
+
+def count_depth_attention(config: Config, values: Fields) -> Fields:
+    """Attention over depth: before each part of a layer one query reads the sums of the blocks of layers before.
+
+    A query and a norm for each part, and once at the end. As many blocks as there are on the average are read, and one
+    residual written, where hyper-connections of a third as many streams read and write the same.
+    """
+    block = config.whole("attn_res_block_size")
+    if block is None:
+        return {}
+    h, read = values["hidden_size"], values["num_hidden_layers"] / block / 2 + 1.5
+    return {
+        "other_layer_parameters": 4 * h,
+        "other_parameters": 2 * h,
+        "side_parameters": 2 * h,
+        "residual_streams": max(2, round(read / 3)),
+    }
 
 
 def place_bailing(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
@@ -174,13 +208,14 @@ def place_hy_v4(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
 def place_minimax_m3(config: Config, values: Fields, kinds: list[Kind]) -> Placed:
     """Attention to all tokens, or to the blocks that an index picks; dense blocks have a width of their own."""
     part = config.part("sparse_attention_config") or Config(config.where, {})
+    marks = ["sparse" if mark else "full_attention" for mark in part.sized("sparse_attention_freq", len(kinds), int)]
     sizes = {
         "index_n_heads": part.whole("sparse_num_index_heads", default=config.whole("index_n_heads", default=4)),
         "index_head_dim": part.whole("sparse_index_dim", default=config.whole("index_head_dim", default=128)),
     }
     block = part.whole("sparse_block_size", default=config.whole("index_block_size", default=128)) or 1
     blocks = part.whole("sparse_topk_blocks", default=config.whole("index_topk_blocks", default=16)) or 1
-    types = config.sized("layer_types", len(kinds), str) or ["full_attention"] * len(kinds)
+    types = config.sized("layer_types", len(kinds), str) or marks or ["full_attention"] * len(kinds)
     placed = [
         kind._replace(mixer="attention")
         if of == "full_attention"

@@ -10,6 +10,7 @@ from math import log2
 from simulator.errors import suggest
 from simulator.inputs.checkpoint import PartFormat
 from simulator.inputs.formats import match_format
+from simulator.inputs.huggingface.arguments import read_layers
 from simulator.inputs.huggingface.config import Config
 from simulator.inputs.huggingface.modules import Scheme
 from simulator.inputs.huggingface.stored import (
@@ -92,10 +93,11 @@ def name_auto_round(kind: str, bits: int) -> str | None:
 
 
 def read_fp8(part: Config) -> Scheme:
-    """A scale for each matrix, channel or block; inputs are brought to fp8."""
+    """A scale for each matrix, channel or block; inputs are brought to fp8. Modules quantized anew have their own."""
     kept = list_kept(part, "modules_to_not_convert", "ignored_layers")
     block = part.items("weight_block_size", int)
-    return Scheme(blocks_of_fp8(part, list(block)), kept, label="fp8" + (" in blocks" if block else ""))
+    words = "fp8" + (" in blocks" if block else "")
+    return Scheme(blocks_of_fp8(part, list(block)), kept, read_layers(part), label=words)
 
 
 def read_bitsandbytes(part: Config) -> Scheme:

@@ -18,6 +18,9 @@ MOST_WILD, MOST_LONG = 5, 300  # of one expression: repetitions and characters, 
 PREFIXES = ("", "model.", "model.language_model.", "language_model.model.")
 HEAD_NAMES = ("lm_head", "output", "embed_out")
 EMBEDDING_NAMES = ("model.embed_tokens", "wte", "tok_embeddings", "embeddings", "word_embeddings")
+# Layers that are not the text model's own: what drafts, and what takes in images and sound.
+OTHER_LAYERS = re.compile(r"mtp|nextn|draft|eagle|vision|visual|image|img|vit_|audio|speech|sound|encoder|projector")
+BESIDE = ("gemma4_text", "gemma4_unified_text")  # whose dense block, ``mlp``, stands beside ``experts``, not around it
 
 
 class Scheme(NamedTuple):
@@ -85,7 +88,7 @@ class Names:
 def strip(name: str) -> str:
     """A name from its layers on, since what stands before them differs from file to file."""
     place = name.find("layers.")
-    if place < 0 or "lm_head" in name:
+    if place < 0 or "lm_head" in name or OTHER_LAYERS.search(name[:place]):
         return name.replace("language_model.", "").strip(".")
     return name[place:].strip(".")
 
@@ -125,7 +128,9 @@ def repeats_twice(text: str) -> bool:
     return False
 
 
-def place_scheme(scheme: Scheme, architecture: Architecture, order: Sequence[int], where: str) -> dict[str, PartFormat]:
+def place_scheme(
+    scheme: Scheme, architecture: Architecture, order: Sequence[int], where: str, model_type: str = ""
+) -> dict[str, PartFormat]:
     """Formats by part of the layers: of one whose modules differ, the mean of their bits.
 
     Args:
@@ -133,6 +138,7 @@ def place_scheme(scheme: Scheme, architecture: Architecture, order: Sequence[int
         architecture: the model.
         order: the place of each layer's group among the groups.
         where: for errors.
+        model_type: of the text model.
 
     Raises:
         InputError: an expression of names that is wrong or too much to try.
@@ -152,7 +158,8 @@ def place_scheme(scheme: Scheme, architecture: Architecture, order: Sequence[int
             return own
         return next((one for which, one in special if which.match(names)), default)
 
-    of_group = [list_modules(specialise(a, group), group) for group in a.groups]
+    beside = model_type in BESIDE
+    of_group = [list_modules(specialise(a, group), group, beside) for group in a.groups]
     if by_layer and len(order) == a.num_hidden_layers <= MOST_LAYERS:
         placed = [(layer, 1, of_group[group]) for layer, group in enumerate(order)]
     else:
@@ -205,9 +212,9 @@ def mix(stored: list[tuple[Any, PartFormat | None]]) -> PartFormat | None:
     return PartFormat(float(8 * held / total), max(inputs, key=lambda name: inputs[name]))
 
 
-def list_modules(a: Architecture, group: LayerGroup) -> list[Module]:
+def list_modules(a: Architecture, group: LayerGroup, beside: bool) -> list[Module]:
     """The matrices of one layer of a group, by the names that files give them."""
-    return list_mixer(a, group) + list_feed_forward(a, group)
+    return list_mixer(a, group) + list_feed_forward(a, group, beside)
 
 
 # Where files put mixers that are no attention, by kind; the others are "mixer" or "mamba".
@@ -272,22 +279,30 @@ def measure_recurrence(group: LayerGroup, hidden_size: Any) -> tuple[Any, Any]:
     return 4 * hidden_size, 2 * hidden_size
 
 
-def list_feed_forward(a: Architecture, group: LayerGroup) -> list[Module]:
-    """The matrices of a dense block, or of experts, one of which stands for all, and of the shared ones."""
+def list_feed_forward(a: Architecture, group: LayerGroup, beside: bool) -> list[Module]:
+    """The matrices of a dense block, or of experts, one of which stands for all, and of the shared ones.
+
+    ``beside``: the block that all tokens meet is no part of the experts' block, and is called as a dense one.
+    """
     if group.feed_forward == "none":
         return []
     if group.feed_forward == "experts":
         count = a.num_experts or 1
-        places = (
+        places: tuple[str, ...] = (
             *("mlp.experts.0", "mlp.experts", "block_sparse_moe.experts.0", "feed_forward.experts"),
-            *("mixer.experts.0", "moe.experts.0", "block_sparse_moe.experts"),
+            *("mixer.experts.0", "moe.experts.0", "block_sparse_moe.experts", "ffn.experts.0"),
         )
+        if beside:
+            places = ("experts.0", "moe.experts.0")
         modules = list_block("experts", places, a, count * (a.moe_intermediate_size or 1))
         if a.shared_expert_intermediate_size:
-            shared = (
+            shared: tuple[str, ...] = (
                 *("mlp.shared_experts", "mlp.shared_expert", "mlp.shared_mlp", "feed_forward.shared_expert"),
-                *("mixer.shared_experts", "shared_mlp", "share_expert"),
+                *("mixer.shared_experts", "shared_mlp", "share_expert", "ffn.shared_experts"),
+                "block_sparse_moe.shared_experts",
             )
+            if beside:
+                shared = ("mlp",)
             modules += list_block("shared_experts", shared, a, a.shared_expert_intermediate_size)
         return modules
     return list_block("feed_forward", ("mlp", "feed_forward", "mixer"), a, a.intermediate_size)

@@ -73,7 +73,7 @@ def read_formats(
     origin, part = found
     method = find_method(part)
     scheme = set_experts_apart(METHODS[method](part), part, inner, config)
-    parts: dict[str, Any] = place_scheme(scheme, architecture, order, part.where)
+    parts: dict[str, Any] = place_scheme(scheme, architecture, order, part.where, inner.model_type())
     origin = f"{origin}: {scheme.label or method}"
     return CheckpointFormats(dtype=dtype or "bf16", kv_dtype=scheme.kv_dtype, origin=origin, **parts)
 

@@ -88,7 +88,11 @@ def read_config(path: Path, name: str | None = None) -> ModelSpec:
     refuse_encoders(config, config.model_type())
     refuse_encoders(inner, model_type, is_part=inner is not config)
     layout = LAYOUTS.get(model_type)
-    if layout is None:
+    if layout is None and type_of_class(inner):
+        named, model_type = model_type, type_of_class(inner)
+        layout = LAYOUTS[model_type]
+        notes.append(f"unknown model_type '{named}': read as '{model_type}', which its class is of")
+    elif layout is None:
         layout, note = recognise_llama(inner, model_type)
         notes.append(note)
     values, kinds = read_dimensions(inner, layout, is_part=inner is not config)

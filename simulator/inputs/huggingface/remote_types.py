@@ -94,6 +94,8 @@ REMOTE_TYPES: dict[str, Layout] = {
     "stablelm_epoch": DENSE_TYPES["stablelm"],
     "minimax_text_01": HYBRID_TYPES["minimax"],
     "minimax_m1": HYBRID_TYPES["minimax"],
+    "minimax_m3": HYBRID_TYPES["minimax_m3_vl_text"],
+    "step3p7": HYBRID_TYPES["step3p5"],
     "phi3small": Layout(
         sizes(4096, 32, 32, 14336, 100352, 8192) | {"num_key_value_heads": 8} | TIED,
         ALL_BIASES | {"gated_mlp": True},
