@@ -301,6 +301,14 @@ def test_all_reduces_between_processes_are_timed(bench: Bench) -> None:
 def test_a_type_that_a_processor_only_imitates_is_not_measured(
     seconds: float, listed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_type = iter([1e-3, seconds])
-    monkeypatch.setattr(device, "time_best", lambda call, look_s: next(by_type))
+    by_type, threads = iter([1e-3, seconds]), []
+
+    def time_best(call: Callable[[], object], look_s: float) -> float:
+        threads.append(torch.get_num_threads())
+        return next(by_type)
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(device, "time_best", time_best)
     assert device.list_cpu_dtypes() == listed
+    assert threads == [1, 1]  # several wait for each other where others are busy, and tell nothing
+    assert torch.get_num_threads() == before

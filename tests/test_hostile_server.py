@@ -37,9 +37,9 @@ def repeat(part: bytes, first: bytes = b"") -> Iterator[bytes]:
         yield part
 
 
-def count(usage: str) -> list[bytes]:
+def count(usage: str, events: int = 2) -> list[bytes]:
     """A stream of two tokens, with what is said of their number."""
-    return [PLAIN, 2 * TOKEN, b'data: {"choices": [], "usage": ' + usage.encode() + b"}\n\n", DONE]
+    return [PLAIN, events * TOKEN, b'data: {"choices": [], "usage": ' + usage.encode() + b"}\n\n", DONE]
 
 
 def ask(parts: Iterator[bytes] | list[bytes], models: bool, pause_s: float = 0.0) -> Timing | Served:
@@ -120,6 +120,9 @@ def test_a_list_of_models_that_is_none_is_one_line(parts: Iterator[bytes] | list
         (count('{"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1e400}}'),
          "without usage"),
         ([PLAIN, TOKEN], "breaks off before its end"),
+        (count('{"prompt_tokens": 3, "completion_tokens": 2}', events=1), "2 tokens came in 1 event,"),
+        ([b"HTTP/1.1 307 Moved\r\nLocation: http://192.0.2.1/\r\n\r\n"], "status 307"),
+        ([b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 9\r\n\r\nslow down"], "status 429: slow down"),
     ],
 )  # fmt: skip
 def test_a_stream_that_is_wrong_is_one_line(parts: Iterator[bytes] | list[bytes], problem: str) -> None:

@@ -33,6 +33,7 @@ LOOK_S = 0.5  # a disturbance lasts less: the best rate within this time is the 
 MEMORY_SHARE = 0.6  # of free memory that operands and models may take
 CPU_DTYPES = ("fp32", "bf16")
 PROBE_SIDE = 256  # of the square product that tells whether a type is only imitated
+PROBE_S = 0.05  # of calls of it, of which the shortest counts
 IMITATED = (
     0.1  # of the rate of fp32, below which it is: without instructions of its own it is some hundred times slower
 )
@@ -131,15 +132,22 @@ def make_bench(device: torch.device, most_bytes: float, captures_graphs: bool = 
 
 
 def list_cpu_dtypes() -> list[str]:
-    """The types that this processor multiplies in, and does not only imitate, as those without bf16 do."""
+    """The types that this processor multiplies in, and does not only imitate, as those without bf16 do.
+
+    Asked of one thread: on a busy machine several wait for each other a hundred times longer than they compute, and
+    either type looks like the other.
+    """
     import torch
 
     from calibration.measure.benchmarks.torch_model import DTYPES
 
     seconds = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     for dtype in CPU_DTYPES:
         matrix = torch.ones(PROBE_SIDE, PROBE_SIDE, dtype=DTYPES[dtype])
-        seconds[dtype] = time_best(partial(torch.mm, matrix, matrix), 0.02)
+        seconds[dtype] = time_best(partial(torch.mm, matrix, matrix), PROBE_S)
+    torch.set_num_threads(threads)
     return [dtype for dtype in CPU_DTYPES if seconds["fp32"] >= IMITATED * seconds[dtype]]
 
 

@@ -14,7 +14,8 @@ from simulator.serving.state import Requests
 
 MODELS, COMPLETIONS = "/v1/models", "/v1/completions"
 OK = 200
-EVENTS_A_TOKEN, OTHER_EVENTS = 4, 64  # at most, of a stream; servers send at least a token an event
+EVENTS_A_TOKEN, OTHER_EVENTS = 4, 64  # at most, of a stream
+TOKENS_AN_EVENT = 1.5  # at most: one letter may take some tokens, but steps of several hide when the first came
 
 
 class Served(NamedTuple):
@@ -111,7 +112,7 @@ async def send_request(served: Served, prompt: list[int], output_tokens: int) ->
     async with open_answer(served.address, COMPLETIONS, json.dumps(asked).encode(), served.timeout_s) as answer:
         if answer.status != OK:
             parse_json(where, answer, await read_all(answer))
-        events = 0
+        events = pieces = 0
         async for line in answer.lines:
             if not line.startswith(b"data:"):
                 continue
@@ -124,13 +125,20 @@ async def send_request(served: Served, prompt: list[int], output_tokens: int) ->
             event = read_event(where, text)
             usage = event.get("usage") or usage
             if event.get("choices"):
+                pieces += 1
                 last_s = loop.time()
                 first_s = last_s if first_s is None else first_s
     if not done:
         raise InputError(f"{where}: the stream breaks off before its end")
     if first_s is None:
         raise InputError(f"{where}: the stream has no tokens")
-    return count_tokens(where, usage, Timing(answer.sent_s, first_s, last_s, len(prompt), output_tokens, 0))
+    timing = count_tokens(where, usage, Timing(answer.sent_s, first_s, last_s, len(prompt), output_tokens, 0))
+    if timing.output_tokens > TOKENS_AN_EVENT * pieces:
+        raise InputError(
+            f"{where}: {timing.output_tokens} tokens came in {pieces} event{'s' * (pieces > 1)}, which hides when the "
+            "first one came; the server must send each token by itself"
+        )
+    return timing
 
 
 def read_event(where: str, text: bytes) -> dict[str, Any]:
