@@ -25,8 +25,9 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.workload import Workload
 from simulator.prediction import Question, resolve
 from simulator.report.output import format_table
-from simulator.serving.capacity import estimate_setup
+from simulator.serving.capacity import estimate_setup, find_saturation
 from simulator.serving.estimate import Estimate
+from simulator.serving.setup import USUAL, prepare
 from simulator.serving.simulation import run
 from simulator.serving.workload import Load
 
@@ -72,13 +73,13 @@ def judge_loads(lengths: tuple[tuple[int, int], ...]) -> dict[str, list[dict[str
         for prompt, output in lengths:
             deployment = Deployment(tp=tp, dtype=dtype)
             question = resolve(model, hardware, None, stack, deployment, Workload(prompt, output))
-            capacity = 0.0
             for count in CONCURRENCIES:
                 load = Load(prompt, output, (0.8, 1.2), count, num_requests=max(12 * count, 60))
                 error, found = compare(question, load)
-                capacity = float(found.capacity_requests_per_s[0])
-                if found.requests_per_s[0] < COUNTED * capacity:
+                if found.requests_per_s[0] < COUNTED * found.capacity_requests_per_s[0]:
                     errors["closed loop"].append(error)
+            rare = Load(prompt, output, (0.8, 1.2), request_rate=1.0, num_requests=60)
+            capacity = find_saturation(prepare(question, rare, USUAL)).requests_per_s
             for share in SHARES:
                 load = Load(prompt, output, (0.8, 1.2), request_rate=share * capacity, num_requests=1500)
                 errors["open loop"].append(compare(question, load)[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,9 +127,7 @@ def fake_curves(step_s: Any, numbers: Any) -> Curves:
     none = np.zeros_like(step_s)
     scheduler = load_stack("vllm-0.10").scheduler
     assert isinstance(scheduler, Scheduler)
-    return Curves(
-        numbers, step_s, none, none, none, none + 1, none, replace(scheduler, graph_rows=None), np.zeros(0), none + 1
-    )
+    return Curves(numbers, step_s, none, none, none, none + 1, none, scheduler, none + 1)
 
 
 def test_a_server_that_is_shared_holds_as_many_as_the_textbook_says() -> None:

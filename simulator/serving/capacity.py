@@ -63,7 +63,7 @@ def find_saturation(setup: Setup) -> Saturation:
     replicas, most = setup.question.work.deployment.dp, find_most(setup)
     curves, mix = measure_setup(setup, most)
     full = np.array([float(most)])
-    served = replicas * float(settle(curves, mix, full).requests_per_s[0])
+    served = replicas * float(settle(curves, mix, full, streams=setup.load.concurrency is None).requests_per_s[0])
     if setup.reading:  # the slower of those that read and those that decode
         lone = np.ones(1)
         prompt_s = curves.read("opening_s", lone) / np.minimum(curves.room, most) + curves.read("reading_s", lone)

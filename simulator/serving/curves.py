@@ -28,7 +28,6 @@ Array = NDArray[np.float64]
 BESIDE = ("vllm", "tensorrt-llm")  # policies that read prompts beside decoding sequences
 GROUPS = 5  # of prompts by their length, where they differ
 TOGETHER = 4.0  # prompts in a pass, to see what one more takes
-SINGLY = 16  # sequences up to which a curve has a point for each; those past it as graphs are captured
 
 
 class Mix(NamedTuple):
@@ -84,8 +83,7 @@ class Curves(NamedTuple):
     """One replica by the sequences it runs, along the last axis, seconds; axes of factors or budgets stand in front.
 
     ``alone_s``: a prompt with nothing beside it. ``chunks``: passes that a prompt takes. ``spread``: of a prompt's
-    seconds, standard deviation over mean. ``padded``: sequences that a pass of so many really runs. ``room``: prompts
-    that a pass has room for, with nothing beside them.
+    seconds, standard deviation over mean. ``room``: prompts that a pass has room for, with nothing beside them.
     """
 
     sequences: Array
@@ -96,7 +94,6 @@ class Curves(NamedTuple):
     chunks: Array
     spread: Array
     scheduler: Scheduler
-    padded: Array
     room: Array
 
     @property
@@ -112,11 +109,7 @@ class Curves(NamedTuple):
     def read(self, name: str, at: Array) -> Array:
         """One of the curves at some sequences, which need not be whole."""
         values: Array = getattr(self, name)
-        found = np.minimum(np.maximum(at, 1.0), self.sequences[-1])
-        if len(self.padded):
-            whole = np.minimum(np.ceil(found), len(self.padded) - 1).astype(np.int64)
-            found = np.where(found > SINGLY, np.minimum(self.padded[whole], self.sequences[-1]), found)
-        return interpolate(self.sequences, values, found)
+        return interpolate(self.sequences, values, np.minimum(np.maximum(at, 1.0), self.sequences[-1]))
 
 
 def interpolate(grid: Array, values: Array, at: Array) -> Array:
@@ -136,11 +129,15 @@ def interpolate(grid: Array, values: Array, at: Array) -> Array:
 
 
 def choose_grid(most: int) -> Array:
-    """Numbers of sequences to time: each of the first few, then six to an octave."""
+    """Numbers of sequences to time: each of the first few, then four to an octave, and one more of each.
+
+    Where graphs are captured for numbers of rows, a pass of one sequence more runs the next graph: what it reads of
+    weights leaps there, and grows with its caches alone up to the next.
+    """
     many = sort_distinct(
         8 * np.round(np.geomspace(24, max(most, 24) + 8, 3 + int(4 * np.log2(max(most, 24) / 24))) / 8)
     )
-    grid = np.concatenate([[1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17], many]).astype(np.float64)
+    grid = np.concatenate([[1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17], many, many + 1]).astype(np.float64)
     return sort_distinct(np.minimum(grid, max(most, 1)))
 
 
@@ -172,8 +169,7 @@ def measure_model(
     """Time one model, of whose decoding sequences a pass has so many tokens each."""
     beside = scheduler.policy in BESIDE
     n = choose_grid(most)
-    padded = list_padded(scheduler, most, queries)
-    rows = padded[n.astype(np.int64)] if len(padded) else n
+    rows = list_rows(scheduler, n, queries)
     a, d, stack = work[:3]
 
     def time(*segments: Segment, run: tuple[Segment, ...] = ()) -> Array:
@@ -220,14 +216,14 @@ def measure_model(
         parts.mean(axis=-2),
         whole.std(axis=-2) / np.maximum(mean_s, 1e-12),
         scheduler,
-        padded,
         np.maximum(fit(np.atleast_2d(budget)[..., 0, :] / mix.prompt_tokens), 1.0),
     )
 
 
-def list_padded(scheduler: Scheduler, most: int, queries: int) -> Array:
-    """Sequences that a pass really runs, for each number up to the most; none where no graphs are captured."""
+def list_rows(scheduler: Scheduler, sequences: Array, queries: int) -> Array:
+    """Sequences that passes of so many really run: where graphs are captured, those of the next graph."""
     if not scheduler.graph_rows:
-        return np.zeros(0)
-    rows = pad_rows(parse_counts(scheduler.graph_rows, "graph_rows"), most * queries)
-    return np.array(rows[::queries], dtype=np.float64) / queries
+        return sequences
+    asked = np.round(sequences * queries).astype(np.int64)
+    rows = pad_rows(parse_counts(scheduler.graph_rows, "graph_rows"), int(asked.max()))
+    return np.array(rows, dtype=np.float64)[asked] / queries

@@ -8,6 +8,9 @@ in a pass of their own (``curves``). Prompts come to a pass as Poisson variables
 is a fixed point: the mean time of a pass and the requests a second that leave. What others add to the wait for one's
 own pass, to that pass and to those that follow has a mean and a variance of the same kind.
 
+Where prompts are read alone and come at any time, more passes than one may read them before decoding goes on
+(``openings``), which takes the place of ``opening (1 - e^-a)``.
+
 A closed loop has ``n = C``; those past the sequences that run at most wait their turn. Static batches are read together
 and decode until the longest is done, where those that come wait.
 
@@ -27,6 +30,7 @@ from numpy.typing import NDArray
 from simulator.errors import InputError, unknown_name
 from simulator.numbers import sort_distinct
 from simulator.serving.curves import Array, Curves, Mix, interpolate
+from simulator.serving.openings import count_openings
 from simulator.serving.outcome import LATENCIES, STATISTICS
 
 ROUNDS = 12  # of the fixed point, which halves its error in each
@@ -41,8 +45,8 @@ SINGLE = 32.0  # requests up to which each number is weighed
 class Flow(NamedTuple):
     """A replica with so many requests, none of which waits for a place: seconds, and what a pass has of prompts.
 
-    ``others``: 0 of a lone request, towards 1 of many. ``met``: mean prompts that add to the time to first token.
-    ``dispersion``: their variance over it.
+    ``others``: 0 of a lone request, towards 1 of many. ``openings``: passes with prompts to one in which sequences
+    decode. ``met``: mean prompts that add to the time to first token. ``dispersion``: their variance over it.
     """
 
     step_s: Array
@@ -55,6 +59,7 @@ class Flow(NamedTuple):
     ttft_s: Array
     requests_per_s: Array
     others: Array
+    openings: Array
     met: Array
     dispersion: Array
 
@@ -94,7 +99,7 @@ class Estimate(NamedTuple):
     def prefill_share(self) -> Array:
         """Share of the time in which prompts are read."""
         flow = self.flow
-        opened = flow.opening_s * -np.expm1(-flow.prompts) / flow.pass_s
+        opened = flow.opening_s * flow.openings / flow.pass_s
         return np.minimum(opened + flow.reading_s * self.requests_per_s, 1.0)
 
     @property
@@ -180,8 +185,11 @@ def count_variance(flow: Flow) -> Array:
     return variance
 
 
-def settle(curves: Curves, mix: Mix, requests: Array) -> Flow:
-    """The fixed point of the module docstring, of so many requests that follow from each other."""
+def settle(curves: Curves, mix: Mix, requests: Array, streams: bool = False) -> Flow:
+    """The fixed point of the module docstring, of so many requests that follow from each other.
+
+    ``streams``: they come at any time, and not as others are done.
+    """
     n = np.asarray(requests, dtype=np.float64)
     if curves.scheduler.policy == "static":
         return settle_batch(curves, mix, n)
@@ -202,13 +210,26 @@ def settle(curves: Curves, mix: Mix, requests: Array) -> Flow:
         rate = n / (ttft_s + mix.passes * pass_s)
         decoding = np.clip(n - rate * ttft_s, 1.0, n)
         step_s = curves.read("step_s", decoding)
-        extra_s = opening_s * -np.expm1(-rate * pass_s) + reading_s * rate * pass_s
+        openings, extra_s = add_prompts(curves, rate, step_s, opening_s, reading_s, pass_s, streams)
         pass_s = (pass_s + step_s + others * extra_s) / 2
     coming = rate * pass_s
     met = others * (curves.ahead + 1) * coming
     return Flow(
-        step_s, opening_s, reading_s, chunks, spread, pass_s, coming, ttft_s, rate, others, met, np.ones_like(coming)
+        step_s, opening_s, reading_s, chunks, spread, pass_s, coming, ttft_s, rate, others, openings, met,
+        np.ones_like(coming),
     )  # fmt: skip
+
+
+def add_prompts(
+    curves: Curves, rate: Array, step_s: Array, opening_s: Array, reading_s: Array, pass_s: Array, streams: bool
+) -> tuple[Array, Array]:
+    """How many passes of prompts there are to one of decoding sequences, and the seconds that they add to it."""
+    if streams and not curves.beside:
+        alone = count_openings(rate, step_s, opening_s, reading_s)
+        return alone.passes, alone.passes * alone.each_s
+    coming = rate * pass_s
+    openings: Array = -np.expm1(-coming)
+    return openings, openings * opening_s + reading_s * coming
 
 
 def settle_batch(curves: Curves, mix: Mix, requests: Array) -> Flow:
@@ -225,7 +246,9 @@ def settle_batch(curves: Curves, mix: Mix, requests: Array) -> Flow:
     rate = n / (opening_s + n * reading_s + longest * step_s)
     ttft_s = requests / rate - mix.passes * step_s
     none = np.zeros_like(rate)
-    return Flow(step_s, opening_s, reading_s, chunks, spread, step_s, none, ttft_s, rate, none + 1, none, none + 1)
+    return Flow(
+        step_s, opening_s, reading_s, chunks, spread, step_s, none, ttft_s, rate, none + 1, none, none, none + 1
+    )
 
 
 def find_first_ttft(curves: Curves, requests: Array) -> Array:
@@ -247,19 +270,27 @@ def settle_open(curves: Curves, met: Array, rate: Array) -> Flow:
     step_s = curves.read("step_s", n)
     pass_s = step_s + 0.0 * rate
     for _ in range(2 * ROUNDS):
-        coming = np.minimum(rate * pass_s, 1e6)
-        pass_s = np.minimum((pass_s + step_s + opening_s * -np.expm1(-coming) + reading_s * coming) / 2, 1e6 * step_s)
+        openings, extra_s = add_prompts(curves, rate, step_s, opening_s, reading_s, pass_s, streams=True)
+        pass_s = np.minimum((pass_s + step_s + extra_s) / 2, 1e6 * step_s)
     busy = np.minimum(rate * reading_s, 0.99)
     coming = rate * pass_s
-    # A moment falls into a long pass rather than a short one: E[T^2] / E[T].
-    longer_s = pass_s + rate * reading_s**2 * (1 + spread**2) / (1 - busy**2)
-    next_s = step_s + opening_s * -np.expm1(-rate * longer_s) + reading_s * rate * longer_s
-    own_s = (chunks if curves.beside else 0.0) * step_s + opening_s + reading_s * (1 + coming)
+    if curves.beside:
+        # A moment falls into a long pass rather than a short one: E[T^2] / E[T].
+        longer_s = pass_s + rate * reading_s**2 * (1 + spread**2) / (1 - busy**2)
+        next_s = step_s + opening_s * -np.expm1(-rate * longer_s) + reading_s * rate * longer_s
+        own_s, beside = chunks * step_s + opening_s + reading_s * (1 + coming), coming
+    else:
+        each_s = extra_s / np.maximum(openings, NEVER)
+        squared_s = each_s**2 + reading_s**2 * (1 + spread**2) * coming / np.maximum(openings, NEVER)
+        longer_s = (step_s**2 + openings * squared_s) / pass_s
+        next_s = pass_s / (1 + openings)
+        beside = rate * longer_s
+        own_s = opening_s + reading_s * (1 + beside)
     ttft_s = (1 - others) * alone_s + others * (longer_s / 2 + (curves.ahead - 1) * next_s + own_s)
-    joined = others * (rate * longer_s / 2 + (curves.ahead - 1) * rate * longer_s + coming)
+    joined = others * (rate * longer_s / 2 + (curves.ahead - 1) * rate * longer_s + beside)
     return Flow(
-        step_s, opening_s, reading_s, chunks, spread, pass_s, coming, ttft_s, rate + 0.0 * pass_s, others, joined,
-        1 / (1 - busy**2),
+        step_s, opening_s, reading_s, chunks, spread, pass_s, coming, ttft_s, rate + 0.0 * pass_s, others, openings,
+        joined, 1 / (1 - busy**2),
     )  # fmt: skip
 
 
@@ -287,9 +318,8 @@ def estimate_open(curves: Curves, mix: Mix, rate: Array, most: Array) -> Estimat
         raise InputError("static batches have no steady state of an open loop; simulate them")
     limit = np.asarray(most, dtype=np.float64)
     numbers, weight = choose_numbers(limit)
-    flow = settle(curves, mix, numbers)
-    # More requests are not served slower; where the curves say so, it is by their steps.
-    served = np.maximum.accumulate(flow.requests_per_s, axis=-1)[..., np.newaxis, :]
+    flow = settle(curves, mix, numbers, streams=True)
+    served = flow.requests_per_s[..., np.newaxis, :]
     shape = np.broadcast_shapes((*flow.requests_per_s.shape[:-1], 1), rate.shape, limit.shape)
     limit, rates = (np.broadcast_to(one, shape)[..., np.newaxis] for one in (limit, rate))
     logs = np.cumsum(weight * np.log(rates / served), axis=-1)
