@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -38,12 +39,37 @@ def test_one_long_call_is_ended_from_beside_it(
     assert capfd.readouterr().err == "roofcast: interrupted\n"
 
 
-def test_what_ends_by_itself_is_left_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+class Dropping:
+    """Python says what is raised while it deletes a thing, and goes on."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_ends_the_process_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+    with end_in_time(0.05):
+        Dropping()
+        assert ended.wait(20)
+
+
+def test_a_process_that_does_not_come_to_its_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a library that was half loaded waits for its threads."""
+    ended = threading.Event()
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+    with pytest.raises(KeyboardInterrupt), end_in_time(0.05):
+        signal.raise_signal(signal.SIGINT)
+    assert ended.wait(20)
+
+
+def test_what_goes_on_to_its_end_is_left_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ends: list[int] = []
     monkeypatch.setattr(os, "_exit", ends.append)
     before = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(before)
-    with pytest.raises(KeyboardInterrupt), end_in_time(0.05):
+    with end_in_time(0.05), suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     time.sleep(0.1)
     assert not ends

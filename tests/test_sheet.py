@@ -21,6 +21,10 @@ def test_a_card_has_the_sheet_with_the_name_it_prints(id_: str) -> None:
     assert find_sheet(CARDS[id_]).id == id_
 
 
+def test_a_device_of_amd_is_confirmed_by_the_design_that_torch_prints() -> None:
+    assert find_sheet(CARDS["mi300x-192gb"]._replace(gfx="gfx942")).id == "mi300x-192gb"
+
+
 def test_a_card_without_a_sheet_is_told_the_nearest_and_how_to_write_one() -> None:
     laptop = Accelerator("NVIDIA GeForce RTX 4090 Laptop GPU", 76, (8, 9), 16000 * MIB, 64 * MIB)
     said = (
@@ -31,12 +35,19 @@ def test_a_card_without_a_sheet_is_told_the_nearest_and_how_to_write_one() -> No
         find_sheet(laptop)
 
 
+def test_a_name_like_none_is_told_the_device_of_the_nearest_size() -> None:
+    virtual = Accelerator("GRID T4-16Q", 40, (7, 5), 15102 * MIB, 4 * MIB)
+    with pytest.raises(InputError, match="the nearest is t4-16gb; "):
+        find_sheet(virtual)
+
+
 @pytest.mark.parametrize(
     "seen",
     [
         Accelerator("NVIDIA A100-SXM4-80GB", 42, (8, 0), 40000 * MIB, 20 * MIB),  # a slice under MIG
         Accelerator("NVIDIA GeForce RTX 3060", 28, (8, 6), 8192 * MIB, 3 * MIB),  # the card of 8 GB
         Accelerator("NVIDIA H100 80GB HBM3", 132, (8, 0), 81079 * MIB, 50 * MIB),
+        CARDS["mi300x-192gb"]._replace(gfx="gfx950"),
     ],
 )
 def test_a_name_that_the_rest_does_not_confirm_is_refused(seen: Accelerator) -> None:

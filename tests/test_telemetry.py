@@ -179,6 +179,26 @@ def test_whatever_else_nvml_refuses_is_none_and_said_once(nvml: FakeNvml, quanti
     assert said[0].startswith(f"telemetry: {QUANTITIES[quantity][0]}: ")
 
 
+@pytest.mark.parametrize("answer", [None, -1, float("nan"), float("inf"), "12", []])
+def test_an_answer_that_no_sensor_can_give_is_none(nvml: FakeNvml, answer: Any) -> None:
+    """Such a number in a table would make all of it unreadable."""
+    for functions in QUANTITIES.values():
+        nvml.answers |= dict.fromkeys(functions, lambda *asked: answer)
+    record = watch_for(1)
+    known = {name for name in ALL if getattr(record, name) is not None}
+    assert known <= {"throttle_reasons", "throttled"}
+    with telemetry.open_device(0) as opened:
+        assert opened is not None
+        nvml.answers["nvmlDeviceGetComputeRunningProcesses"] = lambda handle: answer
+        assert telemetry.count_processes(opened) in (None, 0)
+
+
+def test_a_counter_of_energy_that_begins_anew_tells_nothing(nvml: FakeNvml) -> None:
+    readings = iter([9_000_000, 12_500])
+    nvml.answers["nvmlDeviceGetTotalEnergyConsumption"] = lambda handle: next(readings)
+    assert watch_for(1).energy_j is None
+
+
 @pytest.mark.parametrize("function", ["nvmlInit", "nvmlShutdown"])
 def test_nvml_that_does_not_start_or_end_ends_nothing(nvml: FakeNvml, function: str) -> None:
     nvml.fails = {function: GPU_IS_LOST}

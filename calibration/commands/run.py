@@ -97,11 +97,12 @@ def run(
     if served["engine"] is None:
         refuse_engine_options(served)
         from calibration.measure.interrupts import end_in_time
-        from calibration.measure.session import run_benchmarks
 
         budget_s = time_budget or DEFAULT_BUDGETS_S[suite]
         where = (device or "cpu", suite, budget_s, seed, hardware, stack or USUAL_STACK, out)
         with end_in_time():
+            from calibration.measure.session import run_benchmarks  # an import is where an interrupt gets lost
+
             fitted = run_benchmarks(*where, resume, dry_run, output, command, warn)
     else:
         if device is not None:

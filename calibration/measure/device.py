@@ -42,7 +42,7 @@ CACHE_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
 class Accelerator(NamedTuple):
-    """A CUDA device as torch reports it."""
+    """A CUDA or ROCm device as torch reports it; ``gfx`` is the design of AMD's, as gfx942."""
 
     name: str
     units: int
@@ -50,6 +50,12 @@ class Accelerator(NamedTuple):
     memory_bytes: int
     l2_bytes: int
     uuid: str = ""
+    gfx: str = ""
+
+    @property
+    def design(self) -> str:
+        """As data sheets write the compute capability."""
+        return self.gfx or ".".join(map(str, self.capability))
 
 
 def open_device(text: str) -> torch.device:
@@ -102,8 +108,9 @@ def describe_accelerator(device: torch.device) -> Accelerator:
     found = torch.cuda.get_device_properties(device)
     capability = (found.major, found.minor)
     uuid = str(getattr(found, "uuid", ""))
+    gfx = str(getattr(found, "gcnArchName", "")).partition(":")[0] if torch.version.hip else ""  # gfx942:sramecc+
     return Accelerator(
-        found.name, found.multi_processor_count, capability, found.total_memory, found.L2_cache_size, uuid
+        found.name, found.multi_processor_count, capability, found.total_memory, found.L2_cache_size, uuid, gfx
     )
 
 

@@ -61,11 +61,15 @@ def ask_driver(seen: Accelerator) -> Reported:
     )
 
 
+def name_vendor(seen: Accelerator) -> str:
+    """Who makes the device."""
+    return "AMD" if seen.gfx or seen.name.startswith("AMD") else "NVIDIA"
+
+
 def find_sister(seen: Accelerator) -> Hardware | None:
     """The shipped device of the same capability whose units are nearest in number."""
-    capability = ".".join(map(str, seen.capability))
     sheets = [load_hardware(name) for name in list_ids(HARDWARE_FOLDER)]
-    sisters = [one for one in sheets if one.vendor == "NVIDIA" and one.compute.capability == capability]
+    sisters = [one for one in sheets if one.vendor == name_vendor(seen) and one.compute.capability == seen.design]
     return min(sisters, key=lambda one: abs(one.compute.units - seen.units), default=None)
 
 
@@ -85,14 +89,14 @@ def format_sheet(seen: Accelerator, told: Reported) -> str:
         f"id: {slug}",
         f"name: {seen.name}",
         f"reported_as: [{seen.name}]",
-        f"vendor: {'AMD' if seen.name.startswith('AMD') else 'NVIDIA'}",
+        f"vendor: {name_vendor(seen)}",
         "kind: gpu",
         "compute:",
         f"  units: {seen.units}",
         f"  {clock}",
         "  matrix_peak:  # dense rates; half of what is printed with sparsity",
         *list_reminders(seen, told, sister),
-        f'  capability: "{seen.capability[0]}.{seen.capability[1]}"',
+        f'  capability: "{seen.design}"',
         "memory:",
         f"  capacity: {capacity / 2**20:.0f} MiB",
         *([f"  withheld: {withheld / 2**20:.0f} MiB"] if withheld else []),

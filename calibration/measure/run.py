@@ -365,6 +365,9 @@ def open_sensors(session: Session, say: Say) -> AbstractContextManager[Device | 
     seen = session.accelerator
     if seen is None:
         return nullcontext()
+    if torch.version.hip:
+        say("no telemetry: NVML, which it is read from, has NVIDIA's devices alone")
+        return nullcontext()
     if not seen.uuid:
         say("no telemetry: torch does not tell the UUID of the device, by which NVML would know it")
         return nullcontext()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from calibration.measure.device import Accelerator
 from simulator.errors import InputError, nearest
 from simulator.inputs.hardware import Hardware
@@ -12,7 +15,7 @@ MEMORY_SHARE = (0.9, 1.1)
 
 
 def find_sheet(seen: Accelerator) -> Hardware:
-    """Return the shipped sheet with the name that torch prints; multiprocessors, memory and capability confirm it.
+    """Return the shipped sheet with the name that torch prints; multiprocessors, memory and design confirm it.
 
     Raises:
         InputError: no sheet has the name, or the one that has it is of another device (a part of it, as under MIG).
@@ -22,7 +25,7 @@ def find_sheet(seen: Accelerator) -> Hardware:
     if not named:
         owners = {printed: one.id for one in sheets for printed in one.reported_as or ()}
         near = nearest(seen.name, owners)
-        like = "one of hardware_specs" if near is None else owners[near]
+        like = find_like(seen, sheets).id if near is None else owners[near]
         raise InputError(
             f"no data sheet is of {describe(seen)}; the nearest is {like}; roofcast hardware new --out FILE writes "
             "down what the driver reports, -H FILE takes it"
@@ -35,13 +38,25 @@ def find_sheet(seen: Accelerator) -> Hardware:
 
 
 def is_confirmed(sheet: Hardware, seen: Accelerator) -> bool:
-    """Whether a device has a sheet's multiprocessors, about its memory and, where CUDA tells, its capability."""
+    """Whether a device has a sheet's multiprocessors, about its memory and, where torch tells, its design."""
     low, high = MEMORY_SHARE
-    capability = ".".join(map(str, seen.capability))
+    tells = sheet.vendor == "NVIDIA" or seen.gfx
     return (
         sheet.compute.units == seen.units
         and low < seen.memory_bytes / sheet.memory.capacity < high
-        and (sheet.vendor != "NVIDIA" or sheet.compute.capability in (None, capability))
+        and (not tells or sheet.compute.capability in (None, seen.design))
+    )
+
+
+def find_like(seen: Accelerator, sheets: Sequence[Hardware]) -> Hardware:
+    """The GPU whose multiprocessors and memory are the nearest in ratio, for a name that is like none."""
+    gpus = [one for one in sheets if one.kind == "gpu" and one.reported_as]
+    facts = (seen.units, seen.memory_bytes)
+    return min(
+        gpus,
+        key=lambda one: sum(
+            abs(math.log(has / is_)) for has, is_ in zip(facts, (one.compute.units, one.memory.capacity), strict=True)
+        ),
     )
 
 

@@ -14,6 +14,7 @@ will not tell (no permission, unknown, lost) is None, and each such thing is sai
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +84,7 @@ class Record:
         if len(self.energy_counter_j) < 2:
             return None
         before, *_, after = self.energy_counter_j
-        return None if before is None or after is None else after - before
+        return None if before is None or after is None or after < before else after - before
 
     @property
     def temperature_c(self) -> float | None:
@@ -226,7 +227,7 @@ def read_sample(device: Device) -> Sample:
         clock_hz=scale(read_quantity(device, "nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM), 1e6),  # in MHz
         power_w=scale(read_quantity(device, "nvmlDeviceGetPowerUsage"), 1e-3),  # in mW
         temperature_c=scale(read_quantity(device, "nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU), 1.0),
-        throttle_bits=bits,
+        throttle_bits=bits if isinstance(bits, int) else None,
     )
 
 
@@ -238,12 +239,12 @@ def read_energy_j(device: Device) -> float | None:
 def count_processes(device: Device) -> int | None:
     """Processes that compute on the device, this one included where it has begun to; None where NVML does not tell."""
     found = read_quantity(device, "nvmlDeviceGetComputeRunningProcesses")
-    return None if found is None else len(found)
+    return len(found) if isinstance(found, list) else None
 
 
-def scale(number: int | None, unit: float) -> float | None:
-    """Return a number in SI units."""
-    return None if number is None else number * unit
+def scale(number: Any, unit: float) -> float | None:
+    """Return a number in SI units; None of what no sensor shows, which would spoil the row that it stands in."""
+    return number * unit if isinstance(number, int | float) and 0 <= number < math.inf else None
 
 
 def read_quantity(device: Device, function: str, *arguments: Any) -> Any:
