@@ -266,7 +266,7 @@ class Hung:
 
 def test_a_group_that_hangs_costs_its_sizes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     def spawn(target: Any, given: Any, nprocs: int, join: bool) -> Hung:
-        given[-1].put((64, [1e-5]))  # what was timed before
+        given[-1].send((64, [1e-5]))  # what was timed before
         return Hung()
 
     started: list[int] = []

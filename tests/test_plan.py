@@ -79,9 +79,9 @@ def test_a_block_of_two_rows_is_worth_what_its_rows_are_one_after_the_other() ->
 # Of the pages that ``benchmark_commands`` names.
 DOCUMENTED = {
     "vllm-0.14": "--backend --base-url --model --dataset-name --random-input-len --random-output-len --num-prompts "
-    "--max-concurrency --ignore-eos --save-result --result-filename",
+    "--max-concurrency --ignore-eos --seed --save-result --result-filename",
     "sglang-0.4": "--backend --model --dataset-name --random-input-len --random-output-len --random-range-ratio "
-    "--num-prompts --max-concurrency --output-file",
+    "--num-prompts --max-concurrency --flush-cache --output-file",
     "tensorrt-llm-1.3": "--stdout --tokenizer --num-requests --input-mean --input-stdev --output-mean --output-stdev "
     "--model --dataset --tp --pp --concurrency --streaming --report_json",
     "llama.cpp-2025": "-m -p -n -d -o",
@@ -97,6 +97,14 @@ def test_commands_have_documented_flags_and_the_numbers_of_the_load(stack: str) 
     )
     assert {"512", "32"} <= set(words)
     assert stack.startswith("llama") or {"16", "48"} <= set(words)
+
+
+def test_no_run_finds_the_prompts_of_another_in_the_cache() -> None:
+    settings = [Setting(2048, 32, 1), Setting(512, 32, 1)]
+    runs = write_commands(settings, "vllm-0.14", "org/model", Deployment(), "measured")
+    seeds = [re.findall(r"--seed (\d+)", line) for (line,) in runs]
+    assert len(set(map(tuple, seeds))) == len(settings)
+    assert all("--flush-cache" in line for (line,) in write_commands(settings, "sglang-0.4", "m", Deployment(), "x"))
 
 
 def test_the_command_prints_what_to_paste_and_json_holds_it() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,12 +78,12 @@ def time_all_reduces(
 ) -> tuple[dict[int, list[float]], str]:
     """Seconds of all-reduces by size, on the first of ``tp`` new processes; and what ended them early, if anything."""
     workers: Any = torch.multiprocessing
-    queue = workers.get_context("spawn").SimpleQueue()
+    reader, writer = workers.get_context("spawn").Pipe(duplex=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     failure = ""
-    context = workers.spawn(run_rank, (device_kind, sizes, tp, port, dtype, queue), nprocs=tp, join=False)
+    context = workers.spawn(run_rank, (device_kind, sizes, tp, port, dtype, writer), nprocs=tp, join=False)
     try:
         if not join_group(context, limit_s):
             failure = f"the {tp} processes of the group took more than {limit_s:g} s"
@@ -92,11 +93,19 @@ def time_all_reduces(
         for process in context.processes:
             if process.is_alive():
                 process.kill()
+                process.join()
+        writer.close()  # the last end that is open, so that what was sent has an end too
+    return read_seconds(reader), failure
+
+
+def read_seconds(reader: Any) -> dict[int, list[float]]:
+    """What a process sent before it ended, by size; nothing is waited for once all have."""
     seconds: dict[int, list[float]] = {}
-    while not queue.empty():
-        size, taken = queue.get()
-        seconds[size] = taken
-    return seconds, failure
+    with reader, suppress(EOFError, OSError):  # its end, or in the midst of a message
+        while True:
+            size, taken = reader.recv()
+            seconds[size] = taken
+    return seconds
 
 
 def join_group(context: Any, limit_s: float) -> bool:
@@ -108,7 +117,7 @@ def join_group(context: Any, limit_s: float) -> bool:
     return False
 
 
-def run_rank(rank: int, device_kind: str, sizes: Sequence[int], tp: int, port: int, dtype: str, queue: Any) -> None:
+def run_rank(rank: int, device_kind: str, sizes: Sequence[int], tp: int, port: int, dtype: str, writer: Any) -> None:
     """One process of a group."""
     from torch import distributed
 
@@ -123,7 +132,7 @@ def run_rank(rank: int, device_kind: str, sizes: Sequence[int], tp: int, port: i
         message = torch.zeros(size // DTYPES[dtype].itemsize, dtype=DTYPES[dtype], device=device)
         seconds = time_by_events(message) if device_kind == "cuda" else time_by_clock(message)
         if rank == 0:
-            queue.put((size, seconds))
+            writer.send((size, seconds))
     distributed.destroy_process_group()
 
 
