@@ -61,6 +61,9 @@ def test_a_clock_above_the_data_sheets_allows_as_much_more() -> None:
     fast = make_row(value=0.41e-3)
     boosted = replace(fast, clock_hz=1.2 * A100.compute.clock)
     assert screen_rows([make_row(), fast, boosted], A100, TENSORRT).rows == [make_row(), boosted]
+    limit = replace(A100, compute=replace(A100.compute, clock_limit=1.2 * A100.compute.clock))
+    risen_late = replace(fast, clock_hz=0.9 * A100.compute.clock)
+    assert screen_rows([fast, risen_late], limit, TENSORRT).rows == [fast, risen_late]
 
 
 def test_operators_that_are_faster_than_the_data_sheet_allows_are_left_out_and_counted_by_kind() -> None:

@@ -3,6 +3,7 @@
 Times come from the project's own laws (``fake_cuda``), so nothing here says how well these laws hold on a GPU.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -284,6 +285,26 @@ def test_a_group_that_hangs_costs_its_sizes_and_no_more(monkeypatch: pytest.Monk
         with pytest.raises(RuntimeError, match=r"^the 2 processes of the group took more than 0.01 s$"):
             group.time(128)
     assert len(started) == 1
+
+
+class Failed(Hung):
+    """Processes of a group of which one has failed, in the midst of what it sent."""
+
+    def join(self, left: float) -> bool:
+        raise RuntimeError("-- Process 1 terminated\nncclUnhandledCudaError: Call to CUDA function failed.")
+
+
+def test_a_rank_that_fails_costs_what_it_had_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spawn(target: Any, given: Any, nprocs: int, join: bool) -> Failed:
+        given[-1].send((64, [1e-5]))
+        os.write(given[-1].fileno(), b"\0\0\0\x40 cut")  # 64 bytes that do not come
+        return Failed()
+
+    monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
+    group = collectives.Group("cuda", 2, "bf16", (64, 128))
+    assert group.time(64) == [1e-5]
+    with pytest.raises(RuntimeError, match=r"^a process of the group failed: ncclUnhandledCudaError: Call to CUDA "):
+        group.time(128)
 
 
 def test_a_new_sheet_has_what_the_driver_reports_and_is_read_once_the_peaks_are_filled_in(
