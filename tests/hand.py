@@ -50,6 +50,7 @@ def make_device(**other: Any) -> Device:
         "held_share": 1.0,
         "instruction_rows": 1,
         "loads_ahead": True,
+        "spills_narrow_heads": False,
         "tiling": LIBRARY_TILING,
         "vector_rows": 1,
         "unpacked_rows": 1,

@@ -21,6 +21,8 @@ MATRIX_INSTRUCTIONS = {"9.0": "wgmma", "10.0": "tcgen05", "10.1": "tcgen05", "10
 # Rows of fp32 that torch's matrix library (oneMKL) takes as fast as they come, and without packing: its loops for
 # few rows are of vectors of 512 bits alone, as times on a Xeon with them and on an EPYC without them show.
 VECTOR_ROWS, UNPACKED_ROWS = {"avx512": 3}, {"avx512": 15}
+# Where products of 8 bits are of the mma instruction, whose results are in registers.
+SPILLING_NARROW = frozenset({"8.9", "12.0", "12.1"})
 LOADING_IN_TURN = frozenset({"6.0", "6.1", "7.0", "7.5"})
 NARROW_KINDS = frozenset({"linear", "grouped"})
 
@@ -102,7 +104,8 @@ class Device(NamedTuple):
     ``decode_kernel``: of attention of one new token. ``skinny_rows``: products of so few rows only stream
     their operands, however these are aligned. ``held_share``: rate of its matrix units over that of their design, which
     decides the tiles and how they are fed. ``instruction_rows`` that a matrix instruction takes, and ``loads_ahead``:
-    units load the operands of a turn while they multiply those of the one before. Up to ``vector_rows`` of fp32 a CPU
+    units load the operands of a turn while they multiply those of the one before. ``spills_narrow_heads``: attention
+    in 8 bits keeps its outputs in registers, which wide heads are too many for. Up to ``vector_rows`` of fp32 a CPU
     multiplies as fast as the weights come, up to ``unpacked_rows`` without packing them. ``tiling``: of products with
     weights in the format of the layers.
     """
@@ -128,6 +131,7 @@ class Device(NamedTuple):
     held_share: Number
     instruction_rows: int
     loads_ahead: bool
+    spills_narrow_heads: bool
     vector_rows: int
     unpacked_rows: int
     tiling: Tiling
@@ -182,6 +186,7 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         find_held_share(hardware),
         INSTRUCTION_ROWS.get(hardware.compute.capability or "", 1),
         hardware.compute.capability not in LOADING_IN_TURN,
+        hardware.compute.capability in SPILLING_NARROW,
         VECTOR_ROWS.get(hardware.compute.capability or "", 1),
         UNPACKED_ROWS.get(hardware.compute.capability or "", 1),
         find_tiling(hardware, deployment, stack),

@@ -50,6 +50,13 @@ PROMPT_BLOCK = Factor(
     "start and end of one block of queries of attention over a prompt, others on its unit meanwhile",
     Prior(1000.0, 0.8, "a memory latency of about 700 cycles or two, shared by the blocks that a unit holds"),
 )
+SPILLED_SLOWDOWN = Factor(
+    "spilled_slowdown",
+    *("1", 1.0, 20.0),
+    "slowdown of attention over a prompt in 8 bits where the outputs of a wide head do not stay in the registers",
+    Prior(3.0, 0.3, "on L40S heads of 256 make 79 TFLOP/s, those of 128 make 248; in 16 bits both make the same"),
+)
+SPILLED_PAST = 192  # numbers of a head; 192 and fewer stay in the registers
 SCORE_CYCLES = Factor(
     "score_cycles",
     *("cycles", 0.01, 100.0),
@@ -87,6 +94,8 @@ def count_blocks(op: Operator, device: Device, f: Factors) -> Blocks:
     columns = where(op.unseen > 0, minimum(ceil((op.n - 1) / tile) + 1, whole), whole)
     softmax = f.softmax_elements * per_cycle / QUERY_TILE_FLOPS_PER_CYCLE
     block = 4 * tile * tile * (op.k + softmax) / f.attention_efficiency
+    if device.spills_narrow_heads and op.narrow:
+        block = block * where(op.k > SPILLED_PAST, f.spilled_slowdown, 1.0)
     visible = count_scores(rows, columns, whole - columns)
     start = f.prompt_block_cycles / device.clock_hz
     everything = op.batch * (visible * block / device.peak_flops_per_s + rows * start / device.units)
@@ -127,7 +136,7 @@ def choose_block(queries: Number) -> Number:
 
 
 GPU_FACTORS = (
-    *(shared.ATTENTION_EFFICIENCY, OPERAND_PASSES, TAIL_SHARE, SOFTMAX_ELEMENTS, PROMPT_BLOCK),
+    *(shared.ATTENTION_EFFICIENCY, OPERAND_PASSES, TAIL_SHARE, SOFTMAX_ELEMENTS, PROMPT_BLOCK, SPILLED_SLOWDOWN),
     *(shared.KERNEL_LATENCY, shared.CACHE_BYTES),
 )
 CPU_FACTORS = (
