@@ -32,6 +32,7 @@ def make_device(**other: Any) -> Device:
         "traits": Traits("gpu"),
         "peak_flops_per_s": 1e13,
         "wide_peak_flops_per_s": 1e13,
+        "prompt_peak_flops_per_s": 1e13,
         "bandwidth_bytes_per_s": 1e12,
         "units": 10,
         "clock_hz": 1e9,

@@ -7,8 +7,10 @@ from typing import Any
 from hand import HUGE, make_device, make_factors, us
 
 from simulator.costs.operators import Operator
+from simulator.inputs.deployment import Deployment
+from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.stack import DecodeKernel
-from simulator.timing.device import Device
+from simulator.timing.device import Device, describe_device
 from simulator.timing.devices.systolic import SYSTOLIC
 from simulator.timing.devices.vector_gpu import time_few_rows
 from simulator.timing.kinds import KINDS
@@ -271,6 +273,34 @@ def test_attention_over_a_prompt_ends_with_a_share_of_its_longest_row_of_blocks(
     # and four times as many for the softmax, 128 + 4 x 32 instead of 160.
     faster = time_prefill_attention(op, device._replace(peak_flops_per_s=8.192e13), make_factors(**known))
     assert faster == us(1 + 1.6 * 1.28 * (20 * 3 / 10 + 0.5 * 2) + streaming)
+
+
+def test_wide_heads_in_eight_bits_spill_where_results_are_in_registers() -> None:
+    """Blocks of heads of 256 are 288 for 160: 1.8 times as long, and with outputs in registers three times that."""
+    f = make_factors(attention_tail_share=0.5, spilled_slowdown=3)
+    op = Operator("attention", "prefill_attention", m=256, n=256, k=256, batch=20, narrow=True)
+    device = make_device(peak_flops_per_s=2.048e13)
+    spilling = device._replace(spills_narrow_heads=True)
+    whole_s = 1.8 * 1.28 * (20 * 10 / 10 + 0.5 * 4)
+    assert time_prefill_attention(op, device, f) == us(whole_s)
+    assert time_prefill_attention(op, spilling, f) == us(3 * whole_s)
+    assert time_prefill_attention(op._replace(narrow=False), spilling, f) == us(whole_s)
+    slim = op._replace(k=128)
+    assert time_prefill_attention(slim, spilling, f) == time_prefill_attention(slim, device, f)
+
+
+def test_prompts_over_a_cache_of_eight_bits_are_attended_to_in_eight_bits_where_the_stack_does() -> None:
+    """Twice the peak of 16 bits on Hopper; the products of such a model stay in 16 bits. Not on Ada."""
+    stack = load_stack("tensorrt-llm-1.3")
+    narrow, wide = Deployment(dtype="bf16", kv_dtype="fp8"), Deployment(dtype="bf16")
+    prompt, product = Operator("attention", "prefill_attention"), Operator("qkv", "linear", wide=True)
+    for name, times in (("h100-sxm-80gb", 2.0), ("l40s-48gb", 1.0)):
+        sheet = load_hardware(name)
+        bf16 = sheet.peak_flops_per_s("bf16")
+        device = describe_device(sheet, narrow, stack)
+        assert device.serve(prompt).peak_flops_per_s == pytest.approx(times * bf16, rel=0.01)
+        assert device.serve(product).peak_flops_per_s == bf16
+        assert describe_device(sheet, wide, stack).serve(prompt).peak_flops_per_s == bf16
 
 
 def test_decode_attention_of_grouped_heads_runs_in_waves_of_blocks() -> None:

@@ -225,6 +225,8 @@ class Stack:
     prepares_requests: bool = False  # requests come one call at a time, each with buffers and random states of its own
     encodes_text: bool = False  # prompts come as text, and the time to turn it into tokens counts
     decode_kernels: list[DecodeKernel] | None = None  # of fused attention; None: as TensorRT-LLM's for half precision
+    # Devices, by what compilers build for, on which prompts over a cache of 8 bits are attended to in 8 bits.
+    narrow_prompts_on: list[str] | None = None
     splits_k: bool = True  # the matrix library may split a product along k
     direct_reduce_bytes: Bytes | None = None  # all-reduces up to this size read the peers' memory; None: none do
     shards_head: bool = True  # tp devices share the head; else each computes all logits

@@ -25,6 +25,7 @@ VECTOR_ROWS, UNPACKED_ROWS = {"avx512": 3}, {"avx512": 15}
 SPILLING_NARROW = frozenset({"8.9", "12.0", "12.1"})
 LOADING_IN_TURN = frozenset({"6.0", "6.1", "7.0", "7.5"})
 NARROW_KINDS = frozenset({"linear", "grouped"})
+PROMPTS = "prefill_attention"
 
 
 # Of kernels that multiply 128 rows at once, whatever the product has: the tiles of the others' menu that are as high.
@@ -95,7 +96,8 @@ class Device(NamedTuple):
 
     ``traits``: its class (``simulator.timing.devices``), and what else decides its priors. ``power_w``: of the board,
     without end where no sheet says it. ``cache_bytes``: of the last cache. ``wide_peak_flops_per_s``: of products
-    without weights, which no narrow format holds for. ``element_bytes`` of an
+    without weights, which no narrow format holds for. ``prompt_peak_flops_per_s``: of attention over prompts, which
+    some kernels compute in the format of the cache. ``element_bytes`` of an
     activation, ``cache_number_bytes`` of a number in the KV cache. ``weight_share``: of the operator that it serves.
     ``dequantizes_above``: products of more tokens dequantize weights in memory first. ``stripes_narrow``: products with
     narrow weights run as stripes over all units. ``load_bytes`` that a thread of the stack's own kernels loads at a
@@ -113,6 +115,7 @@ class Device(NamedTuple):
     traits: Traits
     peak_flops_per_s: Number
     wide_peak_flops_per_s: Number
+    prompt_peak_flops_per_s: Number
     bandwidth_bytes_per_s: Number
     units: Number
     clock_hz: Number
@@ -150,7 +153,8 @@ class Device(NamedTuple):
     def serve(self, operator: Operator) -> Device:
         """The device as it is to one operator: with the peak of its format."""
         narrow = operator.narrow or (operator.kind in NARROW_KINDS and not operator.wide)
-        peak = self.peak_flops_per_s if narrow else self.wide_peak_flops_per_s
+        other = self.prompt_peak_flops_per_s if operator.kind == PROMPTS else self.wide_peak_flops_per_s
+        peak = self.peak_flops_per_s if narrow else other
         if peak is self.peak_flops_per_s and operator.weight_share == self.weight_share:
             return self
         return self._replace(peak_flops_per_s=peak, weight_share=operator.weight_share)
@@ -168,6 +172,7 @@ def describe_device(hardware: Hardware, deployment: Deployment, stack: Stack) ->
         find_traits(hardware),
         peak,
         peak if wide == math else hardware.peak_flops_per_s(wide),
+        hardware.peak_flops_per_s(find_prompt_math(hardware, deployment, stack)),
         hardware.memory.bandwidth,
         hardware.compute.units,
         hardware.compute.clock,
@@ -236,6 +241,13 @@ def find_math(hardware: Hardware, dtype: str, stack: Stack) -> str:
     math = FORMATS[dtype].math or dtype
     narrow = f"{math}/fp16"
     return narrow if stack.accumulates_fp16 and narrow in hardware.compute.matrix_peak else math
+
+
+def find_prompt_math(hardware: Hardware, deployment: Deployment, stack: Stack) -> str:
+    """Key of the peak that attention over prompts runs at: of a cache of 8 bits where its kernels multiply in these."""
+    if deployment.kv_bytes == 1 and hardware.compute.capability in (stack.narrow_prompts_on or ()):
+        return find_math(hardware, "fp8", stack)
+    return find_math(hardware, deployment.wide_dtype, stack)
 
 
 def describe_links(hardware: Hardware, deployment: Deployment, stack: Stack) -> GroupLinks:
