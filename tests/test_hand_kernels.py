@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hand import HUGE, make_device, make_factors, us
 
 from simulator.costs.operators import Operator
