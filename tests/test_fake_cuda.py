@@ -256,6 +256,16 @@ def test_a_device_with_too_little_memory_is_refused_before_it_is_measured(stage:
         stage.run(setup=lambda fake: setattr(fake, "used", fake.free_bytes - 20 * MIB), dry_run=True)
 
 
+def test_a_device_that_torch_has_no_kernels_for_is_one_line(stage: Stage) -> None:
+    """As where a build has dropped a generation: it is seen by the first kernel."""
+    missing = torch.AcceleratorError(
+        "CUDA error: no kernel image is available for execution on the device\nFor debugging"
+    )
+    with pytest.raises(InputError, match=r"runs nothing on this device: CUDA error: no kernel image .* device$"):
+        stage.run(setup=raise_in("zeros", missing))
+    assert list(stage.out.parent.iterdir()) == []
+
+
 class Hung:
     """Processes of a group that do not end."""
 

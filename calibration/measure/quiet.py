@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from calibration.measure.benchmarks.suite import AGREED, Course
+from calibration.measure.telemetry import Device, count_processes
 
 STAT = Path("/proc/stat")
 TICKS_S = 1 / 100  # of its counters (proc(5): USER_HZ)
@@ -16,6 +17,7 @@ BUSY = 0.1  # share of all processors that others take, from which a machine is 
 MOST_BUSY = 0.5  # from which a processor cannot be described at all: threads that wait for each other do so in vain
 LOOK_S = 0.5  # of one look at them
 WAIT_SHARE = 0.15  # of the time budget, that a busy machine is waited for
+USED_SHARE = 0.05  # of a device's memory in use at the start, past which others use it
 MOST_APART = 0.2  # share of cases whose two looks may differ
 IDLE_FIELDS = (3, 4)  # idle, and idle while a disk is waited for
 
@@ -86,4 +88,15 @@ def find_unrest(course: Course, others_share: float) -> list[str]:
         doubts.append(f"other processes took {100 * others_share:.0f}% of the processors")
     if course.lost:
         doubts.append(f"the device failed: {course.lost}")
+    return doubts
+
+
+def find_company(used_share: float, sensors: Device | None) -> list[str]:
+    """Whether others use the device, of whose memory such a share was in use before."""
+    doubts = []
+    if used_share > USED_SHARE:
+        doubts.append(f"{100 * used_share:.0f}% of the device's memory was in use before the run")
+    others = (count_processes(sensors) or 1) - 1 if sensors is not None else 0
+    if others > 0:
+        doubts.append(f"{others} other process{'es' * (others > 1)} computed on the device")
     return doubts

@@ -23,6 +23,7 @@ from calibration.measure.benchmarks.suite import (
     Course,
     Plan,
     describe_case,
+    describe_error,
     make_measure,
     plan_suite,
     run_suite,
@@ -38,10 +39,18 @@ from calibration.measure.device import (
     take_best,
 )
 from calibration.measure.hardware_file import write_hardware
-from calibration.measure.quiet import BUSY, MOST_BUSY, find_others_share, find_unrest, read_ticks, wait_for_quiet
+from calibration.measure.quiet import (
+    BUSY,
+    MOST_BUSY,
+    find_company,
+    find_others_share,
+    find_unrest,
+    read_ticks,
+    wait_for_quiet,
+)
 from calibration.measure.sheet import choose_dtypes, confirm_named, find_sheet
 from calibration.measure.stopwatch import measure_empty_pair, measure_overhead
-from calibration.measure.telemetry import Device, Record, count_processes, watch
+from calibration.measure.telemetry import Device, Record, watch
 from calibration.measure.telemetry import open_device as open_telemetry
 from simulator.errors import CheckFailed, InputError
 from simulator.inputs.deployment import Deployment
@@ -59,7 +68,6 @@ POOL_BYTES: dict[str, dict[Suite, float]] = {
 STACKS = ("pytorch-eager", "pytorch-graph")
 BUSY_LOOKS = 4  # times as long as usual are peaks looked at on a machine that is busy
 CONTEXT_BYTES = 0.7e9  # that CUDA takes for itself
-USED_SHARE = 0.05  # of a device's memory in use at the start, past which others use it
 NO_TIMING = Timing(1.0, 0.0, 1)
 Say = Callable[[str], None]
 Tick = Callable[[int, int], None]
@@ -215,8 +223,15 @@ def plan_session(
 
 
 def time_events(bench: Bench, say: Say) -> str:
-    """Measure what two events add to the calls between them, say it, and return it in a few words."""
-    empty_s, overhead_s = measure_empty_pair(bench), measure_overhead(bench)
+    """Measure what two events add to the calls between them, say it, and return it in a few words.
+
+    Raises:
+        InputError: not even these run, as where torch was built without kernels for the device.
+    """
+    try:
+        empty_s, overhead_s = measure_empty_pair(bench), measure_overhead(bench)
+    except (RuntimeError, NotImplementedError) as error:
+        raise InputError(f"torch {torch.__version__} runs nothing on this device: {describe_error(error)}") from None
     say(
         f"two events with nothing between them are {1e6 * empty_s:.1f} us apart; of calls between them "
         f"{1e6 * overhead_s:.1f} us are taken off"
@@ -344,9 +359,9 @@ def run_calibration(
     check_origin(rows, session)
     since = read_ticks()
     with open_sensors(session, say) as sensors:
-        doubts = find_company(session, sensors)
+        doubts = find_company(session.used_share, sensors)
         course = measure(session, rows, sensors, deadline - time.monotonic(), say, tick)
-        doubts += [line for line in find_company(session, sensors) if line not in doubts]
+        doubts += [line for line in find_company(session.used_share, sensors) if line not in doubts]
     others = find_others_share(since)
     if session.described_here:
         session = look_again(session, LOOK_S if others <= BUSY else BUSY_LOOKS * LOOK_S)
@@ -372,17 +387,6 @@ def open_sensors(session: Session, say: Say) -> AbstractContextManager[Device | 
         say("no telemetry: torch does not tell the UUID of the device, by which NVML would know it")
         return nullcontext()
     return open_telemetry(seen.uuid if seen.uuid.startswith(("GPU-", "MIG-")) else f"GPU-{seen.uuid}", say)
-
-
-def find_company(session: Session, sensors: Device | None) -> list[str]:
-    """Whether others use the device."""
-    doubts = []
-    if session.used_share > USED_SHARE:
-        doubts.append(f"{100 * session.used_share:.0f}% of the device's memory was in use before the run")
-    others = (count_processes(sensors) or 1) - 1 if sensors is not None else 0
-    if others > 0:
-        doubts.append(f"{others} other process{'es' * (others > 1)} computed on the device")
-    return doubts
 
 
 def check_origin(rows: list[Measurement], session: Session) -> None:
