@@ -17,6 +17,7 @@ import torch
 
 from calibration.fit.profile_file import today
 from calibration.fit.verdict import FEWEST_MODELS, RunFacts, key_row
+from calibration.measure import quiet
 from calibration.measure.benchmarks.bench import Bench, Case, Sample, Suite, Timing
 from calibration.measure.benchmarks.suite import (
     LIMITS_S,
@@ -39,15 +40,7 @@ from calibration.measure.device import (
     take_best,
 )
 from calibration.measure.hardware_file import write_hardware
-from calibration.measure.quiet import (
-    BUSY,
-    MOST_BUSY,
-    find_company,
-    find_others_share,
-    find_unrest,
-    read_ticks,
-    wait_for_quiet,
-)
+from calibration.measure.quiet import BUSY, MOST_BUSY, find_others_share, find_unrest, read_ticks, wait_for_quiet
 from calibration.measure.sheet import choose_dtypes, confirm_named, find_sheet
 from calibration.measure.stopwatch import measure_empty_pair, measure_overhead
 from calibration.measure.telemetry import Device, Record, watch
@@ -359,9 +352,9 @@ def run_calibration(
     check_origin(rows, session)
     since = read_ticks()
     with open_sensors(session, say) as sensors:
-        doubts = find_company(session.used_share, sensors)
+        doubts = quiet.find_company(session.used_share, sensors)
         course = measure(session, rows, sensors, deadline - time.monotonic(), say, tick)
-        doubts += [line for line in find_company(session.used_share, sensors) if line not in doubts]
+        doubts += [line for line in quiet.find_company(session.used_share, sensors) if line not in doubts]
     others = find_others_share(since)
     if session.described_here:
         session = look_again(session, LOOK_S if others <= BUSY else BUSY_LOOKS * LOOK_S)
