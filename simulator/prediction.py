@@ -23,7 +23,7 @@ from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import load_hardware, load_model
 from simulator.inputs.settle import settle_formats
 from simulator.inputs.stack import Stack
-from simulator.inputs.stack_support import find_obstacle
+from simulator.inputs.stack_support import find_obstacle, list_formats_asked
 from simulator.inputs.what_if import change_architecture, describe
 from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.capacity import measure_on
@@ -77,7 +77,8 @@ class Question:
     @property
     def obstacle(self) -> str | None:
         """Why the stack could not serve the model on this device; None where nothing is known against it."""
-        return find_obstacle(self.work.stack, self.model.architecture, self.hardware.vendor)
+        formats = list_formats_asked(self.work.deployment, self.model.formats)
+        return find_obstacle(self.work.stack, self.model.architecture, formats, self.hardware)
 
     @property
     def carried(self) -> list[str]:
@@ -295,7 +296,7 @@ def predict(
     deployment = Deployment(tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
     workload = Workload(prompt_tokens, output_tokens, batch_size, identical_prompts=identical_prompts)
     asked = AskedRates(price, grid, pue)
-    place = find_place(load_model(model), hardware, hardware_changes or {}, calibration, stack)
+    place = find_place(load_model(model), hardware, hardware_changes or {}, calibration, stack, deployment)
     question = resolve(model, *place, deployment, workload, changes or {}, asked)
     warn_of_build(question)
     prediction = answer(question)
@@ -321,7 +322,7 @@ def resolve(
     """
     spec = load_model(model)
     device = load_hardware(hardware)
-    profile, chosen = choose_software(device, stack, calibration, spec)
+    profile, chosen = choose_software(device, stack, calibration, spec, deployment)
     architecture = chosen.build(spec.architecture, spec.id)
     if changes:
         architecture = change_architecture(architecture, changes)

@@ -12,8 +12,9 @@ import pytest
 from samples import predict
 
 from simulator.errors import InputError, RebuiltModelWarning
+from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import HARDWARE_FOLDER, PROFILE_FOLDER, list_ids, load_hardware, load_model, load_stack
-from simulator.inputs.stack_support import find_obstacle
+from simulator.inputs.stack_support import find_obstacle, list_formats_asked
 from simulator.inputs.stack_versions import name_engine
 from simulator.serving.simulation import simulate
 from simulator.timing.profile import list_settings, load_profile
@@ -191,14 +192,59 @@ def test_a_version_that_cannot_run_a_model_is_not_chosen_for_it(stack: str | Non
     device = load_hardware("mi300x-192gb")
     assert choose_software(device, stack, None, load_model("llama-3.1-8b")).stack.id == "vllm-0.6"  # measured there
     chosen = choose_software(device, stack, None, load_model("gpt-oss-120b"))
-    assert find_obstacle(chosen.stack, load_model("gpt-oss-120b").architecture, device.vendor) is None
+    assert find_obstacle(chosen.stack, load_model("gpt-oss-120b").architecture, set(), device) is None
     assert chosen.profile is not None
     assert chosen.profile.hardware == device.id
 
 
 def test_a_stack_says_which_models_and_makers_it_does_not_run() -> None:
+    amd, nvidia = load_hardware("mi300x-192gb"), load_hardware("h100-sxm-80gb")
     old, sinks, hybrid = load_stack("vllm-0.6"), load_model("gpt-oss-20b"), load_model("qwen3-next-80b-a3b")
-    assert "vLLM 0.10.1" in str(find_obstacle(old, sinks.architecture, "AMD"))
-    assert "vLLM 0.10.2" in str(find_obstacle(old, hybrid.architecture, "NVIDIA"))
-    assert find_obstacle(old, load_model("deepseek-v3").architecture, "AMD") is None
-    assert "alone, not of AMD" in str(find_obstacle(load_stack("tensorrt-llm-1.3"), sinks.architecture, "AMD"))
+    assert "vLLM 0.10.1" in str(find_obstacle(old, sinks.architecture, set(), amd))
+    assert "vLLM 0.10.2" in str(find_obstacle(old, hybrid.architecture, set(), nvidia))
+    assert find_obstacle(old, load_model("deepseek-v3").architecture, set(), amd) is None
+    assert "alone, not of AMD" in str(find_obstacle(load_stack("tensorrt-llm-1.3"), sinks.architecture, set(), amd))
+
+
+@pytest.mark.parametrize(
+    ("device", "weights", "engine"),
+    [
+        ("rtx-5090", "nvfp4", "vllm"),
+        ("rtx-4090", "int4-awq", "vllm"),
+        ("rtx-3090", "fp8", "vllm"),
+        ("rtx-4090", "q4_k_m", "llama.cpp"),
+        ("b200-180gb", "nvfp4", "vllm"),
+        ("apple-m4-max", "q4_k_m", "llama.cpp"),
+    ],
+)
+def test_a_device_is_served_with_an_engine_that_runs_the_format(device: str, weights: str, engine: str) -> None:
+    hardware, model = load_hardware(device), load_model("llama-3.1-8b")
+    asked = Deployment(weight_dtype=weights)
+    stack = choose_software(hardware, None, None, model, asked).stack
+    assert name_engine(stack.id) == engine
+    assert find_obstacle(stack, model.architecture, list_formats_asked(asked, None), hardware) is None
+
+
+def test_blackwell_is_not_answered_by_builds_from_before_it() -> None:
+    for engine in (None, "llama.cpp", "vllm", "tensorrt-llm"):
+        stack = choose_software(load_hardware("rtx-5090"), engine, None, load_model("llama-3.1-8b")).stack
+        assert stack.id not in {"llama.cpp-b2795", "vllm-0.6", "tensorrt-llm-0.12"}
+
+
+@pytest.mark.parametrize(
+    ("device", "stack", "weights", "words"),
+    [
+        ("rtx-5090", "llama.cpp-b2795", None, "kernels built for Blackwell, which came with"),
+        ("v100-sxm-32gb", "vllm-0.14", "fp8", "on Volta"),
+        ("h100-sxm-80gb", "tensorrt-llm-1.3", "nvfp4", "before Blackwell"),
+        ("a100-sxm-80gb", "tensorrt-llm-1.3", "fp8", "before Ada Lovelace"),
+        ("apple-m2-ultra", "vllm-0.14", None, "Apple's GPUs"),
+        ("mi300x-192gb", "lmdeploy-0.1", None, "NVIDIA alone"),
+        ("h100-sxm-80gb", "tensorrt-llm-1.3", "q4_k_m", "GGUF"),
+    ],
+)
+def test_a_stack_that_is_named_for_what_it_cannot_run_says_so(
+    device: str, stack: str, weights: str | None, words: str
+) -> None:
+    question = predict("llama-3.1-8b", device, stack=stack, weight_dtype=weights, assume_fits=True).question
+    assert words in str(question.obstacle)

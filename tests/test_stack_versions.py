@@ -95,6 +95,15 @@ def test_an_engine_of_which_nothing_ships_is_refused() -> None:
         ("torch 2.6", "pytorch-eager"),
         ("ollama 0.12", "llama.cpp-2025"),
         ("b3000", "llama.cpp-b2795"),
+        ("hf", "transformers-eager"),
+        ("FT 5.0", "fastertransformer-5"),
+        ("ft", "fastertransformer-5"),
+        ("vllm-nightly", "vllm-0.14"),
+        ("vllm latest", "vllm-0.14"),
+        ("sglang-latest", "sglang-0.4"),
+        ("vllm-rocm", "vllm-0.14"),
+        ("vllm-cpu", "vllm-0.14"),
+        ("vllm-0.9.1+cpu", "vllm-0.6"),
     ],
 )
 def test_packages_without_a_stack_of_each_version_are_named_as_people_write_them(name: str, stack: str) -> None:

@@ -113,7 +113,7 @@ class Asked:
         model = load_model(self.model)
         return resolve(
             model,
-            *find_place(model, self.hardware, self.hardware_changes, self.calibration, self.stack),
+            *find_place(model, self.hardware, self.hardware_changes, self.calibration, self.stack, self.deployment),
             self.deployment,
             replace(self.counts.workload, identical_prompts=self.identical_prompts),
             {field: read_scalar(text) for field, text in self.changes.items()},

@@ -212,20 +212,20 @@ def compare(
     if changes:
         check_changes(models, changes)
     names = (read_name("hardware", hardware), read_name("stack", stack), read_name("calibration", calibration))
-    places = [
-        (one, find_place(one, device, hardware_changes or {}, profile, named))
-        for one, (device, named, profile) in product(models, list(product(*names)))
-    ]
     layout = (tp, pp, dp, ep, micro_batches, dtype, weight_dtype, kv_dtype)
     deployments = [Deployment(*sizes) for sizes in product(*map(read_name, ASKED, layout))]
     counts = (prompt_tokens, output_tokens, batch_size)
     workloads = [Workload(*sizes) for sizes in product(*map(read_counts, COUNTS, counts))]
-    count = len(places) * len(deployments) * len(workloads)
+    count = math.prod(map(len, (models, *names, deployments, workloads)))
     if count > MOST_COMBINATIONS:
         raise InputError(f"{count:,} combinations are more than the {MOST_COMBINATIONS:,} that are set side by side")
+    places = [
+        (one, find_place(one, device, hardware_changes or {}, profile, named, deployment), deployment)
+        for one, (device, named, profile), deployment in product(models, list(product(*names)), deployments)
+    ]
     rates = AskedRates(price, grid, pue)
-    known = rates.find_all(list(dict.fromkeys(place.hardware.id for _, place in places)))
-    predictions, impossible = predict_all(product(places, deployments, workloads), changes or {}, known)
+    known = rates.find_all(list(dict.fromkeys(place.hardware.id for _, place, _ in places)))
+    predictions, impossible = predict_all(product(places, workloads), changes or {}, known)
     if not assume_fits:
         impossible += [refuse_misfit(one) for one in predictions if not one.fits]
         predictions = [one for one in predictions if one.fits]
@@ -266,13 +266,13 @@ def check_changes(models: Sequence[ModelSpec], changes: Mapping[str, Any]) -> No
 
 
 def predict_all(
-    combinations: Iterable[tuple[tuple[ModelSpec, Place], Deployment, Workload]],
+    combinations: Iterable[tuple[tuple[ModelSpec, Place, Deployment], Workload]],
     changes: Mapping[str, Any],
     rates: Mapping[str, Rates],
 ) -> tuple[list[Prediction], list[Impossible]]:
     """Predict what is possible, and say why the rest is not."""
     predictions, impossible = [], []
-    for (model, place), deployment, workload in combinations:
+    for (model, place, deployment), workload in combinations:
         try:
             question = resolve(model, *place, deployment, workload, changes, rates[place.hardware.id])
         except InputError as error:

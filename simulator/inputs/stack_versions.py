@@ -15,11 +15,13 @@ ENGINES = {
     "tensorrt-llm": r"tensorrt[-_ ]?llm|trt[-_ ]?llm",
     "llama.cpp": r"(?<!ik[_-])llama[._ -]?cpp(?!-python)|llama[-_]b(?=\d)|^b(?=\d{4,5}$)|ollama",
     "lmdeploy": r"lmdeploy",
-    "fastertransformer": r"fastertransformer",
+    "fastertransformer": r"fastertransformer|\bft\b",
     "megatron-lm": r"megatron[-_ ]?lm",
 }
 # Stacks of no versions, and how their packages are called.
-UNVERSIONED = {"transformers-eager": r"(?:hugging ?face[ -])?transformers", "pytorch-eager": r"(?:py)?torch"}
+UNVERSIONED = {"transformers-eager": r"hf|(?:hugging ?face[ -])?transformers", "pytorch-eager": r"(?:py)?torch"}
+BUILDS = r"[-_ :+.](?:rocm|cuda|cu\d*|xpu|cpu|hpu|metal)\d*"  # of an engine for one maker's devices
+NEWEST = r"[-_ :+.](?:nightly|latest|main|dev)"
 OTHERS_IMAGES = "ai-dynamo"  # whose tags are not of the engine within
 NEWEST_BUILD = 10**6  # of llama.cpp within Ollama, whose own version does not tell it
 VERSION = re.compile(r"(?:^|[\s:=v_b-])(\d+(?:\.\d+)*)")
@@ -67,8 +69,9 @@ def list_versions(engine: str, shipped: Iterable[str]) -> list[str]:
 
 
 def find_engine(name: str) -> str | None:
-    """The engine that a name without a version means: ``trtllm`` is ``tensorrt-llm``; None where it means none."""
-    return next((engine for engine, pattern in ENGINES.items() if re.fullmatch(pattern, name.lower())), None)
+    """The engine that a name without a version means: ``trtllm`` is ``tensorrt-llm``, and ``vllm-rocm`` ``vllm``."""
+    text = name.lower()
+    return next((one for one, pattern in ENGINES.items() if re.fullmatch(f"(?:{pattern})(?:{BUILDS})*", text)), None)
 
 
 def find_covering(name: str, shipped: Iterable[str]) -> str | None:
@@ -76,6 +79,9 @@ def find_covering(name: str, shipped: Iterable[str]) -> str | None:
     asked = parse_stack(name)
     if asked is None:
         text = name.lower()
+        newest = find_engine(re.sub(NEWEST, "", text)) if re.search(NEWEST, text) else None
+        if newest is not None:
+            return next(iter(list_versions(newest, shipped)), None)
         return next(
             (
                 stack

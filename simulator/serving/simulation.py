@@ -345,7 +345,7 @@ def simulate(
         seed=seed,
     )
     deployment = Deployment(tp, pp, dp, ep, 1, dtype, weight_dtype, kv_dtype)
-    place = find_place(load_model(model), hardware, hardware_changes or {}, calibration, stack)
+    place = find_place(load_model(model), hardware, hardware_changes or {}, calibration, stack, deployment)
     question = ask(model, *place, deployment, load, changes, AskedRates(price, grid, pue))
     warn_of_build(question)
     drafted = (draft, draft_tokens, acceptance)

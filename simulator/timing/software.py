@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simulator.inputs.architecture import ModelSpec
+from simulator.inputs.deployment import Deployment
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.library import STACK_FOLDER, list_ids, load_hardware, load_stack
 from simulator.inputs.stack import Stack
-from simulator.inputs.stack_support import find_obstacle
-from simulator.inputs.stack_versions import find_engine, list_versions
+from simulator.inputs.stack_support import find_obstacle, list_formats_asked
+from simulator.inputs.stack_versions import find_engine, list_versions, name_engine
 from simulator.inputs.what_if import change_hardware
 from simulator.timing.device import classify, find_instruction, find_traits
 from simulator.timing.devices import DEVICE_CLASSES
@@ -27,6 +28,7 @@ from simulator.timing.transfer import Move, add_errors, list_place_moves
 BOUND_STACK = "ideal"
 SERVED_WITH = {"gpu": "vllm", "vector gpu": "llama.cpp", "systolic": "vllm", "cpu": "pytorch-eager"}
 CONSUMER_ENGINE = "llama.cpp"
+OTHER_ENGINES = ("vllm", "llama.cpp")  # tried in turn for what the usual one cannot run
 
 
 class Software(NamedTuple):
@@ -62,6 +64,7 @@ def choose_software(
     stack: str | Path | Stack | None,
     calibration: str | Path | Profile | None,
     model: ModelSpec | None = None,
+    deployment: Deployment | None = None,
 ) -> Software:
     """Resolve stack and profile.
 
@@ -70,7 +73,9 @@ def choose_software(
         stack: None: the profile's, else what the device is served with. An engine without a version: the version that
             can be carried with the least error.
         calibration: None: the shipped profile with the least transfer error; ``"none"``: none, for the bound.
-        model: of several versions those are weighed that can run it, where some can.
+        model: of several versions those are weighed that can run it, where some can; where no stack is named, of other
+            engines too.
+        deployment: the formats that are asked for.
 
     Raises:
         InputError: a name or file that is wrong.
@@ -78,7 +83,8 @@ def choose_software(
     if isinstance(calibration, str) and calibration.lower() == "none":
         return Software(None, load_stack(BOUND_STACK if stack is None else stack))
     if calibration is None:
-        stacks = list_able(list_usual_stacks(hardware) if stack is None else list_named(stack), hardware, model)
+        choices = list_choices(hardware) if stack is None else [list_named(stack)]
+        stacks = list_able(choices, hardware, model, deployment)
         own = next((one for one in stacks if (hardware.id, one.id) in list_settings()), None)
         if own is not None:  # measured here: nothing else need be weighed, or even read
             return Software(read_shipped_profile(f"{hardware.id}--{own.id}"), own)
@@ -87,22 +93,37 @@ def choose_software(
     profile = load_profile(calibration)
     if stack is None:
         return Software(profile, load_stack(profile.stack))
-    stacks = list_able(list_named(stack), hardware, model)
+    stacks = list_able([list_named(stack)], hardware, model, deployment)
     return Software(profile, min(stacks, key=lambda one: weigh(profile, hardware, one).error))
 
 
-def list_able(stacks: list[Stack], hardware: Hardware, model: ModelSpec | None) -> list[Stack]:
-    """Of several stacks those that nothing is known to keep from running a model on a device; all where none is."""
-    if model is None or len(stacks) == 1:
-        return stacks
-    able = [one for one in stacks if find_obstacle(one, model.architecture, hardware.vendor) is None]
-    return able or stacks
+def list_able(
+    choices: Sequence[list[Stack]], hardware: Hardware, model: ModelSpec | None, deployment: Deployment | None
+) -> list[Stack]:
+    """Of the first stacks of which any can run a question those that can; the very first where none can."""
+    if model is None:
+        return choices[0]
+    formats = list_formats_asked(deployment, model.formats)
+    for stacks in choices:
+        able = [one for one in stacks if find_obstacle(one, model.architecture, formats, hardware) is None]
+        if able:
+            return able
+    return choices[0]
 
 
-def list_unable(model: ModelSpec, vendor: str) -> tuple[str, ...]:
-    """The shipped stacks that something is known to keep from running a model on a maker's devices."""
+def list_choices(hardware: Hardware) -> list[list[Stack]]:
+    """What a device is served with where no stack is named, then other engines for what that one cannot run."""
+    usual = list_usual_stacks(hardware)
+    named = {name_engine(one.id) for one in usual}
+    others = [one for one in OTHER_ENGINES if one not in named] if classify(hardware) != "cpu" else []
+    return [usual, *map(list_named, others)]
+
+
+def list_unable(model: ModelSpec, hardware: Hardware, deployment: Deployment | None = None) -> tuple[str, ...]:
+    """The shipped stacks that something is known to keep from running a question on a device."""
+    formats = list_formats_asked(deployment, model.formats)
     stacks = map(load_stack, list_ids(STACK_FOLDER))
-    return tuple(one.id for one in stacks if find_obstacle(one, model.architecture, vendor) is not None)
+    return tuple(one.id for one in stacks if find_obstacle(one, model.architecture, formats, hardware) is not None)
 
 
 def find_place(
@@ -111,6 +132,7 @@ def find_place(
     changes: Mapping[str, str],
     calibration: str | Path | Profile | None,
     stack: str | Path | Stack | None,
+    deployment: Deployment | None = None,
 ) -> Place:
     """The device with its changes, and the profile and the stack that the device as it was would have.
 
@@ -118,7 +140,7 @@ def find_place(
         InputError: a name, file or change that is wrong.
     """
     device = load_hardware(hardware)
-    profile, chosen = choose_software(device, stack, calibration, model)
+    profile, chosen = choose_software(device, stack, calibration, model, deployment)
     return Place(change_hardware(hardware, changes) if changes else device, profile or "none", chosen)
 
 

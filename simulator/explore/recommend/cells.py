@@ -13,7 +13,7 @@ from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import FORMATS, find_format
 from simulator.inputs.hardware import Hardware
 from simulator.inputs.stack import Stack
-from simulator.inputs.stack_support import find_obstacle
+from simulator.inputs.stack_support import find_obstacle, list_formats_asked
 from simulator.inputs.workload import Workload
 from simulator.metrics.capacity import find_usable_bytes
 from simulator.metrics.layout import describe_deployment, find_most_linked
@@ -80,11 +80,12 @@ def list_cells(wish: Wish) -> tuple[list[Cell], list[LeftOut]]:
     """Everything that could be, whether or not it fits; and devices that nothing can be said of."""
     cells: list[Cell] = []
     left: list[LeftOut] = []
+    own = list_formats_asked(None, wish.model.formats if wish.formats is None else None)
     for hardware in wish.devices:
         for named in wish.stacks:
             try:
                 profile, stack = choose_software(hardware, named, wish.calibration, wish.model)
-                obstacle = find_obstacle(stack, wish.model.architecture, hardware.vendor)
+                obstacle = find_obstacle(stack, wish.model.architecture, own, hardware)
                 if obstacle is not None:
                     raise InputError(obstacle)
                 scheduler = find_scheduler(stack)
@@ -109,6 +110,8 @@ def list_device_cells(wish: Wish, hardware: Hardware, profile: Profile | None, s
                 deployment = choose_deployment(name, hardware, tp, pp, ep, wish.kv_dtype)
                 question = resolve(wish.model, hardware, profile or "none", stack, deployment, workload)
             except InputError:
+                continue
+            if question.obstacle is not None:
                 continue
             a, d = question.work.architecture, question.work.deployment
             if float(count_weight_bytes(a, d, stack)) < float(find_usable_bytes(hardware, stack)):

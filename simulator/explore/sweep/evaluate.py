@@ -25,13 +25,14 @@ from simulator.explore.sweep.space import LAYOUT, Axis, find_dimension
 from simulator.inputs.architecture import Architecture, ModelSpec, check_architecture
 from simulator.inputs.deployment import Deployment, check_deployment
 from simulator.inputs.hardware import Hardware
+from simulator.inputs.library import load_hardware
 from simulator.inputs.settle import settle_formats
 from simulator.inputs.workload import Workload, check_workload
 from simulator.metrics.layout import describe_deployment
 from simulator.metrics.rates import Rates
 from simulator.metrics.registry import find_column
 from simulator.prediction import Prediction, Question, answer, describe_machine, store_weights
-from simulator.timing.software import Software
+from simulator.timing.software import Software, choose_software
 
 # Dimensions that the cost laws take as arrays wherever they are given; they branch on all other fields.
 ARRAY_FIELDS = frozenset(
@@ -131,6 +132,9 @@ def find_setting(plan: Plan, group: int) -> Setting:
     formats = {name: values[name] for name in LAYOUT}
     model, devices = plan.models[places["model"]], plan.devices[places["hardware"]]
     deployment = Deployment(**formats)
+    if deployment.dtype or deployment.weight_dtype:  # formats that the stack of the plan may not run
+        named = (values["stack"], values["calibration"])
+        software = choose_software(load_hardware(values["hardware"]), *named, model, deployment)
     known = next((device for device in devices if not isinstance(device, str)), None)  # peaks are changed, not added
     if known is not None:
         deployment = settle_formats(deployment, model.formats, known, software.stack)

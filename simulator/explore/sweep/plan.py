@@ -201,8 +201,7 @@ def resolve_software(
     found: dict[Any, tuple[tuple[Software, ...], ...]] = {}
     rows = []
     for model in models:
-        unable = {vendor: list_unable(model, vendor) for vendor in {sheet.vendor for sheet in sheets}}
-        keys = [(place, unable[sheet.vendor]) for place, sheet in enumerate(sheets)]
+        keys = [(place, list_unable(model, sheet)) for place, sheet in enumerate(sheets)]
         for key, sheet in zip(keys, sheets, strict=True):
             if key not in found:
                 found[key] = tuple(
