@@ -9,17 +9,20 @@ import numpy as np
 from hand import HUGE, LINK, make_device, make_factors, us
 
 from simulator.costs.feed_forwards.experts import list_expert_block
-from simulator.costs.operators import Operator
+from simulator.costs.kernels import list_quantized
+from simulator.costs.operators import Operator, element_sizes, linear
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.library import load_hardware, load_stack
 from simulator.inputs.stack import DecodeKernel
 from simulator.timing.device import GroupLinks, Tiling, describe_device
 from simulator.timing.kinds import KINDS
-from simulator.timing.kinds.base import find_kept
+from simulator.timing.kinds.base import bound_kernel, find_kept
 from simulator.timing.kinds.collectives import bound_message
 from simulator.timing.kinds.decode_attention import time_decode_attention
 from simulator.timing.kinds.linear import time_linear
+from simulator.timing.kinds.memory import stream_operands, time_stream
 from simulator.timing.kinds.prefill_attention import time_prefill_attention
+from simulator.timing.kinds.ragged import scale_batch
 
 HEAD = Operator("attention", "decode_attention", m=1, n=100, k=128, batch=40)
 
@@ -148,6 +151,30 @@ def test_a_repeated_block_of_experts_keeps_in_the_cache_what_all_of_it_leaves_ro
     again = [op for op in list_expert_block(arrays, deployment, stack) if op.kind == "grouped"]
     for one, many in zip(blocks, again, strict=True):
         assert np.all(many.copies == one.copies)
+
+
+def test_what_was_just_quantized_for_a_product_comes_from_the_last_cache_that_holds_it() -> None:
+    """Inputs of a million, 4 MB in all over the passes: at 1 TB/s of memory and 4 TB/s of the cache."""
+    d, stack = Deployment(dtype="fp8"), load_stack("tensorrt-llm-1.3")
+    sizes = element_sizes(d, "feed_forward")
+    quantizing, product = list_quantized([linear("up", 1000.0, 100.0, 1000.0, **sizes)], d, stack)
+    f = make_factors(matrix_efficiency=HUGE, cache_bytes_per_cycle=400)
+    small, large = make_device(cache_bytes=1e6), make_device(cache_bytes=3e6)
+    # Two bytes are read from memory; the same two and one that is written are found again, three of five.
+    assert (quantizing.activation_bytes, quantizing.written_bytes) == (5e6, 3e6)
+    assert time_stream(quantizing, small, f) == us(5)
+    assert time_stream(quantizing, large, f) == us(2 + 3 / 4)
+    assert bound_kernel(quantizing, large) == us(2)
+    # The product reads that million, weights of 0.1 MB, and writes 0.2 MB.
+    assert product.written_bytes == 1e6
+    whole, found = (stream_operands(product, 1e-12, device, f) for device in (make_device(cache_bytes=5e5), small))
+    assert whole == us(1.3)
+    assert found == us(0.3 + 1 / 4)
+    # Of experts, in one launch over two kinds of them.
+    experts = product._replace(kind="grouped", parts=(product, product._replace(m=500.0)))
+    _, joined = list_quantized([experts], d, stack)
+    assert [part.written_bytes for part in joined.parts] == [1e6, 5e5]
+    assert scale_batch(joined.parts[1], 4).written_bytes == 2e6
 
 
 def test_the_windows_of_a_block_of_queries_reach_over_one_block_more_than_one_is_long() -> None:

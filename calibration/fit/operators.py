@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from simulator.costs.feed_forwards.experts import list_expert_block
-from simulator.costs.kernels import list_quantizing
+from simulator.costs.kernels import list_quantized
 from simulator.costs.operators import Operator, attention, element_sizes, linear
 from simulator.inputs.deployment import Deployment
 from simulator.inputs.formats import FORMATS, WIDE_BITS
@@ -36,7 +36,7 @@ def build_operators(kind: str, sizes: Mapping[str, Number], d: Deployment, stack
     if kind == "linear":
         product = linear(kind, s["m"], s["n"], s["k"], **element_sizes(d, "feed_forward"))
         product = product._replace(copies=s["copies"])
-        return [*list_quantizing([product], d, stack, alone=True), product]
+        return list_quantized([product], d, stack, alone=True)
     if kind == "experts":
         return list_expert_block(s, d, stack)
     return [build_operator(kind, s, d, stack, element_bytes)]

@@ -32,26 +32,39 @@ def list_memory_kernels(
     ]
 
 
-def list_quantizing(
-    products: Sequence[Operator], d: Deployment, stack: Stack, *, alone: bool = False
-) -> list[Operator]:
-    """The kernels that products in a narrow format launch beside their own: to quantize the inputs, or to unpack.
+def list_quantized(products: Sequence[Operator], d: Deployment, stack: Stack, *, alone: bool = False) -> list[Operator]:
+    """Products, after the kernels that those in a narrow format launch beside their own: to quantize the inputs, or to
+    unpack. A product finds what was quantized for it in the last cache, as far as that holds it.
 
     ``alone``: each product is a call by itself, as benchmarks of kernels time it, and not one of a model.
     """
     kind = (stack.quantizing or {}).get(d.layer_format)
     if kind is None:
-        return []
+        return list(products)
     passes = (kind.reads + kind.writes) * d.activation_bytes
     launches = kind.alone if alone else kind.launches
     narrow = FORMATS[d.input_dtype].bits < WIDE_BITS
     if launches == 0:
-        return []
-    return [
-        Operator("quantizing", "elementwise", activation_bytes=op.batch * op.m * op.k * passes, launches=launches)
-        for op in products
-        if op.kind in ("linear", "grouped") and (op.weight_share < 1 or (narrow and not op.wide))
-    ]
+        return list(products)
+    before, after = [], []
+    for op in products:
+        if op.kind not in ("linear", "grouped") or (op.weight_share == 1 and (op.wide or not narrow)):
+            after.append(op)
+            continue
+        inputs = op.batch * op.m * op.k
+        again = (max(kind.reads - 1, 0) + kind.writes) * d.activation_bytes * inputs
+        moved = inputs * passes
+        before.append(
+            Operator("quantizing", "elementwise", activation_bytes=moved, launches=launches, written_bytes=again)
+        )
+        after.append(leave_written(op, kind.writes * d.activation_bytes))
+    return before + after
+
+
+def leave_written(op: Operator, number_bytes: Number) -> Operator:
+    """A product, or one of several parts, whose inputs of so many bytes each the kernel just before has written."""
+    parts = tuple(leave_written(part, number_bytes) for part in op.parts)
+    return op._replace(written_bytes=op.batch * op.m * op.k * number_bytes, parts=parts)
 
 
 def count_bytes(passes: MemoryKernel | SoftmaxPasses, activation_bytes: Number) -> Number:

@@ -41,6 +41,7 @@ class Operator(NamedTuple):
     copies: Number = (
         0  # of its weights that a benchmark takes in turn without flushing the last cache; 0: it is flushed
     )
+    written_bytes: Number = 0.0  # of what it reads, left in the last cache by the kernel just before
     parts: tuple[Operator, ...] = ()  # of attention in one launch over segments that differ; no sizes of its own then
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from simulator.costs.batch import Batch
-from simulator.costs.kernels import list_memory_kernels, list_quantizing, padded_vocabulary
+from simulator.costs.kernels import list_memory_kernels, list_quantized, padded_vocabulary
 from simulator.costs.layers import list_layers
 from simulator.costs.operators import ElementSizes, Operator, all_reduce, element_sizes, linear
 from simulator.costs.structure import Group, Layer, gather
@@ -100,7 +100,7 @@ def build_linear(a: Architecture, d: Deployment, stack: Stack, batch: Batch) -> 
 def list_layer_groups(layers: tuple[Layer, ...], d: Deployment, stack: Stack, batch: Batch) -> list[Group]:
     """Everything in the layers but the mixing."""
     rows = batch.rows
-    groups = [(count, list_quantizing(gemms, d, stack) + gemms) for count, gemms in list_gemms(layers, d, batch)]
+    groups = [(count, list_quantized(gemms, d, stack)) for count, gemms in list_gemms(layers, d, batch)]
     for layer in gather(layers, "projections"):
         kernels = [k for k in stack.layer_kernels if layer.is_whole or k.over in NEEDED[layer.mixer.mixes]]
         hidden = [k for k in kernels if k.over == "hidden"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.costs.batch import Batch, add
 from simulator.costs.feed_forwards.dense import count_mlp, list_ffn
-from simulator.costs.kernels import count_bytes, list_memory_kernels, list_quantizing
+from simulator.costs.kernels import count_bytes, list_memory_kernels, list_quantized
 from simulator.costs.operators import ElementSizes, Operator, all_reduce, element_sizes, grouped, linear
 from simulator.costs.structure import FeedForward, Layer
 from simulator.inputs.architecture import Architecture
@@ -127,7 +127,7 @@ def list_expert_block(s: Mapping[str, Number], d: Deployment, stack: Stack) -> l
         for kernel in kernels
         if kernel.when in (None, {"gated_mlp": True})
     ]
-    return [*moving, *list_quantizing(joined, d, stack), *joined]
+    return [*moving, *list_quantized(joined, d, stack)]
 
 
 def repeat_block(products: list[Operator], copies: Number) -> list[Operator]:

@@ -30,7 +30,7 @@ def is_compute_bound(operator: Operator, device: Device) -> Number:
 def find_roofs(operator: Operator, device: Device) -> tuple[Number, Number]:
     """Seconds of the arithmetic at the peak, and of the traffic at the full bandwidth."""
     peak = device.serve(operator).peak_flops_per_s
-    from_memory = operator.bytes_moved * (1 - find_kept(operator, device))
+    from_memory = (operator.bytes_moved - find_written(operator, device)) * (1 - find_kept(operator, device))
     return operator.flops / peak, from_memory / device.bandwidth_bytes_per_s
 
 
@@ -42,8 +42,19 @@ def find_kept(operator: Operator, device: Device) -> Number:
     if isinstance(operator.copies, int) and operator.copies == 0:
         return 0.0
     held = operator.copies * (operator.weight_bytes + operator.kv_bytes) + operator.activation_bytes
-    fits = minimum(maximum((CACHE_END - held / device.cache_bytes) / (CACHE_END - 1), 0.0), 1.0)
-    return where(operator.copies > 0, fits, 0.0)
+    return where(operator.copies > 0, find_fitting(held, device), 0.0)
+
+
+def find_written(operator: Operator, device: Device) -> Number:
+    """Bytes of its operands that the kernel just before left in the last cache."""
+    if isinstance(operator.written_bytes, float) and operator.written_bytes == 0:
+        return 0.0
+    return operator.written_bytes * find_fitting(operator.written_bytes, device)
+
+
+def find_fitting(held: Number, device: Device) -> Number:
+    """Share of so many bytes that the last cache still holds when they are read again, all of them, in their order."""
+    return minimum(maximum((CACHE_END - held / device.cache_bytes) / (CACHE_END - 1), 0.0), 1.0)
 
 
 @frozen_dataclass

@@ -7,7 +7,7 @@ from simulator.numbers import Number, maximum, minimum
 from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import shared
-from simulator.timing.kinds.base import Kind, find_kept
+from simulator.timing.kinds.base import Kind, find_kept, find_written
 
 NARROW_BYTES, STATED_LOAD = 128, 4  # that ``narrow_load_cycles`` is stated for, and bytes of one load of a thread
 WORKING_BYTES = 4  # of a number while a CPU computes with it
@@ -28,13 +28,22 @@ ROUTING_LATENCY = Factor(
 
 def time_stream(operator: Operator, device: Device, f: Factors) -> Number:
     """A kernel that moves numbers through memory: latency of each launch plus bytes over the bandwidth it reaches."""
-    return operator.launches * f.kernel_latency_s + move_bytes(operator.bytes_moved, device, f)
+    found = find_written(operator, device)
+    moving = move_bytes(operator.bytes_moved - found, device, f)
+    if not isinstance(found, float) or found > 0:
+        moving = moving + found * minimum(find_cache_time(device, f), find_stream_time(device, f))
+    return operator.launches * f.kernel_latency_s + moving
 
 
 def move_bytes(moved_bytes: Number, device: Device, f: Factors) -> Number:
     """Seconds in which a kernel moves bytes, once it runs."""
-    streaming = moved_bytes / (f.stream_efficiency * device.bandwidth_bytes_per_s)
+    streaming = moved_bytes * find_stream_time(device, f)
     return maximum(streaming, load_narrowly(moved_bytes, device, f)) if device.load_bytes else streaming
+
+
+def find_stream_time(device: Device, f: Factors) -> Number:
+    """Seconds a byte of a kernel that only moves numbers."""
+    return 1 / (f.stream_efficiency * device.bandwidth_bytes_per_s)
 
 
 def time_gather(op: Operator, device: Device, f: Factors) -> Number:
@@ -53,6 +62,14 @@ def find_byte_time(op: Operator, device: Device, f: Factors, efficiency: Number)
         return in_memory
     kept = find_kept(op, device)
     return (1 - kept) * in_memory + kept * minimum(find_cache_time(device, f), in_memory)
+
+
+def stream_operands(op: Operator, seconds_per_byte: Number, device: Device, f: Factors) -> Number:
+    """Seconds in which the operands of a product stream in and out, what was just written for it from the cache."""
+    found = find_written(op, device)
+    if isinstance(found, float) and found == 0:
+        return op.bytes_moved * seconds_per_byte
+    return (op.bytes_moved - found) * seconds_per_byte + found * minimum(find_cache_time(device, f), seconds_per_byte)
 
 
 def find_cache_time(device: Device, f: Factors) -> Number:
@@ -86,7 +103,7 @@ def time_activations(size: Number, device: Device, f: Factors) -> Number:
     return working / (f.activation_bandwidth_ratio * device.bandwidth_bytes_per_s)
 
 
-GPU_FACTORS = (shared.KERNEL_LATENCY, shared.STREAM_EFFICIENCY, shared.NARROW_LOAD)
+GPU_FACTORS = (shared.KERNEL_LATENCY, shared.STREAM_EFFICIENCY, shared.NARROW_LOAD, shared.CACHE_BYTES)
 ELEMENTWISE = Kind(
     "elementwise", time_stream, time_on_cpu, GPU_FACTORS, (shared.KERNEL_LATENCY, shared.ACTIVATION_BANDWIDTH)
 )

@@ -32,4 +32,5 @@ def scale_batch(op: Operator, pairs: Number) -> Operator:
         weight_bytes=op.weight_bytes * times,
         activation_bytes=op.activation_bytes * times,
         kv_bytes=op.kv_bytes * times,
+        written_bytes=op.written_bytes * times,
     )

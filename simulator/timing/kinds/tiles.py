@@ -26,7 +26,7 @@ from simulator.numbers import (
 from simulator.timing.device import Device
 from simulator.timing.factors import Factor, Factors, Prior
 from simulator.timing.kinds import shared
-from simulator.timing.kinds.memory import find_byte_time
+from simulator.timing.kinds.memory import find_byte_time, stream_operands
 from simulator.timing.rows import select_rows
 
 # Output tiles (token rows x weight columns) that matrix libraries use for half precision, by the most rows of a product
@@ -135,7 +135,7 @@ def time_menu(op: Operator, menu: Menu, device: Device, f: Factors, slowdown: Nu
     has units may be split.
     """
     seconds_per_byte = find_byte_time(op, device, f, f.matrix_bandwidth_efficiency)
-    streaming = op.bytes_moved * seconds_per_byte
+    streaming = stream_operands(op, seconds_per_byte, device, f)
     loading, multiplying = device.held_share * f.balanced_tile_side / 2, 1 / f.matrix_efficiency
     per_element = 2 * slowdown * op.k * find_throttling(device, f) / device.unit_flops_per_s
     padding = round_up(op.k, MAIN_LOOP_STEP) / op.k
