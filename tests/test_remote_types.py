@@ -58,3 +58,31 @@ def test_queries_of_a_shared_vector_are_made_in_two_products(tmp_path: Path) -> 
     flops = {op.name: op.flops for _, op in work}
     assert flops["qkv projection"] == 2 * 10 * 7168 * (2048 + 2 * 256)
     assert flops["query up"] == 2 * 10 * 2048 * 64 * 256
+
+
+WIDE = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28}
+QWEN2_7B = WIDE | {"model_type": "qwen2", "num_key_value_heads": 4, "vocab_size": 152064, "tie_word_embeddings": False}
+SEEN = {"query_num": 64, "vision_config": {"hidden_size": 1152, "num_hidden_layers": 27}, "slice_config": {"a": 1}}
+MOLMO = {"intermediate_size": 37888, "embedding_size": 152064, "qkv_bias": True, "weight_tying": False}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"model_type": "minicpmv"} | SEEN, {"model_type": "minicpmo"} | SEEN, {"model_type": "molmo"} | MOLMO],
+    ids=lambda other: str(other["model_type"]),
+)
+def test_the_language_model_of_what_sees_is_the_one_it_was_made_of(other: dict[str, object], tmp_path: Path) -> None:
+    """MiniCPM-V 2.6, MiniCPM-o 2.6 and Molmo 7B-D lay Qwen2 7B flat beside the part that sees."""
+    counted = []
+    for config in (QWEN2_7B, QWEN2_7B | other):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        counted.append(count_parameters(read_config(tmp_path / "config.json").architecture))
+    assert counted[1] == counted[0] == 7_615_616_512
+
+
+def test_telechat_has_names_of_its_own_and_a_bias_behind_attention(tmp_path: Path) -> None:
+    """Worked out by hand: two tables of 2,000, two layers of four square matrices, three of 48, and norms."""
+    sizes = {"hidden_size": 16, "n_layer": 2, "n_head": 4, "ffn_hidden_size": 48, "vocab_size": 2000, "seq_length": 64}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "telechat"} | sizes))
+    a = read_config(tmp_path / "config.json").architecture
+    assert count_parameters(a) == 2 * 2000 * 16 + 2 * (4 * 16 * 16 + 16 + 3 * 16 * 48 + 2 * 16) + 16

@@ -42,6 +42,13 @@ BAILING = Layout(
     experts=Experts("first", 0),
     family="none_shared",
 )
+SEEING_QWEN2 = replace(
+    QWEN2,  # beside what sees, flat in the same file; others of the type say that they have no biases
+    defaults=QWEN2.defaults | {"attention_bias": True},
+    fixed=RMS_GATED,
+    names=HEADS | {"attention_bias": "attention_bias"},
+    windows=None,
+)
 REMOTE_TYPES: dict[str, Layout] = {
     "qwen": Layout(
         sizes(4096, 32, 32, 22016, 151936, 8192) | {"head_dim": 128},
@@ -89,6 +96,24 @@ REMOTE_TYPES: dict[str, Layout] = {
     ),
     "solar": replace(LLAMA, names=LLAMA.names | WINDOW, windows=Windows("none")),
     "mimo": replace(QWEN2, names=HEADS | WINDOW | {"attention_bias": "attention_bias"}),
+    "minicpmv": SEEING_QWEN2,
+    "minicpmo": SEEING_QWEN2,
+    "telechat": Layout(
+        sizes(4096, 30, 32, 12288, 160256, 8192),
+        RMS_GATED | {"attention_output_bias": True},
+        HEADS
+        | GPT2_NAMES
+        | {
+            "intermediate_size": ("ffn_hidden_size", "intermediate_size"),
+            "max_position_embeddings": ("seq_length", "max_position_embeddings"),
+        },
+    ),  # the bias behind its last matrix of a layer is left out
+    "telechat3": LLAMA,
+    "molmo": replace(
+        QWEN2,
+        names=HEADS | {"attention_bias": "qkv_bias", "tie_word_embeddings": "weight_tying"},
+        family="halved",  # the width is that of both inward matrices together
+    ),
     "dots_ocr": QWEN2,
     "phi3_v": DENSE_TYPES["phi3"],
     "stablelm_epoch": DENSE_TYPES["stablelm"],
