@@ -66,7 +66,7 @@ ERRORS = {
     "format": Phases(0.06, 0.05),
     "layout": Phases(0.05, 0.07),
     "size": Phases(0.05, 0.06),
-    "requests": Phases(0.06, 0.06),
+    "requests": Phases(0.10, 0.06),
 }
 
 
