@@ -320,6 +320,14 @@ def test_nothing_but_impossible_combinations_is_exit_3(failing: Any) -> None:
     assert "1 others" in line
 
 
+@pytest.mark.parametrize(("devices", "said"), [("h100,mi300x", True), ("h100,h200", False)])
+def test_a_table_whose_rows_rest_on_different_software_says_so(devices: str, said: bool) -> None:
+    """vLLM of one version was measured on H100 and H200, and of another on MI300X."""
+    shown, _ = invoke("compare", "-m", "llama-3.1-70b", "-H", devices, "--tp", "4", "-p", "64", "-n", "8")
+    mixed = "rows mix what they rest on (vllm-0.14 calibrated, vllm-0.6 calibrated)"
+    assert (mixed in " ".join(shown.split())) == said
+
+
 def test_the_python_way_takes_what_the_command_takes() -> None:
     found = compare("gptj-6b", "a100-sxm-80gb", tp=[1, 2], prompt_tokens=512, output_tokens=32, baseline=2)
     assert found.ratios[1]["e2e_s"].value == 1

@@ -119,7 +119,16 @@ def list_notes(comparison: Comparison, with_rates: bool = True) -> list[str]:
             [*(describe_rates(prediction.question) if with_rates else []), *describe_lacks(prediction)]
         )
     mixed = describe_mix({one.question.hardware.id: one.question.rates.price for one in comparison.predictions})
-    return [*lines, *([f"  {mixed}"] if mixed else [])]
+    return [*lines, *([f"  {mixed}"] if mixed else []), *describe_mixed_bases(comparison.to_dicts())]
+
+
+def describe_mixed_bases(rows: list[dict[str, Any]]) -> list[str]:
+    """What the rows rest on, where it is not the same for all: nothing where they share stack and basis."""
+    kinds = {(row["stack"], row["basis"]): None for row in rows}
+    if len(kinds) < 2:
+        return []
+    said = ", ".join(f"{stack} {basis}" for stack, basis in kinds)
+    return [f"  rows mix what they rest on ({said}): part of their ratios is the software's, or a bound's"]
 
 
 def names_profiles(rows: list[dict[str, Any]]) -> bool:
